@@ -1,0 +1,59 @@
+"""fastlogreg: the fastest and sturdiest logistic regression on a CPU.
+
+Names are bound on first use (:pep:`562`), so that ``import fastlogreg`` costs
+nothing but itself: NumPy, Numba and scikit-learn are imported when a function or
+an estimator that needs them is first touched.
+
+The layers, from the top: estimators (:mod:`fastlogreg.linear_model`), functions on
+arrays (:mod:`fastlogreg.functional`), solvers, the objective, and the three
+backends ``"loop"``, ``"numpy"`` and ``"numba"`` that compute it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "predict_proba": "functional",
+    "loss": "functional",
+    "loss_gradient": "functional",
+    "loss_gradient_hessian": "functional",
+    "train": "functional",
+    "TrainingResult": "functional",
+    "LogisticRegression": "linear_model",
+}
+
+__all__ = [
+    "LogisticRegression",
+    "TrainingResult",
+    "__version__",
+    "loss",
+    "loss_gradient",
+    "loss_gradient_hessian",
+    "predict_proba",
+    "train",
+]
+
+if TYPE_CHECKING:
+    from fastlogreg.functional import (
+        TrainingResult,
+        loss,
+        loss_gradient,
+        loss_gradient_hessian,
+        predict_proba,
+        train,
+    )
+    from fastlogreg.linear_model import LogisticRegression
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"fastlogreg.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_HOME))

@@ -1,0 +1,99 @@
+"""The three backends: one signature, three ways to compute.
+
+``"loop"`` is scalar Python, one sample at a time; ``"numpy"`` is the vectorized
+formula on whole arrays; ``"numba"`` is the fused block pipeline. Each is a module
+with the functions of :class:`Backend`; :func:`get` imports it on first use, so that
+nobody pays for Numba who asked for NumPy.
+
+The contract of every function (:mod:`fastlogreg.validation` establishes it, the
+backends rely on it and check nothing):
+
+- ``X`` is (n, d), float32 or float64, C- or Fortran-contiguous, perhaps read-only;
+- ``y``, ``sample_weight``, ``offset`` are (n,) float64 and contiguous;
+- ``theta`` is (p,) float64 and contiguous: ``[b, w_1 .. w_d]`` with an intercept
+  (p = d + 1), else ``[w_1 .. w_d]`` (p = d);
+- ``(loss, activation)`` is a pair of :data:`COMBINATIONS`;
+- the results are float64.
+"""
+
+from functools import cache
+from importlib import import_module
+from typing import Final, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+LOSSES: Final = ("bce", "mse")
+ACTIVATIONS: Final = ("sigmoid", "tanh", "identity")
+COMBINATIONS: Final = (
+    ("bce", "sigmoid"),
+    ("bce", "tanh"),
+    ("mse", "sigmoid"),
+    ("mse", "tanh"),
+    ("mse", "identity"),
+)
+BACKENDS: Final = ("loop", "numpy", "numba")
+
+
+
+class Backend(Protocol):
+    """What a backend module offers."""
+
+    def predict(
+        self,
+        X: NDArray[np.floating],
+        theta: NDArray[np.float64],
+        *,
+        offset: NDArray[np.float64] | None,
+        activation: str,
+        intercept: bool,
+        n_threads: int | None,
+    ) -> NDArray[np.float64]:
+        """Return the predictions, (n,): the activation of ``X @ w + b + offset``."""
+
+    def evaluate(
+        self,
+        X: NDArray[np.floating],
+        y: NDArray[np.float64],
+        theta: NDArray[np.float64],
+        *,
+        sample_weight: NDArray[np.float64] | None,
+        offset: NDArray[np.float64] | None,
+        loss: str,
+        activation: str,
+        intercept: bool,
+        order: int,
+        n_threads: int | None,
+    ) -> tuple[float, NDArray[np.float64] | None, NDArray[np.float64] | None]:
+        """Return (weighted) mean loss, its gradient (p,) and its Hessian (p, p).
+
+        ``order`` says how many derivatives are wanted: 0, 1 or 2; those not wanted
+        are None.
+        """
+
+    def train_epoch(
+        self,
+        X: NDArray[np.floating],
+        y: NDArray[np.float64],
+        theta: NDArray[np.float64],
+        rows: NDArray[np.int64] | None,
+        *,
+        batch_size: int,
+        learning_rate: float,
+        loss: str,
+        activation: str,
+        intercept: bool,
+        n_threads: int | None,
+    ) -> NDArray[np.float64]:
+        """Run one epoch of the lecture's five steps; ``theta`` is updated in place.
+
+        Batch k takes the samples ``rows[k * batch_size : (k + 1) * batch_size]`` (in
+        their stored order where ``rows`` is None; the last batch may be smaller).
+        Returns the mean loss of each batch before its update, (n_batches,).
+        """
+
+
+@cache
+def get(name: str) -> Backend:
+    """Return the backend of that name (one of :data:`BACKENDS`)."""
+    return cast(Backend, import_module(f"fastlogreg.backends.{name}"))

@@ -1,0 +1,53 @@
+"""The Numba backend: fused kernels over blocks of rows.
+
+From the top: ``driver`` (chunks and sums in a fixed order), ``threads`` (who runs the
+chunks), ``kernels`` (what is compiled and cached), ``stages`` (block stages),
+``formulas`` (scalar mathematics), ``jit`` (compile options and the disk cache).
+"""
+
+from typing import Any
+
+from fastlogreg.backends.numba.driver import (
+    evaluate,
+    first_not_finite,
+    predict,
+    predict_pair,
+    read_sum,
+    train_epoch,
+    warmup,
+)
+from fastlogreg.backends.numba.threads import default_threads
+
+__all__ = [
+    "default_threads",
+    "evaluate",
+    "first_not_finite",
+    "info",
+    "predict",
+    "predict_pair",
+    "read_sum",
+    "train_epoch",
+    "warmup",
+]
+
+
+def info() -> dict[str, Any]:
+    """Return versions, threads, threading layer, processor and cache folder."""
+    import llvmlite
+    import llvmlite.binding as llvm
+    import numba
+    import numpy as np
+
+    from fastlogreg.backends.numba import jit, threads
+
+    folder = jit.cache_folder()
+    return {
+        "numba": numba.__version__,
+        "llvmlite": llvmlite.__version__,
+        "numpy": np.__version__,
+        "threading_layer": threads.layer(),
+        "n_threads": default_threads(),
+        "cpu": llvm.get_host_cpu_name(),
+        "cache_folder": None if folder is None else str(folder),
+        "source_hash": jit.source_hash(),
+    }

@@ -1,0 +1,401 @@
+"""The Numba backend: chunks, threads and sums in a fixed order around the kernels.
+
+An evaluation cuts the rows into chunks by the shape of the data alone, lets
+:mod:`.threads` run them, and adds the chunks' sums in the order of the chunks. So the
+result is the same to the bit for any number of threads.
+
+The Hessian has two ways: own loops over tiles of sums up to :data:`BLAS_WIDTH` columns,
+and beyond them the BLAS, one thread a chunk, on rows scaled while they are in cache.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogreg.backends.numba import kernels, stages
+from fastlogreg.backends.numba.kernels import Cut, Model, Rows
+from fastlogreg.backends.numba.threads import one_blas_thread, run_chunks
+
+BLAS_WIDTH = 72  # p from which the BLAS makes the Hessian: 28 against 34 GFLOP/s at 80, 30 against 26 at 63
+_BLAS_ROWS = 1024  # rows of one matrix product
+_BLOCK_BYTES = 24576  # of X in one block: half of L1, the other half for the next block
+_MIN_BLOCK, _MAX_BLOCK = 16, 512
+_MIN_COLUMN_BLOCK = 128  # a block of columns reads runs of this many values
+_CHUNK_SECONDS = 1e-4
+_MAX_CHUNK_SECONDS = 0.1
+_MAX_CHUNKS = 256
+_ACCUMULATOR_BYTES = 64 << 20  # of all chunks together, where that leaves 4 of them
+
+# Rough costs on one thread, for planning only.
+_ROW_SECONDS = 4e-9
+_VALUE_SECONDS = 4e-10
+_PRODUCT_SECONDS = 5e-11
+_GATHER_FACTOR = 4.0
+
+_KIND = {"bce": stages.BCE, "mse": stages.MSE}
+_NONE = np.empty(0)
+_NO_INDEX = np.empty(0, dtype=np.int64)
+
+
+def _readonly(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a read-only view: kernels then see one type, whatever the caller's flags."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+_NO_VALUES = _readonly(_NONE)
+_NO_ROWS = _readonly(_NO_INDEX)
+
+
+def _rows(
+    X: NDArray[np.floating],
+    y: NDArray[np.float64] = _NONE,
+    weight: NDArray[np.float64] | None = None,
+    offset: NDArray[np.float64] | None = None,
+    index: NDArray[np.int64] | None = None,
+) -> Rows:
+    by_column = not X.flags.c_contiguous or X.shape[1] == 1
+    return Rows(
+        _readonly(X.T if by_column else X),
+        _readonly(y),
+        _NO_VALUES if weight is None else _readonly(weight),
+        _NO_VALUES if offset is None else _readonly(offset),
+        _NO_ROWS if index is None else _readonly(index),
+        int(by_column),
+    )
+
+
+def _model(theta: NDArray[np.float64], loss: str, activation: str, intercept: bool) -> Model:
+    kind = stages.SQUARED if activation == "identity" else _KIND[loss]
+    return Model(
+        _readonly(theta), int(intercept), kind, 2.0 if activation == "tanh" else 1.0
+    )
+
+
+@lru_cache(maxsize=1024)
+def _block_rows(d: int, itemsize: int, by_column: bool) -> int:
+    rows = _BLOCK_BYTES // (d * itemsize) // 8 * 8
+    return max(_MIN_COLUMN_BLOCK if by_column else _MIN_BLOCK, min(_MAX_BLOCK, rows))
+
+
+@lru_cache(maxsize=1024)
+def _plan(
+    n: int, d: int, p: int, itemsize: int, by_column: bool, gathers: bool, order: int
+) -> tuple[int, int, int, float]:
+    """Return (rows a block, rows a chunk, chunks, seconds a chunk): of the shape alone."""
+    block = _block_rows(d, itemsize, by_column and not gathers)
+    per_row = _ROW_SECONDS + d * _VALUE_SECONDS * (_GATHER_FACTOR if gathers else 1.0)
+    chunk_bytes = 8 * (p + 1)
+    if order == 2:
+        per_row += p * p * _PRODUCT_SECONDS
+        chunk_bytes += 8 * p * p
+    seconds = n * per_row
+    most = min(_MAX_CHUNKS, max(4, _ACCUMULATOR_BYTES // chunk_bytes))
+    chunks = int(max(1, min(most, seconds / _CHUNK_SECONDS), seconds / _MAX_CHUNK_SECONDS))
+    rows = -(-n // chunks)
+    rows = -(-rows // block) * block
+    return block, rows, -(-n // rows), rows * per_row
+
+
+def predict(
+    X: NDArray[np.floating],
+    theta: NDArray[np.float64],
+    *,
+    offset: NDArray[np.float64] | None = None,
+    activation: str = "sigmoid",
+    intercept: bool = True,
+    n_threads: int | None = None,
+) -> NDArray[np.float64]:
+    """Return the predictions, (n,); see :class:`fastlogreg.backends.Backend`."""
+    return _predict(X, theta, offset, activation, intercept, n_threads, 1)[:, 0]
+
+
+def predict_pair(
+    X: NDArray[np.floating],
+    theta: NDArray[np.float64],
+    *,
+    offset: NDArray[np.float64] | None = None,
+    intercept: bool = True,
+    n_threads: int | None = None,
+) -> NDArray[np.float64]:
+    """Return (n, 2): the sigmoid's 1 - p and p, neither by cancellation."""
+    return _predict(X, theta, offset, "sigmoid", intercept, n_threads, 2)
+
+
+def _predict(
+    X: NDArray[np.floating],
+    theta: NDArray[np.float64],
+    offset: NDArray[np.float64] | None,
+    activation: str,
+    intercept: bool,
+    n_threads: int | None,
+    width: int,
+) -> NDArray[np.float64]:
+    n, d = X.shape
+    out = np.empty((n, width))
+    rows = _rows(X, offset=offset)
+    model = _model(theta, "mse", activation, intercept)
+    block, chunk, chunks, seconds = _plan(
+        n, d, theta.size, X.dtype.itemsize, bool(rows.by_column), False, 0
+    )
+    cut = Cut(0, n, chunk, block)
+    code = stages.MARGIN if activation == "identity" else stages.PROBABILITY
+    dtype = X.dtype
+    run_chunks(
+        lambda first, last: kernels.predict[dtype](rows, model, cut, first, last, code, out),
+        lambda first, last: kernels.predict_on_threads[dtype](
+            rows, model, cut, first, last, code, out
+        ),
+        chunks,
+        seconds,
+        n_threads,
+    )
+    return out
+
+
+def evaluate(
+    X: NDArray[np.floating],
+    y: NDArray[np.float64],
+    theta: NDArray[np.float64],
+    *,
+    sample_weight: NDArray[np.float64] | None = None,
+    offset: NDArray[np.float64] | None = None,
+    loss: str = "bce",
+    activation: str = "sigmoid",
+    intercept: bool = True,
+    order: int = 1,
+    n_threads: int | None = None,
+) -> tuple[float, NDArray[np.float64] | None, NDArray[np.float64] | None]:
+    """Return mean loss, gradient and Hessian; see :class:`fastlogreg.backends.Backend`."""
+    rows = _rows(X, y, sample_weight, offset)
+    model = _model(theta, loss, activation, intercept)
+    sums, hessian = _sum_chunks(rows, model, 0, y.size, order, n_threads)
+    size = float(y.size if sample_weight is None else sample_weight.sum())
+    sums /= size
+    if hessian is not None:
+        hessian /= size
+    return float(sums[0]), sums[1:] if order else None, hessian
+
+
+def _sum_chunks(
+    rows: Rows, model: Model, lo: int, hi: int, order: int, n_threads: int | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """Return the sums (loss, gradient) over rows lo : hi and, if order is 2, the Hessian's."""
+    dtype = rows.X.dtype
+    d = rows.X.shape[0 if rows.by_column else 1]
+    p = model.theta.size
+    block, chunk, chunks, seconds = _plan(
+        hi - lo, d, p, dtype.itemsize, bool(rows.by_column), rows.index.size > 0, order
+    )
+    cut = Cut(lo, hi, chunk, block)
+    sums = np.empty((chunks, 1 + p))
+    if order == 2 and p >= BLAS_WIDTH:
+        return _sum_chunks_by_blas(rows, model, cut, sums, seconds, n_threads)
+    padded = -(-p // 4) * 4 if order == 2 else 0
+    hessians = np.empty((chunks, padded, padded))
+    run_chunks(
+        lambda first, last: kernels.evaluate[dtype](
+            rows, model, cut, first, last, sums, hessians
+        ),
+        lambda first, last: kernels.evaluate_on_threads[dtype](
+            rows, model, cut, first, last, sums, hessians
+        ),
+        chunks,
+        seconds,
+        n_threads,
+    )
+    total = sums[0] if chunks == 1 else sums.sum(axis=0)
+    if order < 2:
+        return total, None
+    return total, _symmetric(hessians.sum(axis=0)[:p, :p])
+
+
+def _symmetric(upper: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the symmetric matrix with this upper triangle."""
+    matrix = np.triu(upper)
+    matrix += np.triu(upper, 1).T
+    return matrix
+
+
+def _sum_chunks_by_blas(
+    rows: Rows,
+    model: Model,
+    cut: Cut,
+    sums: NDArray[np.float64],
+    seconds: float,
+    n_threads: int | None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    chunks = sums.shape[0]
+    p = model.theta.size
+    hessians = np.empty((chunks, p, p))
+    fill = kernels.evaluate_scaled[rows.X.dtype]
+    always_convex = model.kind != stages.MSE
+
+    def run(first: int, last: int) -> None:
+        scaled = np.empty((_BLAS_ROWS, p))
+        signs = np.empty(_BLAS_ROWS)
+        product = np.empty((p, p))
+        for c in range(first, last):
+            sums[c] = 0.0
+            start = cut.lo + c * cut.chunk
+            stop = min(start + cut.chunk, cut.hi)
+            for lo in range(start, stop, _BLAS_ROWS):
+                hi = min(lo + _BLAS_ROWS, stop)
+                fill(rows, model, cut, lo, hi, sums[c], scaled, signs)
+                A = scaled[: hi - lo]
+                # A' A is recognised by NumPy and done in half the work (dsyrk)
+                B = A if always_convex else A * signs[: hi - lo, None]
+                target = hessians[c] if lo == start else product
+                np.matmul(A.T, B, out=target)
+                if target is product:
+                    hessians[c] += product
+
+    with one_blas_thread():
+        run_chunks(run, None, chunks, seconds, n_threads)
+    return sums.sum(axis=0), _symmetric(hessians.sum(axis=0))
+
+
+def train_epoch(
+    X: NDArray[np.floating],
+    y: NDArray[np.float64],
+    theta: NDArray[np.float64],
+    rows: NDArray[np.int64] | None = None,
+    *,
+    batch_size: int,
+    learning_rate: float,
+    loss: str = "bce",
+    activation: str = "sigmoid",
+    intercept: bool = True,
+    n_threads: int | None = None,
+) -> NDArray[np.float64]:
+    """Run one epoch of gradient steps; see :class:`fastlogreg.backends.Backend`.
+
+    Batches of one chunk run inside one compiled loop, on one thread; larger ones run
+    their chunks in parallel and are updated from here. Which of the two is a matter of
+    the shape alone, so the result does not depend on ``n_threads``.
+    """
+    samples = _rows(X, y, index=rows)
+    model = _model(theta, loss, activation, intercept)
+    n, d = X.shape
+    block, chunk, chunks, seconds = _plan(
+        batch_size, d, theta.size, X.dtype.itemsize, bool(samples.by_column), rows is not None, 1
+    )
+    batches = -(-n // batch_size)
+    losses = np.empty(batches)
+    if chunks == 1:
+        block = min(block, -(-batch_size // 8) * 8)
+        run = kernels.train_batches[X.dtype]
+        run_chunks(
+            lambda first, last: run(
+                samples, model, block, theta, batch_size, first, last, learning_rate, losses
+            ),
+            None,
+            batches,
+            seconds,
+            1,
+        )
+        return losses
+    for k in range(batches):
+        lo = k * batch_size
+        hi = min(lo + batch_size, n)
+        sums, _ = _sum_chunks(samples, model, lo, hi, 1, n_threads)
+        losses[k] = sums[0] / (hi - lo)
+        theta -= learning_rate / (hi - lo) * sums[1:]
+    return losses
+
+
+def read_sum(X: NDArray[np.floating], *, n_threads: int | None = None) -> float:
+    """Return the sum of X by one parallel pass: the floor under every pass over X.
+
+    ``X`` as in :class:`fastlogreg.backends.Backend`; float64 sum of all its values.
+    """
+    matrix = _readonly(X if X.flags.c_contiguous else X.T)
+    _, chunk, chunks, seconds = _reader_plan(matrix)
+    out = np.empty(chunks)
+    dtype = X.dtype
+    run_chunks(
+        lambda first, last: kernels.read[dtype](matrix, chunk, first, last, out),
+        lambda first, last: kernels.read_on_threads[dtype](matrix, chunk, first, last, out),
+        chunks,
+        seconds,
+        n_threads,
+    )
+    return float(out.sum())
+
+
+def _reader_plan(matrix: NDArray[np.floating]) -> tuple[int, int, int, float]:
+    n, d = matrix.shape
+    return _plan(n, d, d, matrix.dtype.itemsize, False, False, 0)
+
+
+def first_not_finite(
+    X: NDArray[np.floating], *, n_threads: int | None = None
+) -> tuple[int, int] | None:
+    """Return (row, column) of the first NaN or infinity in X, or None where all are finite."""
+    by_row = X.flags.c_contiguous
+    matrix = _readonly(X if by_row else X.T)
+    _, chunk, chunks, seconds = _reader_plan(matrix)
+    out = np.empty(chunks, dtype=np.int64)
+    run = kernels.not_finite[X.dtype]
+    run_chunks(
+        lambda first, last: run(matrix, chunk, first, last, out),
+        None,
+        chunks,
+        seconds,
+        n_threads,
+    )
+    if not out.any():
+        return None
+    if by_row:  # the first bad chunk holds the first bad row
+        start = int(np.flatnonzero(out)[0]) * chunk
+        part = X[start : start + chunk]
+    else:
+        start, part = 0, X
+    for i in range(part.shape[0]):
+        bad = np.flatnonzero(~np.isfinite(part[i]))
+        if bad.size:
+            return start + i, int(bad[0])
+    raise AssertionError("unreachable: the kernel counted a value that is finite")
+
+
+def warmup(dtypes: tuple[str, ...] = ("float64", "float32")) -> Iterator[tuple[str, float]]:
+    """Compile (or load) every kernel; yield its name and the seconds it took."""
+    from time import perf_counter
+
+    for name in dtypes:
+        dtype = np.dtype(name)
+        X = np.ones((16, 3), dtype=dtype)
+        rows = _rows(X, np.zeros(16))
+        theta = np.zeros(4)
+        model = _model(theta, "bce", "sigmoid", True)
+        cut = Cut(0, 16, 16, 16)
+        sums, hessians, out = np.empty((1, 5)), np.empty((1, 4, 4)), np.empty((16, 2))
+        matrix = _readonly(X)
+        one = np.empty(1)
+        evaluating = (rows, model, cut, 0, 1, sums, hessians)
+        predicting = (rows, model, cut, 0, 1, stages.PROBABILITY, out)
+        scaled, signs = np.empty((16, 4)), np.empty(16)
+        calls: list[tuple[Any, tuple[Any, ...]]] = [
+            (kernels.evaluate, evaluating),
+            (kernels.predict, predicting),
+            (kernels.evaluate_scaled, (rows, model, cut, 0, 16, sums[0], scaled, signs)),
+            (kernels.train_batches, (rows, model, 16, theta, 8, 0, 2, 0.1, np.empty(2))),
+            (kernels.not_finite, (matrix, 16, 0, 1, np.empty(1, dtype=np.int64))),
+            (kernels.read, (matrix, 16, 0, 1, one)),
+        ]
+        from fastlogreg.backends.numba.threads import prange_is_safe
+
+        if prange_is_safe():
+            calls += [
+                (kernels.evaluate_on_threads, evaluating),
+                (kernels.predict_on_threads, predicting),
+                (kernels.read_on_threads, (matrix, 16, 0, 1, one)),
+            ]
+        for which, arguments in calls:
+            start = perf_counter()
+            which[dtype](*arguments)
+            yield f"{which.__name__} ({name})", perf_counter() - start

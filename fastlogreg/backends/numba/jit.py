@@ -1,0 +1,163 @@
+"""Every compile option and the disk cache of the Numba backend.
+
+No other module sets a compile option (``tests/test_architecture.py`` checks it).
+Three kinds of function, three decorators:
+
+``exact``
+    Scalar mathematics whose roundings matter. No ``reassoc``: it would remove the
+    add-and-subtract rounding of ``exp_neg`` without a word.
+``stage``
+    Loops over one block of rows. Sums may be reassociated, which is what lets LLVM
+    vectorize them. NaN and infinity keep their meaning: ``nnan`` and ``ninf`` are
+    never allowed.
+``kernel`` / ``parallel_kernel``
+    What Python calls. Cached on disk, without the GIL. A :class:`Kernel` compiles
+    one function object for each dtype of X: then each cache file holds one signature.
+
+``error_model="numpy"`` throughout: the Python model puts a branch before every
+division, which stops vectorization.
+
+The cache
+---------
+Numba looks at the file of the kernel alone, so that after an edit of ``formulas.py``
+the machine code of ``driver.py`` would be stale. Our files therefore live in a folder
+named by a hash of all kernel sources, of the versions of Numba and llvmlite and of the
+processor. Numba also numbers the files of one function in the order of its signatures,
+and two processes that compile different signatures at once can store one under the
+name of the other; one signature a function leaves nothing to confuse.
+
+The folder is the first writable of ``$NUMBA_CACHE_DIR/fastlogreg``, the user's cache
+folder, and ``__pycache__`` beside this file. Where none is writable, nothing is cached.
+"""
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import llvmlite
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+from numba import config
+
+_EXACT = {"contract", "nsz"}
+_REDUCING = {"reassoc", "contract", "nsz", "arcp"}
+_ONLY_PRANGE = {
+    "comprehension": False,
+    "reduction": False,
+    "inplace_binop": False,
+    "setitem": False,
+    "numpy": False,
+    "stencil": False,
+    "fusion": False,
+    "prange": True,
+}
+
+exact = numba.njit(error_model="numpy", fastmath=_EXACT)
+stage = numba.njit(error_model="numpy", fastmath=_REDUCING)
+orchestrate = numba.njit(error_model="numpy")
+
+
+@cache
+def source_hash() -> str:
+    """Return a hash of everything that decides the machine code, as 16 hex digits."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for fact in (
+        numba.__version__,
+        llvmlite.__version__,
+        config.CPU_NAME or llvm.get_host_cpu_name(),
+        config.CPU_FEATURES or llvm.get_host_cpu_features().flatten(),
+        config.OPT,
+        config.BOUNDSCHECK,
+    ):
+        digest.update(str(fact).encode() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _user_cache() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def _candidates() -> list[Callable[[], Path]]:
+    return [
+        *([lambda: Path(config.CACHE_DIR) / "fastlogreg"] if config.CACHE_DIR else []),
+        lambda: _user_cache() / "fastlogreg",
+        lambda: Path(__file__).parent / "__pycache__",
+    ]
+
+
+@cache
+def cache_folder() -> Path | None:
+    """Return the folder of this build's machine code, or None where none is writable."""
+    for candidate in _candidates():
+        try:
+            folder = candidate() / source_hash()
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except (OSError, RuntimeError):  # RuntimeError: there is no home folder
+            continue
+        return folder
+    return None
+
+
+def _compile(function: Callable[..., Any], **options: Any) -> Any:
+    folder = cache_folder()
+    if folder is None or config.DISABLE_JIT:
+        return numba.njit(function, error_model="numpy", nogil=True, **options)
+    # Numba reads the folder while it decorates, and never again.
+    before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
+    try:
+        return numba.njit(function, error_model="numpy", nogil=True, cache=True, **options)
+    finally:
+        config.CACHE_DIR = before
+
+
+class Kernel:
+    """A function that Python calls, compiled for one dtype of X at a time.
+
+    ``kernel[X.dtype](...)`` calls it. All arguments but X have the same types in every
+    call, so that each entry has one signature.
+    """
+
+    def __init__(self, function: FunctionType, **options: Any) -> None:
+        self.function = function
+        self.options = options
+        self.__doc__ = function.__doc__
+        self.__name__ = function.__name__
+        self._compiled: dict[str, Any] = {}
+
+    def __getitem__(self, dtype: np.dtype[Any]) -> Any:
+        compiled = self._compiled.get(dtype.char)  # hashing a dtype costs 0.2 us
+        if compiled is None:
+            source = self.function
+            copy = FunctionType(source.__code__, source.__globals__, source.__name__)
+            copy.__module__ = source.__module__
+            copy.__qualname__ = f"{source.__qualname__}_{dtype}"  # names the cache file
+            compiled = self._compiled.setdefault(dtype.char, _compile(copy, **self.options))
+        return compiled
+
+
+def kernel(function: FunctionType) -> Kernel:
+    """Make a kernel that runs in the thread that calls it."""
+    return Kernel(function)
+
+
+def parallel_kernel(function: FunctionType) -> Kernel:
+    """Make a kernel whose ``prange`` runs on Numba's threads."""
+    return Kernel(function, parallel=_ONLY_PRANGE)
+
+
+# What the kernels' own modules need of Numba, so that only this module names it.
+prange = numba.prange

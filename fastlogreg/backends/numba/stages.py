@@ -1,0 +1,400 @@
+"""The three stages of the block pipeline: margins, pointwise, accumulate.
+
+A block is a run of rows that stays in cache between its two uses. For each block the
+driver runs ``margins`` (z = X w + b), ``pointwise`` ((z, y) -> value, residual,
+curvature) and ``accumulate`` (g += X' r, and H += X' diag(h) X if asked). Storage
+matters to the first and the last, loss and activation to the second only, so that they
+add and never multiply.
+
+Storage is a flag and no type: X of Fortran order comes as its transpose, an array of
+the same type as one of C order. Blocks whose rows are named by an index (shuffled
+batches, subsamples) are gathered into a buffer first and are then rows like others.
+
+Conventions: ``lo`` is the first row of the block in X, ``n`` its number of rows; w and
+g have one entry a column; all sums are float64 whatever the dtype of X.
+"""
+
+from fastlogreg.backends.numba.formulas import bce_jet, exp_neg, mse_jet, sigmoid_pair
+from fastlogreg.backends.numba.intrinsics import prefetch
+from fastlogreg.backends.numba.jit import exact, stage
+
+NAN = float("nan")
+_INFINITY = float("inf")
+
+BCE, MSE, SQUARED = 0, 1, 2  # the codes of pointwise
+MARGIN, PROBABILITY = 0, 1  # the codes of activate
+
+
+# --- margins ---------------------------------------------------------------------------
+
+
+@stage
+def _margins_rows(X, lo, n, w, b, z):
+    d = X.shape[1]
+    if d == 2:  # a loop over two columns costs more than their work: 1.4 -> 0.5 ns a row
+        flat = X[lo : lo + n].reshape(2 * n)
+        w0 = w[0]
+        w1 = w[1]
+        for i in range(n):
+            z[i] = (flat[2 * i] * w0 + flat[2 * i + 1] * w1) + b
+        return
+    body = n - n % 4
+    for i in range(0, body, 4):
+        s0 = 0.0
+        s1 = 0.0
+        s2 = 0.0
+        s3 = 0.0
+        for j in range(d):
+            wj = w[j]
+            s0 += X[lo + i, j] * wj
+            s1 += X[lo + i + 1, j] * wj
+            s2 += X[lo + i + 2, j] * wj
+            s3 += X[lo + i + 3, j] * wj
+        z[i] = s0 + b
+        z[i + 1] = s1 + b
+        z[i + 2] = s2 + b
+        z[i + 3] = s3 + b
+    for i in range(body, n):
+        s0 = 0.0
+        for j in range(d):
+            s0 += X[lo + i, j] * w[j]
+        z[i] = s0 + b
+
+
+@stage
+def _margins_columns(XT, lo, n, w, b, z):
+    d = XT.shape[0]
+    body = d - d % 4
+    for i in range(n):
+        z[i] = b
+    for j in range(0, body, 4):
+        w0 = w[j]
+        w1 = w[j + 1]
+        w2 = w[j + 2]
+        w3 = w[j + 3]
+        for i in range(n):
+            z[i] += (XT[j, lo + i] * w0 + XT[j + 1, lo + i] * w1) + (
+                XT[j + 2, lo + i] * w2 + XT[j + 3, lo + i] * w3
+            )
+    for j in range(body, d):
+        wj = w[j]
+        for i in range(n):
+            z[i] += XT[j, lo + i] * wj
+
+
+@stage
+def margins(X, by_column, lo, n, w, b, z):
+    """z[:n] = X[lo : lo + n] @ w + b."""
+    if by_column:
+        _margins_columns(X, lo, n, w, b, z)
+    else:
+        _margins_rows(X, lo, n, w, b, z)
+
+
+@stage
+def add(values, lo, n, z):
+    """z[:n] += values[lo : lo + n]."""
+    for i in range(n):
+        z[i] += values[lo + i]
+
+
+# --- pointwise -------------------------------------------------------------------------
+
+
+@exact
+def _bce(z, y, lo, n, scale, value, residual, curvature):
+    for i in range(n):
+        a, r, h = bce_jet(scale * z[i], y[lo + i])
+        value[i] = a
+        residual[i] = scale * r
+        curvature[i] = scale * scale * h
+
+
+@exact
+def _mse(z, y, lo, n, scale, value, residual, curvature):
+    for i in range(n):
+        a, r, h = mse_jet(scale * z[i], y[lo + i])
+        value[i] = a
+        residual[i] = scale * r
+        curvature[i] = scale * scale * h
+
+
+@exact
+def _squared(z, y, lo, n, value, residual, curvature):
+    for i in range(n):
+        error = z[i] - y[lo + i]
+        value[i] = error * error
+        residual[i] = 2.0 * error
+        curvature[i] = 2.0
+
+
+@exact
+def pointwise(kind, scale, z, y, lo, n, value, residual, curvature):
+    """Fill the jets of n samples; scale 2 makes the sigmoid a tanh (lecture, "Tanh").
+
+    The curvature is always filled: it costs 0.1 ns of 3.6.
+    """
+    if kind == BCE:
+        _bce(z, y, lo, n, scale, value, residual, curvature)
+    elif kind == MSE:
+        _mse(z, y, lo, n, scale, value, residual, curvature)
+    else:
+        _squared(z, y, lo, n, value, residual, curvature)
+
+
+@exact
+def outside(y, lo, n):
+    """Return how many of n labels are outside [0, 1]; NaN counts as inside.
+
+    A loop of its own: as a condition within the jets it becomes a branch, and the
+    pointwise stage takes 14 ns a row for 3.6.
+    """
+    count = 0
+    for i in range(n):
+        count += 1 if y[lo + i] < 0.0 else 0
+        count += 1 if y[lo + i] > 1.0 else 0
+    return count
+
+
+@stage
+def apply_weights(weight, lo, n, value, residual, curvature):
+    """Multiply the jets of n samples by their weights."""
+    for i in range(n):
+        a = weight[lo + i]
+        value[i] *= a
+        residual[i] *= a
+        curvature[i] *= a
+
+
+@stage
+def total(values, n):
+    """Return the sum of values[:n]."""
+    s = 0.0
+    for i in range(n):
+        s += values[i]
+    return s
+
+
+@exact
+def activate(code, scale, z, n, lo, out):
+    """Write predictions of n margins to rows lo.. of out: (., 1) p or z, (., 2) (1 - p, p)."""
+    if code == MARGIN:
+        for i in range(n):
+            out[lo + i, 0] = z[i]
+    elif out.shape[1] == 1:
+        for i in range(n):
+            x = scale * z[i]
+            p, q = sigmoid_pair(x, exp_neg(-abs(x)))
+            out[lo + i, 0] = p
+    else:
+        for i in range(n):
+            x = scale * z[i]
+            p, q = sigmoid_pair(x, exp_neg(-abs(x)))
+            out[lo + i, 0] = q
+            out[lo + i, 1] = p
+
+
+# --- accumulate ------------------------------------------------------------------------
+
+
+@stage
+def _accumulate_rows(X, lo, n, r, g):
+    d = X.shape[1]
+    if d == 2:
+        flat = X[lo : lo + n].reshape(2 * n)
+        s0 = 0.0
+        s1 = 0.0
+        for i in range(n):
+            s0 += flat[2 * i] * r[i]
+            s1 += flat[2 * i + 1] * r[i]
+        g[0] += s0
+        g[1] += s1
+        return
+    body = n - n % 8
+    for i in range(0, body, 8):
+        # The next block, while this one's arithmetic leaves the memory idle:
+        # 2,000,000 x 10 falls from 1.46 to 1.15 reads, 1,000,000 x 20 from 1.17 to 0.95.
+        for j in range(d):
+            prefetch(X, (lo + n + i) * d + 8 * j)
+        r0 = r[i]
+        r1 = r[i + 1]
+        r2 = r[i + 2]
+        r3 = r[i + 3]
+        r4 = r[i + 4]
+        r5 = r[i + 5]
+        r6 = r[i + 6]
+        r7 = r[i + 7]
+        k = lo + i
+        for j in range(d):
+            g[j] += (
+                (X[k, j] * r0 + X[k + 1, j] * r1) + (X[k + 2, j] * r2 + X[k + 3, j] * r3)
+            ) + ((X[k + 4, j] * r4 + X[k + 5, j] * r5) + (X[k + 6, j] * r6 + X[k + 7, j] * r7))
+    for i in range(body, n):
+        ri = r[i]
+        for j in range(d):
+            g[j] += X[lo + i, j] * ri
+
+
+@stage
+def _accumulate_columns(XT, lo, n, r, g):
+    d = XT.shape[0]
+    body = d - d % 4
+    for j in range(0, body, 4):
+        s0 = 0.0
+        s1 = 0.0
+        s2 = 0.0
+        s3 = 0.0
+        for i in range(n):
+            ri = r[i]
+            s0 += XT[j, lo + i] * ri
+            s1 += XT[j + 1, lo + i] * ri
+            s2 += XT[j + 2, lo + i] * ri
+            s3 += XT[j + 3, lo + i] * ri
+        g[j] += s0
+        g[j + 1] += s1
+        g[j + 2] += s2
+        g[j + 3] += s3
+    for j in range(body, d):
+        s0 = 0.0
+        for i in range(n):
+            s0 += XT[j, lo + i] * r[i]
+        g[j] += s0
+
+
+@stage
+def accumulate(X, by_column, lo, n, r, g):
+    """g += X[lo : lo + n].T @ r[:n]."""
+    if by_column:
+        _accumulate_columns(X, lo, n, r, g)
+    else:
+        _accumulate_rows(X, lo, n, r, g)
+
+
+@stage
+def columns_of_block(X, by_column, lo, n, intercept, T):
+    """Copy the block to float64 columns: T[0, :n] = 1 with an intercept, then X's columns."""
+    if intercept:
+        for i in range(n):
+            T[0, i] = 1.0
+    if by_column:
+        for j in range(X.shape[0]):
+            for i in range(n):
+                T[intercept + j, i] = X[j, lo + i]
+    else:
+        for i in range(n):
+            for j in range(X.shape[1]):
+                T[intercept + j, i] = X[lo + i, j]
+
+
+@stage
+def accumulate_hessian(T, h, n, p, S, H):
+    """H[j, k] += sum_i h_i T[j, i] T[k, i] for k >= j (and a few entries below).
+
+    T has its rows padded with zeros to a multiple of 4, H likewise, so that tiles of
+    2 x 4 sums need no edges; S is a buffer of two columns times h.
+    """
+    for j in range(0, p, 2):
+        for i in range(n):
+            S[0, i] = h[i] * T[j, i]
+            S[1, i] = h[i] * T[j + 1, i]
+        for k in range(j - j % 4, p, 4):
+            a0 = 0.0
+            a1 = 0.0
+            a2 = 0.0
+            a3 = 0.0
+            b0 = 0.0
+            b1 = 0.0
+            b2 = 0.0
+            b3 = 0.0
+            for i in range(n):
+                x = S[0, i]
+                y = S[1, i]
+                t0 = T[k, i]
+                t1 = T[k + 1, i]
+                t2 = T[k + 2, i]
+                t3 = T[k + 3, i]
+                a0 += x * t0
+                a1 += x * t1
+                a2 += x * t2
+                a3 += x * t3
+                b0 += y * t0
+                b1 += y * t1
+                b2 += y * t2
+                b3 += y * t3
+            H[j, k] += a0
+            H[j, k + 1] += a1
+            H[j, k + 2] += a2
+            H[j, k + 3] += a3
+            H[j + 1, k] += b0
+            H[j + 1, k + 1] += b1
+            H[j + 1, k + 2] += b2
+            H[j + 1, k + 3] += b3
+
+
+@stage
+def scaled_rows(X, by_column, lo, n, intercept, h, first, A):
+    """Write rows of diag(sqrt|h|) [1, X] to A[first : first + n], for the BLAS."""
+    for i in range(n):
+        s = abs(h[i]) ** 0.5
+        if intercept:
+            A[first + i, 0] = s
+        if by_column:
+            for j in range(X.shape[0]):
+                A[first + i, intercept + j] = s * X[j, lo + i]
+        else:
+            for j in range(X.shape[1]):
+                A[first + i, intercept + j] = s * X[lo + i, j]
+
+
+@stage
+def signs_of(h, n, first, signs):
+    """signs[first : first + n] = 1, or -1 where h is negative."""
+    for i in range(n):
+        signs[first + i] = -1.0 if h[i] < 0.0 else 1.0
+
+
+# --- gather ----------------------------------------------------------------------------
+
+
+@stage
+def gather_rows(X, by_column, index, lo, n, out):
+    """out[:n] = the rows index[lo : lo + n] of X."""
+    if by_column:
+        for j in range(X.shape[0]):
+            for i in range(n):
+                out[i, j] = X[j, index[lo + i]]
+    else:
+        for i in range(n):
+            k = index[lo + i]
+            for j in range(X.shape[1]):
+                out[i, j] = X[k, j]
+
+
+@stage
+def gather(values, index, lo, n, out):
+    """out[:n] = values[index[lo : lo + n]]."""
+    for i in range(n):
+        out[i] = values[index[lo + i]]
+
+
+# --- readers ---------------------------------------------------------------------------
+
+
+@stage
+def read(X, lo, n):
+    """Return the sum of rows lo : lo + n: the least that any pass over X costs."""
+    s = 0.0
+    for i in range(lo, lo + n):
+        for j in range(X.shape[1]):
+            s += X[i, j]
+    return s
+
+
+@exact
+def not_finite(X, lo, n):
+    """Return how many values of rows lo : lo + n are NaN or infinite."""
+    bad = 0
+    for i in range(lo, lo + n):
+        for j in range(X.shape[1]):
+            bad += 0 if abs(X[i, j]) < _INFINITY else 1
+    return bad

@@ -1,0 +1,168 @@
+"""Friendly input to strict contract: the one place that raises for bad input.
+
+Callers hand over what users have (lists, frames, integers, read-only or strided
+arrays); the backends get what :mod:`fastlogreg.backends` asks for. Nothing is copied
+that already fits. Each error names the argument, what was wrong and where, and is
+raised before anything is computed.
+
+Values of X are not read here: in the functional interface NaN in gives NaN out. The
+estimators refuse non-finite values through :func:`check_finite`.
+"""
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastlogreg.backends import ACTIVATIONS, BACKENDS, COMBINATIONS, LOSSES
+
+_NATIVE = (np.dtype(np.float64), np.dtype(np.float32))
+
+
+def _as_float_array(value: Any, name: str) -> NDArray[np.floating]:
+    """Return ``value`` as a float32 or float64 array; other real dtypes become float64."""
+    array = value if type(value) is np.ndarray else np.asarray(value)
+    if array.dtype in _NATIVE and array.dtype.isnative:
+        return array
+    kind = array.dtype.kind
+    if kind == "c":
+        raise ValueError(f"{name}: complex data not supported (dtype {array.dtype})")
+    if kind not in "fiub":
+        raise TypeError(f"{name} must be an array of real numbers, got dtype {array.dtype}")
+    if array.dtype == np.float32:  # the other byte order
+        return array.astype(np.float32)
+    return array.astype(np.float64)
+
+
+def check_matrix(X: ArrayLike, *, min_rows: int = 1) -> NDArray[np.floating]:
+    """Return X as a contiguous (C or Fortran) 2-d float32 or float64 array."""
+    array = _as_float_array(X, "X")
+    if array.ndim != 2:
+        raise ValueError(
+            f"X must be a 2-d array (n_samples, n_features), got {array.ndim}-d of shape "
+            f"{array.shape}; use X.reshape(-1, 1) for one feature or X.reshape(1, -1) for one sample"
+        )
+    n, d = array.shape
+    if n < min_rows or d < 1:
+        raise ValueError(
+            f"X must have at least {min_rows} sample(s) and 1 feature, got shape {array.shape}"
+        )
+    flags = array.flags
+    if not (flags.c_contiguous or flags.f_contiguous) or not flags.aligned:
+        array = np.ascontiguousarray(array)
+        array = np.require(array, requirements="A")
+    return array
+
+
+def check_vector(
+    value: ArrayLike, name: str, length: int, *, of: str = "one value for each row of X"
+) -> NDArray[np.float64]:
+    """Return ``value`` as a contiguous float64 vector of the given length."""
+    array = _as_float_array(value, name)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be 1-d, got {array.ndim}-d of shape {array.shape}")
+    if array.shape[0] != length:
+        raise ValueError(f"{name} must have length {length} ({of}), got {array.shape[0]}")
+    flags = array.flags
+    if array.dtype == np.float64 and flags.c_contiguous and flags.aligned:
+        return array  # np.require finds out the same, for 1.5 us
+    return np.require(array, np.float64, ["C", "A"])
+
+
+def check_labels(y: NDArray[np.float64], activation: str) -> None:
+    """Refuse labels outside [0, 1] unless the activation is the identity.
+
+    NaN is let through: NaN in gives NaN out.
+    """
+    if activation == "identity":
+        return
+    outside = np.flatnonzero((y < 0.0) | (y > 1.0))
+    if outside.size:
+        raise ValueError(
+            f"y must lie in [0, 1] for activation {activation!r}, got "
+            f"{y[outside[0]]} at index {outside[0]}"
+        )
+
+
+def check_weights(sample_weight: ArrayLike | None, n: int) -> NDArray[np.float64] | None:
+    """Return the weights as (n,) float64: finite, none negative, not all zero."""
+    if sample_weight is None:
+        return None
+    array = check_vector(sample_weight, "sample_weight", n)
+    bad = np.flatnonzero(~(np.isfinite(array) & (array >= 0.0)))
+    if bad.size:
+        value = array[bad[0]]
+        what = "negative" if value < 0 else "NaN or infinity"
+        raise ValueError(
+            f"sample_weight must be finite and not negative, got {what} ({value}) at index {bad[0]}"
+        )
+    if not array.any():
+        raise ValueError("sample_weight is zero for every sample: there is nothing to learn from")
+    return array
+
+
+def check_offset(offset: ArrayLike | None, n: int) -> NDArray[np.float64] | None:
+    """Return the offset as (n,) float64, or None."""
+    return None if offset is None else check_vector(offset, "offset", n)
+
+
+def check_theta(
+    theta: ArrayLike, n_features: int, *, intercept: bool, copy: bool = False
+) -> NDArray[np.float64]:
+    """Return theta as (p,) float64, p = n_features + 1 with an intercept."""
+    layout = "[b, w_1 .. w_d]" if intercept else "[w_1 .. w_d], since intercept=False"
+    array = check_vector(theta, "theta", n_features + bool(intercept), of=layout)
+    return array.copy() if copy else array
+
+
+def check_choice(value: Any, name: str, choices: Sequence[str]) -> str:
+    """Return ``value`` if it is one of ``choices``."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
+    return value
+
+
+def check_combination(loss: str, activation: str) -> tuple[str, str]:
+    """Return the pair if the loss and the activation exist and go together."""
+    if (loss, activation) not in COMBINATIONS:
+        check_choice(loss, "loss", LOSSES)
+        check_choice(activation, "activation", ACTIVATIONS)
+        raise ValueError(
+            f"loss={loss!r} does not go with activation={activation!r}: the identity is no "
+            "probability; use loss='mse', or activation='sigmoid' or 'tanh'"
+        )
+    return loss, activation
+
+
+def check_backend(backend: str) -> str:
+    """Return the name of a backend that exists."""
+    return check_choice(backend, "backend", BACKENDS)
+
+
+def check_count(value: Any, name: str, *, low: int = 1, none: bool = False) -> int | None:
+    """Return an integer of at least ``low`` (or None where None is allowed)."""
+    if value is None and none:
+        return None
+    if not isinstance(value, Integral) or isinstance(value, (bool, np.bool_)):
+        allowed = " or None" if none else ""
+        raise TypeError(f"{name} must be an integer{allowed}, got {value!r}")
+    if value < low:
+        raise ValueError(f"{name} must be at least {low}, got {value}")
+    return int(value)
+
+
+def check_real(
+    value: Any, name: str, *, positive: bool = True, infinite: bool = False
+) -> float:
+    """Return a real number above zero (or, with positive=False, not below it)."""
+    if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be a real number, got {value!r}")
+    number = float(value)
+    ok = number > 0.0 if positive else number >= 0.0
+    if not ok or (number == np.inf and not infinite):
+        bound = "above 0" if positive else "at least 0"
+        finite = "" if infinite else " and finite"
+        raise ValueError(f"{name} must be {bound}{finite}, got {value}")
+    return number

@@ -1,0 +1,138 @@
+"""The disk cache: hit by the next process, never stale, and no obstacle where it can't be.
+
+Each test has a cache folder and, where it edits sources, a copy of the package of its
+own. The kernels used are the ones that compile fast.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import fastlogreg
+
+SCRIPT = """
+import json, sys
+import numpy as np
+from fastlogreg.backends.numba import driver, jit, kernels
+
+dtype = np.dtype(sys.argv[1])
+X = np.arange(12, dtype=dtype).reshape(4, 3)
+p = driver.predict(X, np.zeros(4))
+used = kernels.predict[dtype]
+print(json.dumps({
+    "p": p.tolist(),
+    "folder": None if jit.cache_folder() is None else str(jit.cache_folder()),
+    "hits": sum(used.stats.cache_hits.values()),
+    "misses": sum(used.stats.cache_misses.values()),
+}))
+"""
+
+
+def start(package_root, cache, dtype="float64", **environment):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
+    return subprocess.Popen(
+        [sys.executable, "-B", "-c", SCRIPT, dtype],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=package_root,
+        env={
+            **clean,
+            "PYTHONPATH": str(package_root),
+            "NUMBA_CACHE_DIR": str(cache),
+            **environment,
+        },
+    )
+
+
+def finish(process):
+    import json
+
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, out + err
+    return json.loads(out)
+
+
+def run(*args, **kwargs):
+    return finish(start(*args, **kwargs))
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A copy of the package that a test may edit; returns the folder that holds it."""
+    root = tmp_path / "copy"
+    shutil.copytree(
+        Path(fastlogreg.__file__).parent,
+        root / "fastlogreg",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    return root
+
+
+def test_the_second_process_hits_the_cache_and_an_edit_is_seen(package, tmp_path):
+    cache = tmp_path / "cache"
+    first = run(package, cache)
+    assert (first["hits"], first["misses"]) == (0, 1)
+    assert first["p"] == [0.5] * 4
+    second = run(package, cache)
+    assert (second["hits"], second["misses"]) == (1, 0)
+    assert second["p"] == first["p"]
+
+    # The formula moves and the kernel's own file does not.
+    formulas = package / "fastlogreg" / "backends" / "numba" / "formulas.py"
+    text = formulas.read_text()
+    edited = text.replace("larger = 1.0 / (1.0 + t)", "larger = 0.25 / (1.0 + t)")
+    assert edited != text
+    formulas.write_text(edited)
+    third = run(package, cache)
+    assert third["p"] == [0.125] * 4
+    assert third["misses"] == 1
+    assert third["folder"] != first["folder"]
+
+    # And back: the first machine code is still there.
+    formulas.write_text(text)
+    fourth = run(package, cache)
+    assert fourth["p"] == first["p"]
+    assert fourth["hits"] == 1
+
+
+def test_two_processes_fill_a_fresh_cache_at_once(package, tmp_path):
+    cache = tmp_path / "cache"
+    both = [start(package, cache, dtype) for dtype in ("float32", "float64")]
+    for process in both:
+        assert finish(process)["p"] == [0.5] * 4
+    for dtype in ("float32", "float64"):
+        again = run(package, cache, dtype)
+        assert again["p"] == [0.5] * 4
+        assert again["hits"] == 1
+
+
+def test_without_a_writable_folder_nothing_is_cached(package, tmp_path):
+    # Folders that can't be made, even by root: their parents are files.
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    (package / "fastlogreg" / "backends" / "numba" / "__pycache__").write_text("")
+    found = run(
+        package,
+        blocked / "cache",
+        HOME=str(blocked),
+        XDG_CACHE_HOME=str(blocked / "xdg"),
+        LOCALAPPDATA=str(blocked / "appdata"),
+    )
+    assert found["folder"] is None
+    assert found["p"] == [0.5] * 4
+    assert textwrap.dedent(blocked.read_text()) == ""
+
+
+def test_the_user_s_cache_setting_is_left_alone():
+    import numba
+
+    before = numba.config.CACHE_DIR
+    import fastlogreg.backends.numba.kernels  # noqa: F401
+
+    assert numba.config.CACHE_DIR == before

@@ -1,0 +1,242 @@
+"""Any thread, any fork: the same bits whoever computes, and nobody hangs or dies.
+
+Run once under each threading layer (``NUMBA_THREADING_LAYER``); what needs a process of
+its own gets one.
+"""
+
+import os
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from fastlogreg.backends import numba as backend
+from fastlogreg.backends.numba import threads
+
+# several chunks each, so that there is something to share out
+SHAPES = [(60_000, 5), (20_000, 30), (6_000, 90)]
+
+
+def make(n, d, dtype=np.float64, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, d)).astype(dtype)
+    y = (rng.random(n) < 0.5).astype(np.float64)
+    return X, y, rng.normal(size=d + 1) / d
+
+
+@pytest.fixture(params=["numba's threads", "pool"])
+def mode(request, monkeypatch):
+    if request.param == "pool":
+        monkeypatch.setattr(threads, "prange_is_safe", lambda: False)
+    elif not threads.prange_is_safe():
+        pytest.skip(f"the layer {threads.layer()!r} is not safe to enter from many threads")
+    monkeypatch.setattr(threads, "SERIAL_SECONDS", 0.0)
+    return request.param
+
+
+@pytest.mark.parametrize(("n", "d"), SHAPES)
+def test_same_bits_for_any_number_of_threads(mode, n, d):
+    X, y, theta = make(n, d)
+
+    def everything(n_threads):
+        value, gradient, hessian = backend.evaluate(X, y, theta, order=2, n_threads=n_threads)
+        trained = theta.copy()
+        losses = backend.train_epoch(
+            X, y, trained, batch_size=n, learning_rate=0.1, n_threads=n_threads
+        )
+        proba = backend.predict_pair(X, theta, n_threads=n_threads)
+        return [value, gradient, hessian, trained, losses, proba]
+
+    one = everything(1)
+    for n_threads in (2, 3, 8, None):
+        for expected, found in zip(one, everything(n_threads), strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_the_pool_and_numba_s_threads_agree_to_the_bit(monkeypatch):
+    X, y, theta = make(60_000, 5)
+    monkeypatch.setattr(threads, "SERIAL_SECONDS", 0.0)
+    first = backend.evaluate(X, y, theta, order=2)
+    monkeypatch.setattr(threads, "prange_is_safe", lambda: False)
+    second = backend.evaluate(X, y, theta, order=2)
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_sixteen_python_threads_at_once():
+    problems = [make(n, d, seed=k) for k, (n, d) in enumerate(SHAPES)]
+    expected = [backend.evaluate(X, y, theta, order=2, n_threads=1) for X, y, theta in problems]
+
+    def work(k):
+        for i in range(12):
+            which = (k + i) % len(problems)
+            X, y, theta = problems[which]
+            found = backend.evaluate(X, y, theta, order=2)
+            for a, b in zip(found, expected[which], strict=True):
+                np.testing.assert_array_equal(a, b)
+            backend.predict(X, theta)
+        return True
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(work, range(16)))
+
+
+def test_an_error_in_one_thread_is_raised_and_the_pool_goes_on():
+    def work(c):
+        if c == 3:
+            raise ZeroDivisionError("chunk 3")
+
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError, match="chunk 3"):
+            threads.run_on_pool(work, 100, 4)
+    done = []
+    threads.run_on_pool(done.append, 100, 4)
+    assert sorted(done) == list(range(100))
+
+
+def test_the_blas_gets_its_threads_back():
+    from threadpoolctl import ThreadpoolController
+
+    controller = ThreadpoolController().select(user_api="blas")
+
+    def counts():
+        return [library["num_threads"] for library in controller.info()]
+
+    before = counts()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda k: nested(k), range(20)))
+    assert counts() == before
+    with threads.one_blas_thread():
+        assert set(counts()) == {1}
+    assert counts() == before
+
+
+def nested(_):
+    with threads.one_blas_thread(), threads.one_blas_thread():
+        pass
+
+
+def run_script(body, **environment):
+    """Run Python code in a process of its own, and return what it printed."""
+    prelude = """
+        import os, sys, threading
+        import numpy as np
+        from fastlogreg.backends import numba as backend
+        from fastlogreg.backends.numba import threads
+
+        def problem():
+            rng = np.random.default_rng(0)
+            X = rng.normal(size=(100_000, 8))
+            return X, (X[:, 0] > 0).astype(float), np.full(9, 0.1)
+
+        def evaluate(_=None):
+            X, y, theta = problem()
+            value, gradient, hessian = backend.evaluate(X, y, theta, order=2)
+            return value, gradient.tolist(), hessian.tolist()
+    """
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c"]
+        + [textwrap.dedent(prelude) + textwrap.dedent(body)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **environment},
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+
+
+@needs_fork
+def test_a_forked_child_computes_after_its_parent_did():
+    out = run_script(
+        """
+        expected = evaluate()
+        for _ in range(3):
+            pid = os.fork()
+            if pid == 0:
+                same = evaluate() == expected and evaluate() == expected
+                grandchild = os.fork()
+                if grandchild == 0:
+                    os._exit(0 if evaluate() == expected else 1)
+                inner = os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1])
+                os._exit(0 if same and inner == 0 else 1)
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert evaluate() == expected
+        print("fine")
+        """
+    )
+    assert "fine" in out
+
+
+@needs_fork
+def test_a_child_forked_while_other_threads_compute_can_compute():
+    out = run_script(
+        """
+        expected = evaluate()
+        stop = False
+
+        def busy():
+            while not stop:
+                evaluate()
+
+        workers = [threading.Thread(target=busy) for _ in range(4)]
+        for worker in workers:
+            worker.start()
+        for _ in range(5):
+            pid = os.fork()
+            if pid == 0:
+                os._exit(0 if evaluate() == expected else 1)
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        stop = True
+        for worker in workers:
+            worker.join()
+        print("fine")
+        """
+    )
+    assert "fine" in out
+
+
+@pytest.mark.parametrize(
+    "method", [pytest.param("fork", marks=needs_fork), "spawn"]
+)
+def test_multiprocessing(method, tmp_path):
+    # spawn imports the main module anew, so it has to be a file
+    script = tmp_path / "main.py"
+    script.write_text(
+        textwrap.dedent(
+            f"""
+            import multiprocessing
+            import numpy as np
+            from fastlogreg.backends import numba as backend
+
+            def evaluate(_=None):
+                X = np.random.default_rng(0).normal(size=(100_000, 8))
+                y = (X[:, 0] > 0).astype(float)
+                value, gradient, hessian = backend.evaluate(X, y, np.full(9, 0.1), order=2)
+                return value, gradient.tolist(), hessian.tolist()
+
+            if __name__ == "__main__":
+                expected = evaluate()
+                with multiprocessing.get_context({method!r}).Pool(2) as pool:
+                    assert pool.map(evaluate, range(4)) == [expected] * 4
+                print("fine")
+            """
+        )
+    )
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", str(script)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "fine" in result.stdout
