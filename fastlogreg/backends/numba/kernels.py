@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fastlogreg.backends.numba import stages
 from fastlogreg.backends.numba.intrinsics import freeze
-from fastlogreg.backends.numba.jit import kernel, orchestrate, parallel_kernel, prange
+from fastlogreg.backends.numba.jit import allocating, borrowing, kernel, parallel_kernel, prange
 
 
 class Rows(NamedTuple):
@@ -50,11 +50,10 @@ class Cut(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Where one block is worked on: its rows, and a buffer for each column of the jets.
+    """Where blocks are worked on: their rows, and a buffer for each part of the jets.
 
     ``X``, ``y``, ``weight`` and ``offset`` are the problem's own arrays or, where rows are
-    gathered, read-only views of the ``gathered`` buffers. Made once a chunk: making an
-    array inside the loop over blocks costs 0.1 us each, which is 1 to 3 ns a row.
+    gathered, read-only views of the ``gathered`` buffers.
     """
 
     X: NDArray[np.floating]
@@ -69,7 +68,7 @@ class Work(NamedTuple):
     margin: NDArray[np.float64]
 
 
-@orchestrate
+@allocating
 def _work(rows, block):
     d = rows.X.shape[0] if rows.by_column else rows.X.shape[1]
     gathers = rows.index.size > 0
@@ -90,9 +89,11 @@ def _work(rows, block):
     )
 
 
-@orchestrate
-def _gather(rows, work, lo, n):
-    """Copy the rows that the index names to work's buffers; return 0, the first of them."""
+@borrowing
+def _place(rows, work, lo, n):
+    """Return the first of the block's rows in work's arrays, having gathered them if need be."""
+    if rows.index.size == 0:
+        return lo
     stages.gather_rows(rows.X, rows.by_column, rows.index, lo, n, work.gathered[0])
     values = work.gathered[1]
     stages.gather(rows.y, rows.index, lo, n, values[0])
@@ -103,107 +104,63 @@ def _gather(rows, work, lo, n):
     return 0
 
 
-# Reading an array out of a tuple counts a reference, which costs two atomic additions:
-# 0.3 us a block when the loop over blocks does it. So it is done once a chunk, and what
-# runs for each block takes plain arrays.
-@orchestrate
-def _block(
-    X,
-    by_column,
-    y,
-    weight,
-    offset,
-    lo,
-    n,
-    theta,
-    w,
-    intercept,
-    kind,
-    scale,
-    value,
-    residual,
-    curvature,
-    margin,
-    sums,
-    g,
-):
-    """Fill the jets of the n rows from lo and add their loss and gradient to sums.
+@borrowing
+def _block(work, model, lo, n, sums):
+    """Fill the jets of work's n rows from lo and add their loss and gradient to sums.
 
-    w and g are views of theta and sums without what belongs to the intercept. A label
-    outside [0, 1] makes the loss NaN, whose cause the caller then looks for.
+    A label outside [0, 1] makes the loss NaN, whose cause the caller then looks for.
     """
-    b = theta[0] if intercept else 0.0
-    stages.margins(X, by_column, lo, n, w, b, margin)
-    if offset.size:
-        stages.add(offset, lo, n, margin)
-    stages.pointwise(kind, scale, margin, y, lo, n, value, residual, curvature)
-    if weight.size:
-        stages.apply_weights(weight, lo, n, value, residual, curvature)
-    sums[0] += stages.total(value, n)
-    if kind != stages.SQUARED and stages.outside(y, lo, n):
+    intercept = model.intercept
+    b = model.theta[0] if intercept else 0.0
+    stages.margins(work.X, work.by_column, lo, n, model.theta[intercept:], b, work.margin)
+    if work.offset.size:
+        stages.add(work.offset, lo, n, work.margin)
+    stages.pointwise(
+        model.kind,
+        model.scale,
+        work.margin,
+        work.y,
+        lo,
+        n,
+        work.value,
+        work.residual,
+        work.curvature,
+    )
+    if work.weight.size:
+        stages.apply_weights(work.weight, lo, n, work.value, work.residual, work.curvature)
+    sums[0] += stages.total(work.value, n)
+    if model.kind != stages.SQUARED and stages.outside(work.y, lo, n):
         sums[0] = stages.NAN
     if intercept:
-        sums[1] += stages.total(residual, n)
-    stages.accumulate(X, by_column, lo, n, residual, g)
+        sums[1] += stages.total(work.residual, n)
+    stages.accumulate(work.X, work.by_column, lo, n, work.residual, sums[1 + intercept :])
 
 
-@orchestrate
-def _evaluate_rows(rows, model, lo, hi, block, sums, hessian, scaled, signs):
-    """Add the rows lo : hi to sums = (loss, gradient), and fill what is not None or empty.
-
-    None leaves the code out when it is compiled, a size of 0 when it runs. hessian
-    (padded as accumulate_hessian wants it): the Hessian is added to its upper triangle. scaled (hi - lo, p): row i becomes sqrt|h_i| [1, x_i], signs[i] that of h_i.
-    """
-    work = _work(rows, block)
-    X, by_column, y, weight, offset = work.X, work.by_column, work.y, work.weight, work.offset
-    value, residual, curvature, margin = work.value, work.residual, work.curvature, work.margin
-    theta, intercept, kind, scale = model.theta, model.intercept, model.kind, model.scale
-    w = theta[intercept:]
-    g = sums[1 + intercept :]
-    gathers = rows.index.size > 0
-    if hessian is not None:
-        columns = np.zeros((hessian.shape[0], block))
-        products = np.empty((2, block))
+@borrowing
+def _blocks(rows, work, model, lo, hi, block, sums, columns, products, hessian):
+    """Add the rows lo : hi to sums = (loss, gradient) and, where it has a size, hessian."""
     for start in range(lo, hi, block):
         n = min(block, hi - start)
-        at = _gather(rows, work, start, n) if gathers else start
-        _block(
-            X,
-            by_column,
-            y,
-            weight,
-            offset,
-            at,
-            n,
-            theta,
-            w,
-            intercept,
-            kind,
-            scale,
-            value,
-            residual,
-            curvature,
-            margin,
-            sums,
-            g,
-        )
-        if hessian is not None and hessian.size:
-            stages.columns_of_block(X, by_column, at, n, intercept, columns)
-            stages.accumulate_hessian(columns, curvature, n, theta.size, products, hessian)
-        if scaled is not None:
-            first = start - lo
-            stages.scaled_rows(X, by_column, at, n, intercept, curvature, first, scaled)
-            stages.signs_of(curvature, n, first, signs)
+        at = _place(rows, work, start, n)
+        _block(work, model, at, n, sums)
+        if hessian.size:
+            stages.columns_of_block(work.X, work.by_column, at, n, model.intercept, columns)
+            stages.accumulate_hessian(
+                columns, work.curvature, n, model.theta.size, products, hessian
+            )
 
 
-@orchestrate
+@allocating
 def _evaluate_chunk(rows, model, cut, c, sums, hessian):
     """Loss, gradient and (where hessian has a size) Hessian of one chunk."""
     lo = cut.lo + c * cut.chunk
+    hi = min(lo + cut.chunk, cut.hi)
+    work = _work(rows, cut.block)
+    columns = np.zeros((hessian.shape[0], cut.block))
+    products = np.empty((2, cut.block))
     sums[:] = 0.0
     hessian[:, :] = 0.0
-    hi = min(lo + cut.chunk, cut.hi)
-    _evaluate_rows(rows, model, lo, hi, cut.block, sums, hessian, None, None)
+    _blocks(rows, work, model, lo, hi, cut.block, sums, columns, products, hessian)
 
 
 @kernel
@@ -220,13 +177,45 @@ def evaluate_on_threads(rows, model, cut, first, last, sums, hessians):
         _evaluate_chunk(rows, model, cut, c, sums[c], hessians[c])
 
 
+@borrowing
+def _scaled_blocks(rows, work, model, lo, hi, block, sums, scaled, signs):
+    for start in range(lo, hi, block):
+        n = min(block, hi - start)
+        at = _place(rows, work, start, n)
+        _block(work, model, at, n, sums)
+        stages.scaled_rows(
+            work.X, work.by_column, at, n, model.intercept, work.curvature, start - lo, scaled
+        )
+        stages.signs_of(work.curvature, n, start - lo, signs)
+
+
 @kernel
 def evaluate_scaled(rows, model, cut, lo, hi, sums, scaled, signs):
     """Add rows lo : hi to sums and write diag(sqrt|h|) [1, X] and the signs of h.
 
     The Hessian of these rows is then one matrix product, which the BLAS does.
     """
-    _evaluate_rows(rows, model, lo, hi, cut.block, sums, None, scaled, signs)
+    work = _work(rows, cut.block)
+    _scaled_blocks(rows, work, model, lo, hi, cut.block, sums, scaled, signs)
+
+
+@borrowing
+def _batches(
+    rows, work, model, block, theta, batch, first, last, learning_rate, sums, losses
+):
+    samples = rows.index.size if rows.index.size else rows.y.size
+    for k in range(first, last):
+        lo = k * batch
+        hi = min(lo + batch, samples)
+        for j in range(sums.size):
+            sums[j] = 0.0
+        for start in range(lo, hi, block):
+            n = min(block, hi - start)
+            _block(work, model, _place(rows, work, start, n), n, sums)
+        losses[k] = sums[0] / (hi - lo)
+        step = learning_rate / (hi - lo)
+        for j in range(theta.size):
+            theta[j] -= step * sums[1 + j]
 
 
 @kernel
@@ -236,63 +225,28 @@ def train_batches(rows, model, block, theta, batch, first, last, learning_rate, 
     ``model.theta`` must be a read-only view of ``theta``, which is updated. A batch is
     one chunk here; the driver does larger ones.
     """
-    gathers = rows.index.size > 0
-    samples = rows.index.size if gathers else rows.y.size
     work = _work(rows, block)
-    X, by_column, y, weight, offset = work.X, work.by_column, work.y, work.weight, work.offset
-    value, residual, curvature, margin = work.value, work.residual, work.curvature, work.margin
-    intercept, kind, scale = model.intercept, model.kind, model.scale
-    frozen = model.theta
-    w = frozen[intercept:]
     sums = np.empty(1 + theta.size)
-    g = sums[1 + intercept :]
-    for k in range(first, last):
-        lo = k * batch
-        hi = min(lo + batch, samples)
-        for j in range(sums.size):
-            sums[j] = 0.0
-        for start in range(lo, hi, block):
-            n = min(block, hi - start)
-            at = _gather(rows, work, start, n) if gathers else start
-            _block(
-                X,
-                by_column,
-                y,
-                weight,
-                offset,
-                at,
-                n,
-                frozen,
-                w,
-                intercept,
-                kind,
-                scale,
-                value,
-                residual,
-                curvature,
-                margin,
-                sums,
-                g,
-            )
-        losses[k] = sums[0] / (hi - lo)
-        step = learning_rate / (hi - lo)
-        for j in range(theta.size):
-            theta[j] -= step * sums[1 + j]
+    _batches(rows, work, model, block, theta, batch, first, last, learning_rate, sums, losses)
 
 
-@orchestrate
-def _predict_chunk(rows, model, cut, c, activation, out):
-    lo = cut.lo + c * cut.chunk
-    hi = min(lo + cut.chunk, cut.hi)
-    z = np.empty(cut.block)
-    b = model.theta[0] if model.intercept else 0.0
-    w = model.theta[model.intercept :]
-    for start in range(lo, hi, cut.block):
-        n = min(cut.block, hi - start)
-        stages.margins(rows.X, rows.by_column, start, n, w, b, z)
+@borrowing
+def _predict_blocks(rows, model, lo, hi, block, activation, z, out):
+    intercept = model.intercept
+    b = model.theta[0] if intercept else 0.0
+    for start in range(lo, hi, block):
+        n = min(block, hi - start)
+        stages.margins(rows.X, rows.by_column, start, n, model.theta[intercept:], b, z)
         if rows.offset.size:
             stages.add(rows.offset, start, n, z)
         stages.activate(activation, model.scale, z, n, start, out)
+
+
+@allocating
+def _predict_chunk(rows, model, cut, c, activation, out):
+    lo = cut.lo + c * cut.chunk
+    hi = min(lo + cut.chunk, cut.hi)
+    _predict_blocks(rows, model, lo, hi, cut.block, activation, np.empty(cut.block), out)
 
 
 @kernel
