@@ -1,0 +1,183 @@
+"""The loop backend: scalar Python, one sample at a time, one feature at a time.
+
+What the lecture calls the traditional way, in stable forms. It imports nothing of ours
+and computes with Python floats and :mod:`math` alone, so it is an independent witness of
+the other two and the baseline of what vectorizing gains. Rows are turned into lists one
+at a time, which the baseline should not pay for in memory.
+"""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Vector = NDArray[np.float64]
+
+
+def _sigmoid_pair(z: float) -> tuple[float, float, float]:
+    """Return (p, 1 - p, exp(-|z|)), the first two without cancellation."""
+    t = math.exp(-abs(z))
+    larger = 1.0 / (1.0 + t)
+    smaller = t * larger
+    if z >= 0.0:
+        return larger, smaller, t
+    return smaller, larger, t
+
+
+def _jet(z: float, y: float, loss: str, activation: str) -> tuple[float, float, float]:
+    """Return (value, residual, curvature) of one sample at its margin."""
+    if activation == "identity":
+        error = z - y
+        return error * error, 2.0 * error, 2.0
+    scale = 2.0 if activation == "tanh" else 1.0
+    z *= scale
+    p, q, t = _sigmoid_pair(z)
+    error = (1.0 - y) * p - y * q
+    if loss == "bce":
+        share = 1.0 - y if z >= 0.0 else y
+        value = math.log1p(t)
+        if share != 0.0:  # a share of 0 of an infinite margin is 0
+            value += share * abs(z)
+        return value, scale * error, scale * scale * p * q
+    slope = p * q
+    curvature = 2.0 * slope * (slope + error * (q - p))
+    return error * error, scale * 2.0 * error * slope, scale * scale * curvature
+
+
+def _margin(x: list[float], w: list[float], b: float) -> float:
+    z = b
+    for value, weight in zip(x, w, strict=True):
+        z += value * weight
+    return z
+
+
+def _split(theta: _Vector, intercept: bool) -> tuple[float, list[float]]:
+    values = theta.tolist()
+    return (values[0], values[1:]) if intercept else (0.0, values)
+
+
+def _samples(
+    X: NDArray[np.floating], rows: NDArray[np.int64] | None = None
+) -> Iterator[tuple[int, list[float]]]:
+    order = range(X.shape[0]) if rows is None else rows.tolist()
+    for i in order:
+        yield i, X[i].tolist()
+
+
+def predict(
+    X: NDArray[np.floating],
+    theta: _Vector,
+    *,
+    offset: _Vector | None = None,
+    activation: str = "sigmoid",
+    intercept: bool = True,
+    n_threads: int | None = None,
+) -> _Vector:
+    """Return the predictions, (n,); see :class:`fastlogreg.backends.Backend`."""
+    b, w = _split(theta, intercept)
+    out = np.empty(X.shape[0])
+    for i, x in _samples(X):
+        z = _margin(x, w, b)
+        if offset is not None:
+            z += float(offset[i])
+        if activation == "tanh":
+            z *= 2.0
+        out[i] = z if activation == "identity" else _sigmoid_pair(z)[0]
+    return out
+
+
+def _sums(
+    X: NDArray[np.floating],
+    y: _Vector,
+    theta: _Vector,
+    sample_weight: _Vector | None,
+    offset: _Vector | None,
+    loss: str,
+    activation: str,
+    intercept: bool,
+    order: int,
+    rows: NDArray[np.int64] | None = None,
+) -> tuple[float, float, list[float], list[list[float]]]:
+    """Return the sums of weight, loss, gradient and (upper triangle of the) Hessian."""
+    b, w = _split(theta, intercept)
+    p = theta.size
+    size = total = 0.0
+    gradient = [0.0] * p
+    hessian = [[0.0] * p for _ in range(p)] if order >= 2 else []
+    for i, x in _samples(X, rows):
+        z = _margin(x, w, b)
+        if offset is not None:
+            z += float(offset[i])
+        value, residual, curvature = _jet(z, float(y[i]), loss, activation)
+        weight = 1.0 if sample_weight is None else float(sample_weight[i])
+        size += weight
+        total += weight * value
+        if order == 0:
+            continue
+        if intercept:
+            x = [1.0, *x]
+        residual *= weight
+        for j in range(p):
+            gradient[j] += residual * x[j]
+        if order >= 2:
+            curvature *= weight
+            for j in range(p):
+                scaled = curvature * x[j]
+                row = hessian[j]
+                for k in range(j, p):
+                    row[k] += scaled * x[k]
+    return size, total, gradient, hessian
+
+
+def evaluate(
+    X: NDArray[np.floating],
+    y: _Vector,
+    theta: _Vector,
+    *,
+    sample_weight: _Vector | None = None,
+    offset: _Vector | None = None,
+    loss: str = "bce",
+    activation: str = "sigmoid",
+    intercept: bool = True,
+    order: int = 1,
+    n_threads: int | None = None,
+) -> tuple[float, _Vector | None, NDArray[np.float64] | None]:
+    """Return mean loss, gradient and Hessian; see :class:`fastlogreg.backends.Backend`."""
+    size, total, gradient, upper = _sums(
+        X, y, theta, sample_weight, offset, loss, activation, intercept, order
+    )
+    if order == 0:
+        return total / size, None, None
+    g = np.array(gradient) / size
+    if order == 1:
+        return total / size, g, None
+    H = np.array(upper) / size
+    return total / size, g, H + np.triu(H, 1).T
+
+
+def train_epoch(
+    X: NDArray[np.floating],
+    y: _Vector,
+    theta: _Vector,
+    rows: NDArray[np.int64] | None = None,
+    *,
+    batch_size: int,
+    learning_rate: float,
+    loss: str = "bce",
+    activation: str = "sigmoid",
+    intercept: bool = True,
+    n_threads: int | None = None,
+) -> _Vector:
+    """Run one epoch of gradient steps; see :class:`fastlogreg.backends.Backend`."""
+    order = np.arange(y.size) if rows is None else rows
+    losses = []
+    for lo in range(0, y.size, batch_size):
+        batch = order[lo : lo + batch_size]
+        size, total, gradient, _ = _sums(
+            X, y, theta, None, None, loss, activation, intercept, 1, batch
+        )
+        losses.append(total / size)
+        for j in range(theta.size):
+            theta[j] -= learning_rate * gradient[j] / size
+    return np.array(losses)
