@@ -11,7 +11,7 @@ estimators refuse non-finite values through :func:`check_finite`.
 
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -42,7 +42,8 @@ def check_matrix(X: ArrayLike, *, min_rows: int = 1) -> NDArray[np.floating]:
     if array.ndim != 2:
         raise ValueError(
             f"X must be a 2-d array (n_samples, n_features), got {array.ndim}-d of shape "
-            f"{array.shape}; use X.reshape(-1, 1) for one feature or X.reshape(1, -1) for one sample"
+            f"{array.shape}; use X.reshape(-1, 1) for one feature or X.reshape(1, -1) for one "
+            "sample"
         )
     n, d = array.shape
     if n < min_rows or d < 1:
@@ -67,7 +68,7 @@ def check_vector(
         raise ValueError(f"{name} must have length {length} ({of}), got {array.shape[0]}")
     flags = array.flags
     if array.dtype == np.float64 and flags.c_contiguous and flags.aligned:
-        return array  # np.require finds out the same, for 1.5 us
+        return cast(NDArray[np.float64], array)  # np.require finds out the same, for 1.5 us
     return np.require(array, np.float64, ["C", "A"])
 
 
@@ -153,9 +154,7 @@ def check_count(value: Any, name: str, *, low: int = 1, none: bool = False) -> i
     return int(value)
 
 
-def check_real(
-    value: Any, name: str, *, positive: bool = True, infinite: bool = False
-) -> float:
+def check_real(value: Any, name: str, *, positive: bool = True, infinite: bool = False) -> float:
     """Return a real number above zero (or, with positive=False, not below it)."""
     if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be a real number, got {value!r}")

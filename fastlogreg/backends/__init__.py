@@ -35,7 +35,6 @@ COMBINATIONS: Final = (
 BACKENDS: Final = ("loop", "numpy", "numba")
 
 
-
 class Backend(Protocol):
     """What a backend module offers."""
 

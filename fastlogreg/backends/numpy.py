@@ -155,5 +155,6 @@ def train_epoch(
         losses[k], gradient, _ = evaluate(
             X[batch], y[batch], theta, loss=loss, activation=activation, intercept=intercept
         )
+        assert gradient is not None
         theta -= learning_rate * gradient
     return losses

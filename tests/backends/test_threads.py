@@ -137,9 +137,9 @@ def run_script(body, **environment):
             value, gradient, hessian = backend.evaluate(X, y, theta, order=2)
             return value, gradient.tolist(), hessian.tolist()
     """
+    code = textwrap.dedent(prelude) + textwrap.dedent(body)
     result = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c"]
-        + [textwrap.dedent(prelude) + textwrap.dedent(body)],
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code],
         capture_output=True,
         text=True,
         timeout=120,
@@ -203,9 +203,7 @@ def test_a_child_forked_while_other_threads_compute_can_compute():
     assert "fine" in out
 
 
-@pytest.mark.parametrize(
-    "method", [pytest.param("fork", marks=needs_fork), "spawn"]
-)
+@pytest.mark.parametrize("method", [pytest.param("fork", marks=needs_fork), "spawn"])
 def test_multiprocessing(method, tmp_path):
     # spawn imports the main module anew, so it has to be a file
     script = tmp_path / "main.py"

@@ -19,7 +19,9 @@ from fastlogreg.backends.numba import kernels, stages
 from fastlogreg.backends.numba.kernels import Cut, Model, Rows
 from fastlogreg.backends.numba.threads import one_blas_thread, run_chunks
 
-BLAS_WIDTH = 72  # p from which the BLAS makes the Hessian: 28 against 34 GFLOP/s at 80, 30 against 26 at 63
+BLAS_WIDTH = (
+    72  # p from which the BLAS makes the Hessian: 28 against 34 GFLOP/s at 80, 30 against 26 at 63
+)
 _BLAS_ROWS = 1024  # rows of one matrix product
 _BLOCK_BYTES = 24576  # of X in one block: half of L1, the other half for the next block
 _MIN_BLOCK, _MAX_BLOCK = 16, 512
@@ -56,7 +58,7 @@ def _rows(
     y: NDArray[np.float64] = _NONE,
     weight: NDArray[np.float64] | None = None,
     offset: NDArray[np.float64] | None = None,
-    index: NDArray[np.int64] | None = None,
+    chosen: NDArray[np.int64] | None = None,
 ) -> Rows:
     by_column = not X.flags.c_contiguous or X.shape[1] == 1
     return Rows(
@@ -64,16 +66,14 @@ def _rows(
         _readonly(y),
         _NO_VALUES if weight is None else _readonly(weight),
         _NO_VALUES if offset is None else _readonly(offset),
-        _NO_ROWS if index is None else _readonly(index),
+        _NO_ROWS if chosen is None else _readonly(chosen),
         int(by_column),
     )
 
 
 def _model(theta: NDArray[np.float64], loss: str, activation: str, intercept: bool) -> Model:
     kind = stages.SQUARED if activation == "identity" else _KIND[loss]
-    return Model(
-        _readonly(theta), int(intercept), kind, 2.0 if activation == "tanh" else 1.0
-    )
+    return Model(_readonly(theta), int(intercept), kind, 2.0 if activation == "tanh" else 1.0)
 
 
 @lru_cache(maxsize=1024)
@@ -189,7 +189,7 @@ def _sum_chunks(
     d = rows.X.shape[0 if rows.by_column else 1]
     p = model.theta.size
     block, chunk, chunks, seconds = _plan(
-        hi - lo, d, p, dtype.itemsize, bool(rows.by_column), rows.index.size > 0, order
+        hi - lo, d, p, dtype.itemsize, bool(rows.by_column), rows.chosen.size > 0, order
     )
     cut = Cut(lo, hi, chunk, block)
     sums = np.empty((chunks, 1 + p))
@@ -198,9 +198,7 @@ def _sum_chunks(
     padded = -(-p // 4) * 4 if order == 2 else 0
     hessians = np.empty((chunks, padded, padded))
     run_chunks(
-        lambda first, last: kernels.evaluate[dtype](
-            rows, model, cut, first, last, sums, hessians
-        ),
+        lambda first, last: kernels.evaluate[dtype](rows, model, cut, first, last, sums, hessians),
         lambda first, last: kernels.evaluate_on_threads[dtype](
             rows, model, cut, first, last, sums, hessians
         ),
@@ -278,10 +276,10 @@ def train_epoch(
     their chunks in parallel and are updated from here. Which of the two is a matter of
     the shape alone, so the result does not depend on ``n_threads``.
     """
-    samples = _rows(X, y, index=rows)
+    samples = _rows(X, y, chosen=rows)
     model = _model(theta, loss, activation, intercept)
     n, d = X.shape
-    block, chunk, chunks, seconds = _plan(
+    block, _, chunks, seconds = _plan(
         batch_size, d, theta.size, X.dtype.itemsize, bool(samples.by_column), rows is not None, 1
     )
     batches = -(-n // batch_size)

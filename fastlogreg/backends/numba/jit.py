@@ -139,7 +139,8 @@ class Kernel:
     call, so that each entry has one signature.
     """
 
-    def __init__(self, function: FunctionType, **options: Any) -> None:
+    def __init__(self, function: Callable[..., Any], **options: Any) -> None:
+        assert isinstance(function, FunctionType)
         self.function = function
         self.options = options
         self.__doc__ = function.__doc__
@@ -157,12 +158,12 @@ class Kernel:
         return compiled
 
 
-def kernel(function: FunctionType) -> Kernel:
+def kernel(function: Callable[..., Any]) -> Kernel:
     """Make a kernel that runs in the thread that calls it."""
     return Kernel(function)
 
 
-def parallel_kernel(function: FunctionType) -> Kernel:
+def parallel_kernel(function: Callable[..., Any]) -> Kernel:
     """Make a kernel whose ``prange`` runs on Numba's threads."""
     return Kernel(function, parallel=_ONLY_PRANGE)
 

@@ -19,15 +19,15 @@ from fastlogreg.backends.numba.jit import allocating, borrowing, kernel, paralle
 class Rows(NamedTuple):
     """Samples: X (n, d), or its transpose where ``by_column``, and what goes with each row.
 
-    ``weight`` and ``offset`` have length 0 where there are none. Where ``index`` has a
-    length, row i of the problem is row ``index[i]`` of the arrays.
+    ``weight`` and ``offset`` have length 0 where there are none. Where ``chosen`` has a
+    length, row i of the problem is row ``chosen[i]`` of the arrays.
     """
 
     X: NDArray[np.floating]
     y: NDArray[np.float64]
     weight: NDArray[np.float64]
     offset: NDArray[np.float64]
-    index: NDArray[np.int64]
+    chosen: NDArray[np.int64]
     by_column: int
 
 
@@ -71,7 +71,7 @@ class Work(NamedTuple):
 @allocating
 def _work(rows, block):
     d = rows.X.shape[0] if rows.by_column else rows.X.shape[1]
-    gathers = rows.index.size > 0
+    gathers = rows.chosen.size > 0
     values = np.empty((3, block if gathers else 0))
     gathered = (np.empty((block if gathers else 0, d), rows.X.dtype), values)
     jets = np.empty((4, block))
@@ -92,15 +92,15 @@ def _work(rows, block):
 @borrowing
 def _place(rows, work, lo, n):
     """Return the first of the block's rows in work's arrays, having gathered them if need be."""
-    if rows.index.size == 0:
+    if rows.chosen.size == 0:
         return lo
-    stages.gather_rows(rows.X, rows.by_column, rows.index, lo, n, work.gathered[0])
+    stages.gather_rows(rows.X, rows.by_column, rows.chosen, lo, n, work.gathered[0])
     values = work.gathered[1]
-    stages.gather(rows.y, rows.index, lo, n, values[0])
+    stages.gather(rows.y, rows.chosen, lo, n, values[0])
     if rows.weight.size:
-        stages.gather(rows.weight, rows.index, lo, n, values[1])
+        stages.gather(rows.weight, rows.chosen, lo, n, values[1])
     if rows.offset.size:
-        stages.gather(rows.offset, rows.index, lo, n, values[2])
+        stages.gather(rows.offset, rows.chosen, lo, n, values[2])
     return 0
 
 
@@ -200,10 +200,8 @@ def evaluate_scaled(rows, model, cut, lo, hi, sums, scaled, signs):
 
 
 @borrowing
-def _batches(
-    rows, work, model, block, theta, batch, first, last, learning_rate, sums, losses
-):
-    samples = rows.index.size if rows.index.size else rows.y.size
+def _batches(rows, work, model, block, theta, batch, first, last, learning_rate, sums, losses):
+    samples = rows.chosen.size if rows.chosen.size else rows.y.size
     for k in range(first, last):
         lo = k * batch
         hi = min(lo + batch, samples)

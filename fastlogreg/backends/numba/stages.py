@@ -84,7 +84,7 @@ def _margins_columns(XT, lo, n, w, b, z):
 
 @stage
 def margins(X, by_column, lo, n, w, b, z):
-    """z[:n] = X[lo : lo + n] @ w + b."""
+    """Set z[:n] = X[lo : lo + n] @ w + b."""
     if by_column:
         _margins_columns(X, lo, n, w, b, z)
     else:
@@ -93,7 +93,7 @@ def margins(X, by_column, lo, n, w, b, z):
 
 @stage
 def add(values, lo, n, z):
-    """z[:n] += values[lo : lo + n]."""
+    """Do z[:n] += values[lo : lo + n]."""
     for i in range(n):
         z[i] += values[lo + i]
 
@@ -226,9 +226,9 @@ def _accumulate_rows(X, lo, n, r, g):
         r7 = r[i + 7]
         k = lo + i
         for j in range(d):
-            g[j] += (
-                (X[k, j] * r0 + X[k + 1, j] * r1) + (X[k + 2, j] * r2 + X[k + 3, j] * r3)
-            ) + ((X[k + 4, j] * r4 + X[k + 5, j] * r5) + (X[k + 6, j] * r6 + X[k + 7, j] * r7))
+            g[j] += ((X[k, j] * r0 + X[k + 1, j] * r1) + (X[k + 2, j] * r2 + X[k + 3, j] * r3)) + (
+                (X[k + 4, j] * r4 + X[k + 5, j] * r5) + (X[k + 6, j] * r6 + X[k + 7, j] * r7)
+            )
     for i in range(body, n):
         ri = r[i]
         for j in range(d):
@@ -263,7 +263,7 @@ def _accumulate_columns(XT, lo, n, r, g):
 
 @stage
 def accumulate(X, by_column, lo, n, r, g):
-    """g += X[lo : lo + n].T @ r[:n]."""
+    """Do g += X[lo : lo + n].T @ r[:n]."""
     if by_column:
         _accumulate_columns(X, lo, n, r, g)
     else:
@@ -288,7 +288,7 @@ def columns_of_block(X, by_column, lo, n, intercept, T):
 
 @stage
 def accumulate_hessian(T, h, n, p, S, H):
-    """H[j, k] += sum_i h_i T[j, i] T[k, i] for k >= j (and a few entries below).
+    """Do H[j, k] += sum_i h_i T[j, i] T[k, i] for k >= j (and a few entries below).
 
     T has its rows padded with zeros to a multiple of 4, H likewise, so that tiles of
     2 x 4 sums need no edges; S is a buffer of two columns times h.
@@ -348,7 +348,7 @@ def scaled_rows(X, by_column, lo, n, intercept, h, first, A):
 
 @stage
 def signs_of(h, n, first, signs):
-    """signs[first : first + n] = 1, or -1 where h is negative."""
+    """Set signs[first : first + n] = 1, or -1 where h is negative."""
     for i in range(n):
         signs[first + i] = -1.0 if h[i] < 0.0 else 1.0
 
@@ -358,7 +358,7 @@ def signs_of(h, n, first, signs):
 
 @stage
 def gather_rows(X, by_column, index, lo, n, out):
-    """out[:n] = the rows index[lo : lo + n] of X."""
+    """Set out[:n] = the rows index[lo : lo + n] of X."""
     if by_column:
         for j in range(X.shape[0]):
             for i in range(n):
@@ -372,7 +372,7 @@ def gather_rows(X, by_column, index, lo, n, out):
 
 @stage
 def gather(values, index, lo, n, out):
-    """out[:n] = values[index[lo : lo + n]]."""
+    """Set out[:n] = values[index[lo : lo + n]]."""
     for i in range(n):
         out[i] = values[index[lo + i]]
 

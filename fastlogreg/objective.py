@@ -1,0 +1,136 @@
+"""The penalized mean loss as a function of theta: all that a solver may see.
+
+    f(theta) = (sum_i s_i l_i(theta)) / S + 1/2 sum_j l2_j w_j²,    S = sum_i s_i
+
+with the sample weights s_i (1 each where none are given). The bias is never
+penalized. With ``l2 = 1 / (C * S)`` this is scikit-learn's objective divided by
+``C * S``, so both have the same optimum; ``l2 = 0`` is ``C = inf``.
+
+The loss is a sum over rows and the penalty is not, so everything that reads rows goes
+through one method, :meth:`Objective._mean_loss`: another source of rows (a file, other
+machines) replaces that method and nothing else. The penalty is added here, once.
+
+A pass over the rows is the unit of cost, so the objective counts them: whatever a
+solver does, ``n_passes`` says what it cost.
+
+Nothing is checked here: the arrays follow the contract of :mod:`fastlogreg.backends`,
+which :mod:`fastlogreg.validation` establishes.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogreg import backends
+
+__all__ = ["Objective"]
+
+
+class Objective:
+    """Penalized mean loss over rows in memory.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d), float32 or float64, C- or Fortran-contiguous
+    y : ndarray of shape (n,), float64
+    sample_weight, offset : ndarray of shape (n,), float64, optional
+    l2 : float or ndarray of shape (d,), float64, default=0.0
+        Strength of the penalty; an array gives each column its own.
+    intercept : bool, default=True
+        Whether theta begins with the bias.
+    loss, activation : str
+        A pair of :data:`fastlogreg.backends.COMBINATIONS`.
+    backend : {"numba", "numpy", "loop"}, default="numba"
+    n_threads : int, optional
+        Threads at most; default all.
+
+    Attributes
+    ----------
+    size : int
+        Length p of theta.
+    n_passes : float
+        Passes over the rows so far.
+
+    Examples
+    --------
+    At theta = 0 the loss is log 2 whatever the data, and nothing is penalized:
+
+    >>> import numpy as np
+    >>> objective = Objective(np.array([[1.0], [2.0]]), np.array([0.0, 1.0]), l2=0.5)
+    >>> objective.value(np.zeros(2)) == np.log(2)
+    True
+    >>> value, gradient = objective.value_gradient(np.zeros(2))
+    >>> gradient
+    array([ 0.  , -0.25])
+    >>> objective.n_passes
+    2.0
+    """
+
+    def __init__(
+        self,
+        X: NDArray[np.floating],
+        y: NDArray[np.float64],
+        *,
+        sample_weight: NDArray[np.float64] | None = None,
+        offset: NDArray[np.float64] | None = None,
+        l2: float | NDArray[np.float64] = 0.0,
+        intercept: bool = True,
+        loss: str = "bce",
+        activation: str = "sigmoid",
+        backend: str = "numba",
+        n_threads: int | None = None,
+    ) -> None:
+        self._X = X
+        self._y = y
+        self._sample_weight = sample_weight
+        self._offset = offset
+        self._intercept = intercept
+        self._loss = loss
+        self._activation = activation
+        self._n_threads = n_threads
+        self._evaluate = backends.get(backend).evaluate
+        self.size = X.shape[1] + intercept
+        self.n_passes = 0.0
+        self._penalty = np.zeros(self.size)
+        self._penalty[int(intercept) :] = l2
+
+    def value(self, theta: NDArray[np.float64]) -> float:
+        """Return f(theta) in one pass."""
+        return self._mean_loss(theta, 0)[0] + self._penalty_value(theta)
+
+    def value_gradient(self, theta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Return f(theta) and its gradient, (p,), in one pass."""
+        value, gradient, _ = self._mean_loss(theta, 1)
+        assert gradient is not None
+        gradient += self._penalty * theta
+        return value + self._penalty_value(theta), gradient
+
+    def value_gradient_hessian(
+        self, theta: NDArray[np.float64]
+    ) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+        """Return f(theta), its gradient, (p,), and its Hessian, (p, p), in one pass."""
+        value, gradient, hessian = self._mean_loss(theta, 2)
+        assert gradient is not None and hessian is not None
+        gradient += self._penalty * theta
+        hessian.flat[:: self.size + 1] += self._penalty
+        return value + self._penalty_value(theta), gradient, hessian
+
+    def _penalty_value(self, theta: NDArray[np.float64]) -> float:
+        return 0.5 * float(self._penalty @ (theta * theta))
+
+    def _mean_loss(
+        self, theta: NDArray[np.float64], order: int
+    ) -> tuple[float, NDArray[np.float64] | None, NDArray[np.float64] | None]:
+        """Return the mean loss and its derivatives up to ``order``: the one reader of rows."""
+        self.n_passes += 1.0
+        return self._evaluate(
+            self._X,
+            self._y,
+            theta,
+            sample_weight=self._sample_weight,
+            offset=self._offset,
+            loss=self._loss,
+            activation=self._activation,
+            intercept=self._intercept,
+            order=order,
+            n_threads=self._n_threads,
+        )

@@ -1,0 +1,115 @@
+"""Solvers: from an objective and a start to the optimum, in few passes.
+
+A solver is a function of the signature :class:`Solver`. It sees an objective, never X,
+and asks it only for what the method needs (:class:`Smooth` and
+:class:`TwiceDifferentiable` are the parts of :class:`fastlogreg.objective.Objective`
+that the solvers here use). What it costs is counted by the objective, in passes.
+
+What every solver promises:
+
+- the value never rises beyond rounding, and the best iterate comes back;
+- ``tol`` bounds the estimated distance above the optimum relative to the value there, an
+  estimate that does not change when a column of X is rescaled;
+- no warning and no printing: :class:`Result` says what happened, and ``callback``
+  hears of each iteration.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Iteration", "Result", "Smooth", "Solver", "TwiceDifferentiable"]
+
+
+class Smooth(Protocol):
+    """An objective with a gradient; it is bounded below by zero."""
+
+    n_passes: float
+
+    def value(self, theta: NDArray[np.float64]) -> float: ...
+
+    def value_gradient(self, theta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]: ...
+
+
+class TwiceDifferentiable(Smooth, Protocol):
+    """An objective with a Hessian small enough to be held."""
+
+    def value_gradient_hessian(
+        self, theta: NDArray[np.float64]
+    ) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]: ...
+
+
+class Iteration(NamedTuple):
+    """Where a solver stands; iteration 0 is the start."""
+
+    n_iter: int
+    n_passes: float
+    value: float
+    gradient_norm: float  # largest absolute component
+    decrement: float  # estimated distance above the optimum
+    step: float  # fraction of the full step that led here
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a solver returns.
+
+    Attributes
+    ----------
+    theta : ndarray of shape (p,), float64
+        The best iterate.
+    value : float
+        The objective there.
+    gradient_norm : float
+        Largest absolute component of the gradient there.
+    decrement : float
+        Estimated distance of ``value`` above the optimum; NaN where the value or a
+        derivative is not finite at the start, which is then returned untouched.
+    n_iter : int
+        Steps taken.
+    n_passes : float
+        Passes over the rows.
+    converged : bool
+        Whether ``decrement`` is within ``tol`` times ``value``.
+    message : str
+        Why the solver stopped.
+    history : list of Iteration
+    """
+
+    theta: NDArray[np.float64]
+    value: float
+    gradient_norm: float
+    decrement: float
+    n_iter: int
+    n_passes: float
+    converged: bool
+    message: str
+    history: list[Iteration] = field(repr=False)
+
+    @property
+    def finite(self) -> bool:
+        """Whether the value and the derivatives at the start were finite."""
+        return not np.isnan(self.decrement)
+
+
+class Solver(Protocol):
+    """The signature that solvers share; ``objective`` is as rich as the method needs."""
+
+    def __call__(
+        self,
+        objective: TwiceDifferentiable,
+        theta: NDArray[np.float64],
+        *,
+        tol: float = ...,
+        max_iter: int = ...,
+        floor: float = ...,
+        callback: Callable[[Iteration], None] | None = ...,
+    ) -> Result:
+        """Minimize from ``theta`` (p,), which is not changed.
+
+        The solver stops, not converged, at a value of ``floor`` or less: for callers
+        who know that such a value has no optimum below it.
+        """
