@@ -1,0 +1,177 @@
+"""The backends agree: with each other on every kind of input, and with the oracle."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+
+import fastlogreg as flr
+from fastlogreg.backends import BACKENDS, COMBINATIONS
+from tests import oracle
+
+
+def compare(X, y, theta, backends=BACKENDS, rtol=1e-11, **kind):
+    """Assert that loss, gradient, Hessian and predictions agree, relative to the largest entry."""
+    found = {}
+    for name in backends:
+        value, gradient, hessian = flr.loss_gradient_hessian(X, y, theta, backend=name, **kind)
+        assert_allclose(hessian, hessian.T, rtol=0, atol=0)
+        short_value, short_gradient = flr.loss_gradient(X, y, theta, backend=name, **kind)
+        only_value = flr.loss(X, y, theta, backend=name, **kind)
+        assert_allclose([short_value, only_value], value, rtol=1e-14)
+        assert_allclose(short_gradient, gradient, rtol=1e-12, atol=1e-14 * abs(gradient).max())
+        rest = {k: v for k, v in kind.items() if k in ("activation", "intercept", "offset")}
+        proba = flr.predict_proba(X, theta, backend=name, **rest)
+        found[name] = (np.atleast_1d(value), gradient, hessian, proba)
+    first, *others = found.values()
+    for other in others:
+        for a, b in zip(first, other, strict=True):
+            assert_allclose(b, a, rtol=rtol, atol=rtol * abs(a).max() + 1e-300)
+
+
+def problem(rng, n, d, dtype=np.float64, intercept=True):
+    X = rng.normal(size=(n, d)).astype(dtype)
+    return X, rng.random(n), rng.normal(size=d + intercept) / np.sqrt(d)
+
+
+@pytest.mark.parametrize("intercept", [True, False], ids=["intercept", "no intercept"])
+@pytest.mark.parametrize("extra", ["plain", "weights", "offset", "both"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_every_kind_of_input(combination, dtype, extra, intercept, rng):
+    X, y, theta = problem(rng, 37, 5, dtype, intercept)
+    kind = {**combination, "intercept": intercept}
+    if extra in ("weights", "both"):
+        kind["sample_weight"] = rng.random(37) * (rng.random(37) < 0.8)
+    if extra in ("offset", "both"):
+        kind["offset"] = rng.normal(size=37)
+    compare(X, y, theta, **kind)
+    compare(np.asfortranarray(X), y, theta, **kind)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 100])
+@pytest.mark.parametrize("d", [1, 2, 3, 4, 5, 8, 17, 33])
+def test_every_remainder(n, d, rng):
+    X, y, theta = problem(rng, n, d)
+    compare(X, y, theta)
+    compare(np.asfortranarray(X), y, theta)
+
+
+@pytest.mark.parametrize(("n", "d"), [(5_000, 3), (3_000, 70), (2_500, 71), (2_500, 90), (50, 200)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_many_blocks_chunks_and_the_blas(n, d, order, combination, rng):
+    X, y, theta = problem(rng, n, d)
+    X = np.asarray(X, order=order)
+    weights = rng.random(n)
+    compare(X, y, theta, ("numpy", "numba"), sample_weight=weights, **combination)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_layouts(dtype, backend, rng):
+    X, y, theta = problem(rng, 50, 6, dtype)
+    expected = flr.loss_gradient_hessian(X, y, theta, backend=backend)
+    padded = np.zeros((100, 12), dtype=dtype)
+    padded[::2, ::2] = X
+    backwards = np.ascontiguousarray(X[::-1, ::-1])[::-1, ::-1]
+    frozen = X.copy()
+    frozen.flags.writeable = False
+    raw = np.zeros(X.nbytes + 1, dtype=np.uint8)[1:]
+    unaligned = raw.view(dtype).reshape(X.shape)
+    unaligned[:] = X
+    for same in (padded[::2, ::2], backwards, frozen, unaligned, X.astype(X.dtype.newbyteorder())):
+        for a, b in zip(
+            flr.loss_gradient_hessian(same, y, theta, backend=backend), expected, strict=True
+        ):
+            assert_allclose(b, a, rtol=1e-13)
+
+
+def test_float32_is_not_rounded_on_the_way(backend, combination, rng):
+    X, y, theta = problem(rng, 40, 7, np.float32)
+    single = flr.loss_gradient_hessian(X, y, theta, backend=backend, **combination)
+    double = flr.loss_gradient_hessian(X.astype(float), y, theta, backend=backend, **combination)
+    for a, b in zip(single, double, strict=True):
+        assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+def test_against_the_oracle(backend, combination, intercept, rng):
+    X, y, theta = problem(rng, 5, 2, intercept=intercept)
+    extra = {"offset": rng.normal(size=5), "intercept": intercept}
+    weights = rng.random(5)
+    value, gradient, hessian = oracle.derivatives(
+        X, y, theta, **combination, weights=weights, **extra
+    )
+    found = flr.loss_gradient_hessian(
+        X, y, theta, backend=backend, sample_weight=weights, **combination, **extra
+    )
+    assert_allclose(found[0], value, rtol=1e-14)
+    assert_allclose(found[1], gradient, rtol=1e-13, atol=1e-15)
+    assert_allclose(found[2], hessian, rtol=1e-13, atol=1e-15)
+
+
+def test_finite_differences(backend, combination, rng):
+    """The gradient is that of loss, the Hessian that of loss_gradient, as the public sees them."""
+    X, y, theta = problem(rng, 30, 4)
+    _, gradient, hessian = flr.loss_gradient_hessian(X, y, theta, backend=backend, **combination)
+    step = 1e-5
+    for j, unit in enumerate(np.eye(theta.size) * step):
+        up, down = theta + unit, theta - unit
+        rise = flr.loss(X, y, up, backend=backend, **combination) - flr.loss(
+            X, y, down, backend=backend, **combination
+        )
+        assert_allclose(rise / (2 * step), gradient[j], rtol=1e-6, atol=1e-8)
+        turn = (
+            flr.loss_gradient(X, y, up, backend=backend, **combination)[1]
+            - flr.loss_gradient(X, y, down, backend=backend, **combination)[1]
+        )
+        assert_allclose(turn / (2 * step), hessian[j], rtol=1e-6, atol=1e-8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_shape_and_value(data):
+    n = data.draw(st.integers(1, 40), "n")
+    d = data.draw(st.integers(1, 12), "d")
+    loss, activation = data.draw(st.sampled_from(COMBINATIONS), "combination")
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32), "seed"))
+    scale = 10.0 ** data.draw(st.integers(-12, 6), "scale")
+    X = rng.normal(size=(n, d)) * scale
+    theta = rng.normal(size=d + 1)
+    y = data.draw(st.sampled_from([rng.random(n), np.round(rng.random(n)), np.zeros(n)]), "y")
+    compare(X, y, theta, loss=loss, activation=activation, rtol=1e-9)
+
+
+@pytest.mark.parametrize("shuffle", [True, False], ids=["shuffled", "in order"])
+@pytest.mark.parametrize("batch_size", [1, 3, 16, None])
+def test_training_takes_the_same_steps(combination, batch_size, shuffle, rng):
+    X, y, theta = problem(rng, 50, 3)
+    results = [
+        flr.train(
+            X,
+            y,
+            theta=theta,
+            batch_size=batch_size,
+            learning_rate=0.05,
+            n_epochs=3,
+            shuffle=shuffle,
+            seed=7,
+            backend=name,
+            **combination,
+        )
+        for name in BACKENDS
+    ]
+    for other in results[1:]:
+        assert_allclose(other.theta, results[0].theta, rtol=1e-11)
+        assert_allclose(other.losses, results[0].losses, rtol=1e-11)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_training_with_batches_of_several_chunks(order, rng):
+    X, y, theta = problem(rng, 45_000, 6)
+    X = np.asarray(X, order=order)
+    results = [
+        flr.train(X, y, theta=theta, batch_size=20_000, n_epochs=2, seed=3, backend=name)
+        for name in ("numpy", "numba")
+    ]
+    assert_allclose(results[1].theta, results[0].theta, rtol=1e-11)
+    assert_allclose(results[1].losses, results[0].losses, rtol=1e-11)

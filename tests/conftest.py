@@ -1,0 +1,22 @@
+"""What several test files share."""
+
+import numpy as np
+import pytest
+
+from fastlogreg.backends import BACKENDS, COMBINATIONS
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request):
+    return request.param
+
+
+@pytest.fixture(params=COMBINATIONS, ids="-".join)
+def combination(request):
+    """Keyword arguments for a loss and an activation that go together."""
+    return dict(zip(("loss", "activation"), request.param, strict=True))
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20261123)
