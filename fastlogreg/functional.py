@@ -189,7 +189,7 @@ def loss(
     >>> import fastlogreg as flr
     >>> X = [[1.4, 0.2], [1.5, 0.2], [3.0, 1.1], [4.1, 1.3]]
     >>> round(flr.loss(X, [0, 0, 1, 1], [0.1, 0.5, -0.1]), 4)
-    0.6692
+    0.6693
     """
     return _evaluate(
         X, y, theta, loss, activation, sample_weight, offset, intercept, backend, n_threads, 0
@@ -386,7 +386,7 @@ def train(
     >>> X = [[1.4, 0.2], [1.5, 0.2], [3.0, 1.1], [4.1, 1.3]]
     >>> result = flr.train(X, [0, 0, 1, 1], theta=[0.1, 0.5, -0.1], n_epochs=2)
     >>> result.losses.round(4)
-    array([0.6692, 0.6562])
+    array([0.6693, 0.6559])
     """
     check.check_backend(backend)
     check.check_combination(loss, activation)

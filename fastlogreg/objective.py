@@ -56,8 +56,8 @@ class Objective:
 
     >>> import numpy as np
     >>> objective = Objective(np.array([[1.0], [2.0]]), np.array([0.0, 1.0]), l2=0.5)
-    >>> objective.value(np.zeros(2)) == np.log(2)
-    True
+    >>> round(objective.value(np.zeros(2)), 6)
+    0.693147
     >>> value, gradient = objective.value_gradient(np.zeros(2))
     >>> gradient
     array([ 0.  , -0.25])

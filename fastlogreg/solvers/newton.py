@@ -129,7 +129,7 @@ def newton(
     >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
     >>> result = newton(Objective(X, np.array([0.0, 1.0, 0.0, 1.0])), np.zeros(2))
     >>> result.converged, result.theta.round(6)
-    (True, array([-1.282395,  0.854931]))
+    (True, array([-1.362276,  0.908184]))
     """
     history: list[Iteration] = []
     theta = theta.copy()
