@@ -386,7 +386,7 @@ def train(
     >>> X = [[1.4, 0.2], [1.5, 0.2], [3.0, 1.1], [4.1, 1.3]]
     >>> result = flr.train(X, [0, 0, 1, 1], theta=[0.1, 0.5, -0.1], n_epochs=2)
     >>> result.losses.round(4)
-    array([0.6693, 0.6559])
+    array([0.6693, 0.6566])
     """
     check.check_backend(backend)
     check.check_combination(loss, activation)

@@ -165,3 +165,46 @@ def check_real(value: Any, name: str, *, positive: bool = True, infinite: bool =
         finite = "" if infinite else " and finite"
         raise ValueError(f"{name} must be {bound}{finite}, got {value}")
     return number
+
+
+def check_finite(X: NDArray[np.floating], *, n_threads: int | None = None) -> None:
+    """Refuse NaN and infinity in X, naming the first row and column that has one.
+
+    The words are scikit-learn's, which its users and tests look for.
+    """
+    from fastlogreg.backends.numba import first_not_finite
+
+    found = first_not_finite(X, n_threads=n_threads)
+    if found is None:
+        return
+    row, column = found
+    what = "NaN" if np.isnan(X[row, column]) else "infinity"
+    raise ValueError(
+        f"Input X contains {what}, first at row {row}, column {column}. LogisticRegression does "
+        "not accept missing values encoded as NaN, nor infinity: impute or drop them."
+    )
+
+
+def encode_two_classes(
+    y: NDArray[Any], weights: NDArray[np.float64] | None = None
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Return the two sorted labels and y as 0.0 and 1.0, (n,).
+
+    Both classes must be held by samples of positive weight.
+    """
+    labels, codes = np.unique(y, return_inverse=True)
+    if labels.size > 2:
+        raise ValueError(
+            "Only binary classification is supported. The type of the target is multiclass: y "
+            f"has {labels.size} classes"
+        )
+    held = codes if weights is None else codes[weights > 0.0]
+    present = np.unique(held)
+    if present.size < 2:
+        only = labels[present[0]]
+        which = "" if weights is None else " among samples of positive weight"
+        raise ValueError(
+            f"This solver needs samples of at least 2 classes in the data, but there is only one "
+            f"class{which}: {only!r}"
+        )
+    return labels, codes.reshape(-1).astype(np.float64)

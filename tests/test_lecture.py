@@ -4,6 +4,8 @@ The lecture prints figures truncated or rounded, so they are compared to one uni
 last digit printed, but where noted.
 """
 
+from types import MappingProxyType
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -60,9 +62,7 @@ class TestMiniBatch:
 
     def test_gradient_is_the_mean_of_the_two_samples(self, backend):
         both = flr.loss_gradient(X[self.rows], Y[self.rows], THETA, backend=backend)[1]
-        single = [
-            flr.loss_gradient(X[[i]], Y[[i]], THETA, backend=backend)[1] for i in self.rows
-        ]
+        single = [flr.loss_gradient(X[[i]], Y[[i]], THETA, backend=backend)[1] for i in self.rows]
         assert_allclose(both, np.mean(single, axis=0), rtol=1e-14)
 
 
@@ -85,8 +85,8 @@ def test_one_sample_at_a_time(backend, columns):
 class TestLinearWarmUp:
     """(1, 5) and (2, 7) under squared error: f = a x + b is least at a = 2, b = 3."""
 
-    points, targets = [[1.0], [2.0]], [5.0, 7.0]
-    kind = {"loss": "mse", "activation": "identity"}
+    points, targets = ((1.0,), (2.0,)), (5.0, 7.0)
+    kind = MappingProxyType({"loss": "mse", "activation": "identity"})
 
     @pytest.mark.parametrize(("a", "b"), [(0.0, 0.0), (1.0, -2.0), (3.5, 0.25)])
     def test_gradients(self, backend, a, b):
@@ -104,9 +104,7 @@ class TestLinearWarmUp:
         assert gradient.tolist() == [0.0, 0.0]
 
     def test_gradient_descent_finds_it(self, backend):
-        found = flr.train(
-            self.points, self.targets, n_epochs=2000, backend=backend, **self.kind
-        )
+        found = flr.train(self.points, self.targets, n_epochs=2000, backend=backend, **self.kind)
         assert_allclose(found.theta, [3, 2], atol=1e-8)
 
 

@@ -29,9 +29,11 @@ class Smooth(Protocol):
 
     n_passes: float
 
-    def value(self, theta: NDArray[np.float64]) -> float: ...
+    def value(self, theta: NDArray[np.float64]) -> float:
+        """Return f(theta)."""
 
-    def value_gradient(self, theta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]: ...
+    def value_gradient(self, theta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Return f(theta) and its gradient, (p,)."""
 
 
 class TwiceDifferentiable(Smooth, Protocol):
@@ -39,7 +41,8 @@ class TwiceDifferentiable(Smooth, Protocol):
 
     def value_gradient_hessian(
         self, theta: NDArray[np.float64]
-    ) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]: ...
+    ) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+        """Return f(theta), its gradient, (p,), and its Hessian, (p, p)."""
 
 
 class Iteration(NamedTuple):

@@ -205,7 +205,7 @@ def _is_lost(curvature: _Curvature, gradient: _Vector) -> bool:
     """Whether columns without any curvature hold a real share of the gradient."""
     if not curvature.frozen.any():
         return False
-    share: float = np.linalg.norm(gradient[curvature.frozen])
+    share = np.linalg.norm(gradient[curvature.frozen])
     return bool(share > np.sqrt(_EPS) * np.linalg.norm(gradient))
 
 
@@ -213,7 +213,8 @@ def _polyak(value: float, gradient: _Vector) -> _Vector:
     """Return the gradient step that would reach zero if the objective were linear."""
     largest = np.abs(gradient).max()
     unit = gradient / largest  # its square cannot overflow
-    return -(value / largest / float(unit @ unit)) * unit
+    step: _Vector = -(value / largest / float(unit @ unit)) * unit
+    return step
 
 
 _Found = tuple[_Vector, float, _Vector, NDArray[np.float64] | None, float]

@@ -76,14 +76,14 @@ def test_residuals(backend):
 def test_nan_in_gives_nan_out(backend, combination):
     X = [[1.0], [math.nan], [2.0]]
     y, theta = [0.0, 1.0, 1.0], [0.1, 0.2]
-    value, gradient, hessian = flr.loss_gradient_hessian(X, y, theta, backend=backend, **combination)
+    value, gradient, hessian = flr.loss_gradient_hessian(
+        X, y, theta, backend=backend, **combination
+    )
     assert math.isnan(value)
     assert np.isnan(gradient).all()
     if combination["activation"] != "identity":  # whose curvature is 2 whatever the margin
         assert np.isnan(hessian).all()
-    found = flr.predict_proba(
-        X, theta, activation=combination["activation"], backend=backend
-    )
+    found = flr.predict_proba(X, theta, activation=combination["activation"], backend=backend)
     assert np.isnan(found).tolist() == [False, True, False]
     labels = [0.0, math.nan, 1.0]
     assert math.isnan(flr.loss([[1.0]] * 3, labels, theta, backend=backend, **combination))
