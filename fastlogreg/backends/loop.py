@@ -1,13 +1,12 @@
 """The loop backend: scalar Python, one sample at a time, one feature at a time.
 
-What the lecture calls the traditional way, in stable forms. It imports nothing of ours
-and computes with Python floats and :mod:`math` alone, so it is an independent witness of
-the other two and the baseline of what vectorizing gains. Rows are turned into lists one
-at a time, which the baseline should not pay for in memory.
+What the lecture calls the traditional way, in stable forms: values are read from the
+arrays where they are needed, as a first program does. It imports nothing of ours and
+computes with Python floats and :mod:`math` alone, so it is an independent witness of the
+other two, and the baseline of what vectorizing gains.
 """
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,24 +44,20 @@ def _jet(z: float, y: float, loss: str, activation: str) -> tuple[float, float, 
     return error * error, scale * 2.0 * error * slope, scale * scale * curvature
 
 
-def _margin(x: list[float], w: list[float], b: float) -> float:
-    z = b
-    for value, weight in zip(x, w, strict=True):
-        z += value * weight
-    return z
-
-
 def _split(theta: _Vector, intercept: bool) -> tuple[float, list[float]]:
     values = theta.tolist()
     return (values[0], values[1:]) if intercept else (0.0, values)
 
 
-def _samples(
-    X: NDArray[np.floating], rows: NDArray[np.int64] | None = None
-) -> Iterator[tuple[int, list[float]]]:
-    order = range(X.shape[0]) if rows is None else rows.tolist()
-    for i in order:
-        yield i, X[i].tolist()
+def _margin(
+    X: NDArray[np.floating], i: int, b: float, w: list[float], offset: _Vector | None
+) -> float:
+    z = b
+    for j in range(len(w)):
+        z += float(X[i, j]) * w[j]
+    if offset is not None:
+        z += float(offset[i])
+    return z
 
 
 def predict(
@@ -77,10 +72,8 @@ def predict(
     """Return the predictions, (n,); see :class:`fastlogreg.backends.Backend`."""
     b, w = _split(theta, intercept)
     out = np.empty(X.shape[0])
-    for i, x in _samples(X):
-        z = _margin(x, w, b)
-        if offset is not None:
-            z += float(offset[i])
+    for i in range(X.shape[0]):
+        z = _margin(X, i, b, w, offset)
         if activation == "tanh":
             z *= 2.0
         out[i] = z if activation == "identity" else _sigmoid_pair(z)[0]
@@ -101,32 +94,29 @@ def _sums(
 ) -> tuple[float, float, list[float], list[list[float]]]:
     """Return the sums of weight, loss, gradient and (upper triangle of the) Hessian."""
     b, w = _split(theta, intercept)
-    p = theta.size
+    p, first = theta.size, int(intercept)
     size = total = 0.0
     gradient = [0.0] * p
     hessian = [[0.0] * p for _ in range(p)] if order >= 2 else []
-    for i, x in _samples(X, rows):
-        z = _margin(x, w, b)
-        if offset is not None:
-            z += float(offset[i])
+    for i in range(X.shape[0]) if rows is None else rows.tolist():
+        z = _margin(X, i, b, w, offset)
         value, residual, curvature = _jet(z, float(y[i]), loss, activation)
         weight = 1.0 if sample_weight is None else float(sample_weight[i])
         size += weight
         total += weight * value
         if order == 0:
             continue
-        if intercept:
-            x = [1.0, *x]
         residual *= weight
-        for j in range(p):
-            gradient[j] += residual * x[j]
+        if intercept:
+            gradient[0] += residual
+        for j in range(p - first):
+            gradient[first + j] += residual * float(X[i, j])
         if order >= 2:
             curvature *= weight
+            x = [1.0] * first + [float(X[i, j]) for j in range(p - first)]
             for j in range(p):
-                scaled = curvature * x[j]
-                row = hessian[j]
                 for k in range(j, p):
-                    row[k] += scaled * x[k]
+                    hessian[j][k] += curvature * x[j] * x[k]
     return size, total, gradient, hessian
 
 

@@ -1,0 +1,158 @@
+"""The house as the design draws it, read from the syntax trees."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastlogreg
+
+PACKAGE = Path(fastlogreg.__file__).parent
+MODULES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+# From the top; a module may import from its own floor's package and from floors below.
+FLOORS = [
+    ("fastlogreg.__main__",),
+    ("fastlogreg.cli",),
+    ("fastlogreg.compare",),
+    ("fastlogreg.linear_model", "fastlogreg.functional"),
+    ("fastlogreg.validation",),
+    ("fastlogreg.solvers",),
+    ("fastlogreg.objective",),
+    ("fastlogreg.backends",),
+    ("fastlogreg.backends.loop", "fastlogreg.backends.numpy", "fastlogreg.backends.numba"),
+    ("fastlogreg.backends.numba.driver",),
+    ("fastlogreg.backends.numba.threads",),
+    ("fastlogreg.backends.numba.kernels",),
+    ("fastlogreg.backends.numba.stages",),
+    ("fastlogreg.backends.numba.formulas",),
+    ("fastlogreg.backends.numba.intrinsics", "fastlogreg.backends.numba.jit"),
+]
+
+
+def floor(module):
+    """Return the floor of the longest name that the module is or lies in."""
+    best = max(
+        (
+            (len(name), number)
+            for number, names in enumerate(FLOORS)
+            for name in names
+            if module == name or module.startswith(name + ".")
+        ),
+        default=None,
+    )
+    return None if best is None else best[1]
+
+
+def imports(path):
+    """Return the full names that a file imports, with the line of each."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node.lineno) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                found.append((full if full in MODULES else node.module, node.lineno))
+    return found
+
+
+def ours(path):
+    return [(n, at) for n, at in imports(path) if n.split(".")[0] == "fastlogreg"]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_downward(module):
+    if module == "fastlogreg":
+        return  # binds names lazily; what it may import is tested below
+    here = floor(module)
+    assert here is not None, f"{module} stands on no floor: add it to FLOORS"
+    for name, line in ours(MODULES[module]):
+        if name == "fastlogreg":  # the public names, for those who stand above them
+            assert here < floor("fastlogreg.functional"), f"{module}:{line}"
+            continue
+        same_package = name.startswith(module + ".") or module.startswith(name + ".")
+        there = floor(name)
+        assert there > here or (there == here and same_package), f"{module}:{line} -> {name}"
+
+
+@pytest.mark.parametrize("name", ["loop", "numpy"])
+def test_the_witnesses_import_nothing_of_ours(name):
+    assert ours(PACKAGE / "backends" / f"{name}.py") == []
+
+
+def test_only_the_numba_backend_imports_numba():
+    for module, path in MODULES.items():
+        if module.startswith("fastlogreg.backends.numba"):
+            continue
+        roots = {name.split(".")[0] for name, _ in imports(path)}
+        assert not roots & {"numba", "llvmlite"}, module
+
+
+def test_nothing_imports_tests_or_benchmarks():
+    for module, path in MODULES.items():
+        roots = {name.split(".")[0] for name, _ in imports(path)}
+        assert not roots & {"tests", "benchmarks"}, module
+
+
+COMPILE_OPTIONS = {
+    "boundscheck",
+    "cache",
+    "error_model",
+    "fastmath",
+    "forceinline",
+    "inline",
+    "nogil",
+    "nopython",
+    "parallel",
+    "_nrt",
+}
+COMPILERS = {"jit", "njit", "vectorize", "guvectorize", "stencil", "cfunc", "jit_module"}
+
+
+def test_only_jit_sets_compile_options():
+    for path in (PACKAGE / "backends" / "numba").glob("*.py"):
+        if path.name == "jit.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                keywords = {k.arg for k in node.keywords} & COMPILE_OPTIONS
+                assert not keywords, f"{path.name}:{node.lineno}: {keywords}"
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("numba", "nb"):
+                assert node.attr not in COMPILERS, f"{path.name}:{node.lineno}: {node.attr}"
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("numba"):
+                names = {alias.name for alias in node.names} & COMPILERS
+                assert not names, f"{path.name}:{node.lineno}: {names}"
+
+
+def test_no_kernel_takes_a_long_list_of_arguments():
+    tree = ast.parse((PACKAGE / "backends" / "numba" / "kernels.py").read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            assert len(node.args.args) <= 12, node.name
+
+
+def test_import_is_light():
+    code = (
+        "import sys, fastlogreg\n"
+        "dir(fastlogreg)\n"
+        "heavy = {'numpy', 'numba', 'sklearn', 'scipy', 'matplotlib', 'pandas', 'dask', 'rich'}\n"
+        "found = heavy & set(sys.modules)\n"
+        "assert not found, found\n"
+        "fastlogreg.loss\n"
+        "found = {'numba', 'sklearn', 'matplotlib', 'pandas', 'dask'} & set(sys.modules)\n"
+        "assert not found, found\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'Logistic'"):
+        _ = fastlogreg.Logistic
+    assert set(fastlogreg.__all__) <= set(dir(fastlogreg))
