@@ -1,0 +1,1 @@
+"""Benchmarks of fastlogreg: one table of cases (``cases``), two runners (asv, pytest-benchmark)."""

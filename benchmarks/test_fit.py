@@ -1,0 +1,30 @@
+"""pytest-benchmark: exact fits, ours and scikit-learn's best solver for tall tables.
+
+The distance above the optimum stands beside each time, in the extra information.
+"""
+
+import pytest
+from sklearn.linear_model import LogisticRegression as Reference
+
+import fastlogreg as flr
+from benchmarks import cases, quality
+
+
+# a peer's warning of a solver that gave up is shown by its distance above the optimum
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("solver", ["fastlogreg", "scikit-learn newton-cholesky"])
+@pytest.mark.parametrize("case", cases.FITS)
+def test_fit(benchmark, case, solver):
+    X, y = cases.fit_data(case)
+    C = cases.FITS[case].C
+    benchmark.group = case
+    if solver == "fastlogreg":
+        model = flr.LogisticRegression(C=C)
+    else:
+        model = Reference(C=C, solver="newton-cholesky")
+    benchmark.pedantic(model.fit, (X, y), rounds=3, warmup_rounds=1)
+    distance = quality.above_optimum(X, y, model, C)
+    benchmark.extra_info["above optimum"] = distance
+    if solver == "fastlogreg":
+        assert distance < 1e-8
+        assert model.converged_
