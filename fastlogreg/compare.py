@@ -257,8 +257,8 @@ def fit_cancer(seconds: float = 0.6) -> list[Fit]:
 
     models: dict[str, Any] = {
         "fastlogreg": flr.LogisticRegression(),
-        "scikit-learn newton-cholesky": Reference(solver="newton-cholesky"),
-        "scikit-learn lbfgs (its default)": Reference(),
+        "sklearn newton-cholesky": Reference(solver="newton-cholesky"),
+        "sklearn lbfgs (default)": Reference(),
     }
     warned = dict.fromkeys(models, False)
 
@@ -301,37 +301,48 @@ def _ratio(numerator: float, denominator: float | None, *, about: bool = False) 
     if denominator is None:
         return "-"
     ratio = numerator / denominator
-    text = f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}"
+    text = f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.{3 if ratio >= 1 else 1}g}"
     return f"{'~' if about else ''}{text} x"
+
+
+def new_table(title: str, left: str, *right: str, caption: str | None = None) -> "Table":
+    """Return an empty table that fits 80 columns: one column flush left, the others right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    out = Table(
+        title=title, caption=caption, box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0)
+    )
+    out.add_column(left, no_wrap=True)
+    for name in right:
+        out.add_column(name, justify="right", no_wrap=True)
+    return out
 
 
 def table(rows: Sequence[Row]) -> "Table":
     """Return the rows as a table for the terminal."""
-    from rich.table import Table
-
     first = rows[0]
-    out = Table(
-        title=f"loss + gradient, {first.d} features, {first.dtype}",
+    out = new_table(
+        f"loss + gradient, {first.d} features, {first.dtype}",
+        "backend",
+        *("rows", "threads", "time", "ns/val", "vs loop", "vs NumPy", "GB/s", "read"),
         caption="~ against the loop's rate at the largest size it did; "
         "read: share of the bandwidth of a parallel read of X",
     )
-    for name in ("rows", "backend", "threads", "time", "ns/value", "vs loop", "vs NumPy", "GB/s"):
-        out.add_column(name, justify="left" if name == "backend" else "right")
-    out.add_column("read", justify="right")
     previous = first.n
     for row in rows:
         if row.n != previous:
             out.add_section()
             previous = row.n
         out.add_row(
-            f"{row.n:,}",
             row.backend,
+            f"{row.n:,}",
             str(row.n_threads),
             _duration(row.best),
             "-" if row.best is None else f"{row.best / row.n_values * 1e9:.3g}",
             _ratio(row.loop_best, row.best, about=not row.loop_measured),
             _ratio(row.numpy_best, row.best),
-            "-" if row.bandwidth is None else f"{row.bandwidth / 1e9:.3g}",
+            "-" if row.bandwidth is None else f"{row.bandwidth / 1e9:.2g}",
             "-" if row.bandwidth is None else f"{row.bandwidth / row.read_bandwidth:.0%}",
         )
     return out
@@ -339,19 +350,16 @@ def table(rows: Sequence[Row]) -> "Table":
 
 def petals_table(rows: Sequence[Petals]) -> "Table":
     """Return the trained petals as a table for the terminal."""
-    from rich.table import Table
-
     spread = np.ptp([row.theta for row in rows], axis=0).max()
-    out = Table(
-        title="the lecture's petals: iris setosa and versicolor, mini-batches of 10",
+    out = new_table(
+        "the lecture's petals: iris setosa and versicolor, mini-batches of 10",
+        *("backend", "b", "w (length)", "w (width)", "loss", "accuracy", "time"),
         caption=f"largest difference between the backends' parameters: {spread:.1e}",
     )
-    for name in ("backend", "b", "w (length)", "w (width)", "loss", "accuracy", "time"):
-        out.add_column(name, justify="left" if name == "backend" else "right")
     for row in rows:
         out.add_row(
             row.backend,
-            *(f"{t:.10f}" for t in row.theta),
+            *(f"{t:.9f}" for t in row.theta),
             f"{row.loss:.6f}",
             f"{row.accuracy:.1%}",
             _duration(row.seconds),
@@ -361,14 +369,12 @@ def petals_table(rows: Sequence[Petals]) -> "Table":
 
 def fits_table(rows: Sequence[Fit]) -> "Table":
     """Return the fits of the breast-cancer data as a table for the terminal."""
-    from rich.table import Table
-
-    out = Table(
-        title="exact fit: breast cancer, 569 x 30, unscaled columns, default settings",
-        caption="above optimum: of the penalized objective, relative",
+    out = new_table(
+        "exact fit: breast cancer, 569 x 30, unscaled columns, default settings",
+        *("solver", "time", "vs ours", "above opt.", "iter", "accuracy", "warned"),
+        caption="above opt.: of the penalized objective above its optimum, relative; "
+        "warned: of no convergence",
     )
-    for name in ("solver", "time", "vs ours", "above optimum", "iterations", "accuracy", "warning"):
-        out.add_column(name, justify="left" if name == "solver" else "right")
     for row in rows:
         out.add_row(
             row.solver,
@@ -377,7 +383,7 @@ def fits_table(rows: Sequence[Fit]) -> "Table":
             f"{row.above_optimum:.1e}",
             str(row.iterations),
             f"{row.accuracy:.2%}",
-            "no convergence" if row.warned else "",
+            "yes" if row.warned else "no",
         )
     return out
 

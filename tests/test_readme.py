@@ -1,0 +1,35 @@
+"""What the README tells people to type works as it stands."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_blocks_run(code):
+    exec(compile(code, "README.md", "exec"), {})
+
+
+def test_every_file_it_names_exists():
+    links = re.findall(r"\]\(([^)#:]+)\)", README.read_text())
+    assert links
+    for link in links:
+        assert (README.parent / link).exists(), link
+
+
+def test_every_subcommand_it_names_exists():
+    from typer.main import get_command
+
+    from fastlogreg.cli import app
+
+    known = set(get_command(app).commands)
+    named = set(re.findall(r"fastlogreg (\w+)", "".join(blocks("bash"))))
+    assert named
+    assert named <= known
