@@ -1,9 +1,17 @@
 """What several test files share."""
 
+import os
+
 import numpy as np
 import pytest
 
 from fastlogreg.backends import BACKENDS, COMBINATIONS
+
+
+def pytest_configure(config):
+    if os.environ.get("NUMBA_DISABLE_JIT") == "1":
+        # uncompiled, NumPy's scalars warn of overflow where machine code is silent
+        config.addinivalue_line("filterwarnings", "ignore::RuntimeWarning")
 
 
 @pytest.fixture(params=BACKENDS)
