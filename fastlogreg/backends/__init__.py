@@ -63,12 +63,36 @@ class Backend(Protocol):
         intercept: bool,
         order: int,
         n_threads: int | None,
+        rows: NDArray[np.int64] | None = None,
+        curvatures: NDArray[np.float64] | None = None,
     ) -> tuple[float, NDArray[np.float64] | None, NDArray[np.float64] | None]:
         """Return (weighted) mean loss, its gradient (p,) and its Hessian (p, p).
 
         ``order`` says how many derivatives are wanted: 0, 1 or 2; those not wanted
-        are None.
+        are None. ``rows`` names the samples to use, all by default. ``curvatures``,
+        as long as there are samples, is filled with weight times second derivative of
+        the loss in the margin.
         """
+
+    def hessian_product(
+        self,
+        X: NDArray[np.floating],
+        curvatures: NDArray[np.float64],
+        vector: NDArray[np.float64],
+        *,
+        intercept: bool,
+        n_threads: int | None,
+    ) -> NDArray[np.float64]:
+        """Return ``A' diag(curvatures) A vector``, (p,), with A = [1, X] or X, in one pass."""
+
+    def column_moments(
+        self,
+        X: NDArray[np.floating],
+        curvatures: NDArray[np.float64],
+        *,
+        n_threads: int | None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return ``X' h`` and ``(X * X)' h``, each (d,), for h = curvatures, in one pass."""
 
     def train_epoch(
         self,

@@ -91,6 +91,7 @@ def _sums(
     intercept: bool,
     order: int,
     rows: NDArray[np.int64] | None = None,
+    curvatures: _Vector | None = None,
 ) -> tuple[float, float, list[float], list[list[float]]]:
     """Return the sums of weight, loss, gradient and (upper triangle of the) Hessian."""
     b, w = _split(theta, intercept)
@@ -98,12 +99,14 @@ def _sums(
     size = total = 0.0
     gradient = [0.0] * p
     hessian = [[0.0] * p for _ in range(p)] if order >= 2 else []
-    for i in range(X.shape[0]) if rows is None else rows.tolist():
+    for k, i in enumerate(range(X.shape[0]) if rows is None else rows.tolist()):
         z = _margin(X, i, b, w, offset)
         value, residual, curvature = _jet(z, float(y[i]), loss, activation)
         weight = 1.0 if sample_weight is None else float(sample_weight[i])
         size += weight
         total += weight * value
+        if curvatures is not None:
+            curvatures[k] = weight * curvature
         if order == 0:
             continue
         residual *= weight
@@ -115,8 +118,8 @@ def _sums(
             curvature *= weight
             x = [1.0] * first + [float(X[i, j]) for j in range(p - first)]
             for j in range(p):
-                for k in range(j, p):
-                    hessian[j][k] += curvature * x[j] * x[k]
+                for m in range(j, p):
+                    hessian[j][m] += curvature * x[j] * x[m]
     return size, total, gradient, hessian
 
 
@@ -132,10 +135,12 @@ def evaluate(
     intercept: bool = True,
     order: int = 1,
     n_threads: int | None = None,
+    rows: NDArray[np.int64] | None = None,
+    curvatures: _Vector | None = None,
 ) -> tuple[float, _Vector | None, NDArray[np.float64] | None]:
     """Return mean loss, gradient and Hessian; see :class:`fastlogreg.backends.Backend`."""
     size, total, gradient, upper = _sums(
-        X, y, theta, sample_weight, offset, loss, activation, intercept, order
+        X, y, theta, sample_weight, offset, loss, activation, intercept, order, rows, curvatures
     )
     if order == 0:
         return total / size, None, None
@@ -144,6 +149,42 @@ def evaluate(
         return total / size, g, None
     H = np.array(upper) / size
     return total / size, g, H + np.triu(H, 1).T
+
+
+def hessian_product(
+    X: NDArray[np.floating],
+    curvatures: _Vector,
+    vector: _Vector,
+    *,
+    intercept: bool = True,
+    n_threads: int | None = None,
+) -> _Vector:
+    """Return A' diag(h) A v; see :class:`fastlogreg.backends.Backend`."""
+    b, w = _split(vector, intercept)
+    first = int(intercept)
+    product = [0.0] * vector.size
+    for i in range(X.shape[0]):
+        z = float(curvatures[i]) * _margin(X, i, b, w, None)
+        if intercept:
+            product[0] += z
+        for j in range(len(w)):
+            product[first + j] += z * float(X[i, j])
+    return np.array(product)
+
+
+def column_moments(
+    X: NDArray[np.floating], curvatures: _Vector, *, n_threads: int | None = None
+) -> tuple[_Vector, _Vector]:
+    """Return X' h and (X * X)' h; see :class:`fastlogreg.backends.Backend`."""
+    d = X.shape[1]
+    sums, squares = [0.0] * d, [0.0] * d
+    for i in range(X.shape[0]):
+        h = float(curvatures[i])
+        for j in range(d):
+            x = float(X[i, j])
+            sums[j] += h * x
+            squares[j] += h * x * x
+    return np.array(sums), np.array(squares)
 
 
 def train_epoch(

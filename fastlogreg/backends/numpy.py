@@ -101,11 +101,18 @@ def evaluate(
     intercept: bool = True,
     order: int = 1,
     n_threads: int | None = None,
+    rows: NDArray[np.int64] | None = None,
+    curvatures: _Vector | None = None,
 ) -> tuple[float, _Vector | None, NDArray[np.float64] | None]:
     """Return mean loss, gradient and Hessian; see :class:`fastlogreg.backends.Backend`."""
+    if rows is not None:
+        X, y = X[rows], y[rows]
+        sample_weight = None if sample_weight is None else sample_weight[rows]
+        offset = None if offset is None else offset[rows]
     X = X.astype(np.float64, copy=False)
     z = _margins(X, theta, offset, intercept)
-    value, residual, curvature = _jet(z, y, loss, activation, order)
+    jet_order = 2 if curvatures is not None else order
+    value, residual, curvature = _jet(z, y, loss, activation, jet_order)
     if sample_weight is None:
         size = float(y.size)
         mean = float(value.sum()) / size
@@ -114,7 +121,9 @@ def evaluate(
         mean = float(sample_weight @ value) / size
         residual = residual if residual is None else residual * sample_weight
         curvature = curvature if curvature is None else curvature * sample_weight
-    if residual is None:
+    if curvatures is not None:
+        curvatures[:] = curvature
+    if order == 0 or residual is None:
         return mean, None, None
     first = int(intercept)
     gradient = np.empty(theta.size)
@@ -122,7 +131,7 @@ def evaluate(
     if intercept:
         gradient[0] = residual.sum()
     gradient /= size
-    if curvature is None:
+    if order == 1 or curvature is None:
         return mean, gradient, None
     scaled = X * curvature[:, None]
     hessian = np.empty((theta.size, theta.size))
@@ -132,6 +141,29 @@ def evaluate(
         hessian[0, 1:] = hessian[1:, 0] = scaled.sum(axis=0)
     upper = np.triu(hessian)  # the product is symmetric to rounding only
     return mean, gradient, (upper + np.triu(hessian, 1).T) / size
+
+
+def hessian_product(
+    X: NDArray[np.floating],
+    curvatures: _Vector,
+    vector: _Vector,
+    *,
+    intercept: bool = True,
+    n_threads: int | None = None,
+) -> _Vector:
+    """Return A' diag(h) A v; see :class:`fastlogreg.backends.Backend`."""
+    X = X.astype(np.float64, copy=False)
+    scaled = curvatures * _margins(X, vector, None, intercept)
+    product = X.T @ scaled
+    return np.concatenate([[scaled.sum()], product]) if intercept else product
+
+
+def column_moments(
+    X: NDArray[np.floating], curvatures: _Vector, *, n_threads: int | None = None
+) -> tuple[_Vector, _Vector]:
+    """Return X' h and (X * X)' h; see :class:`fastlogreg.backends.Backend`."""
+    X = X.astype(np.float64, copy=False)
+    return X.T @ curvatures, (X * X).T @ curvatures
 
 
 def train_epoch(

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 import fastlogreg as flr
+from fastlogreg import backends
 from fastlogreg.backends import BACKENDS, COMBINATIONS
 from tests import oracle
 
@@ -175,3 +176,69 @@ def test_training_with_batches_of_several_chunks(order, rng):
     ]
     assert_allclose(results[1].theta, results[0].theta, rtol=1e-11)
     assert_allclose(results[1].losses, results[0].losses, rtol=1e-11)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_curvatures_products_and_moments_give_the_hessian(
+    order, weighted, combination, backend, rng
+):
+    X, y, theta = problem(rng, 70, 4)
+    X = np.asarray(X, order=order)
+    engine = backends.get(backend)
+    kind = {
+        **combination,
+        "sample_weight": rng.random(70) if weighted else None,
+        "offset": rng.normal(size=70),
+        "intercept": True,
+        "n_threads": None,
+    }
+    value, gradient, hessian = engine.evaluate(X, y, theta, order=2, **kind)
+    h = np.full(70, np.nan)
+    again = engine.evaluate(X, y, theta, order=1, curvatures=h, **kind)
+    assert again[0] == pytest.approx(value, rel=1e-14)
+    assert_allclose(again[1], gradient, rtol=1e-12, atol=1e-15)
+    size = kind["sample_weight"].sum() if weighted else 70
+    scale = abs(hessian).max()
+    v = rng.normal(size=5)
+    product = engine.hessian_product(X, h, v, intercept=True, n_threads=None) / size
+    assert_allclose(product, hessian @ v, rtol=1e-11, atol=1e-13 * scale)
+    product = engine.hessian_product(X, h, v[1:], intercept=False, n_threads=None) / size
+    assert_allclose(product, hessian[1:, 1:] @ v[1:], rtol=1e-11, atol=1e-13 * scale)
+    sums, squares = engine.column_moments(X, h, n_threads=None)
+    assert_allclose(sums / size, hessian[0, 1:], rtol=1e-11, atol=1e-13 * scale)
+    assert_allclose(squares / size, np.diag(hessian)[1:], rtol=1e-11, atol=1e-13 * scale)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_chosen_rows(weighted, backend, rng):
+    X, y, theta = problem(rng, 90, 3)
+    rows = np.sort(rng.choice(90, 40, replace=False))
+    engine = backends.get(backend)
+    weights = rng.random(90) if weighted else None
+    kind = {"loss": "bce", "activation": "sigmoid", "intercept": True, "n_threads": None}
+    found = engine.evaluate(
+        X, y, theta, order=2, rows=rows, sample_weight=weights, offset=None, **kind
+    )
+    expected = engine.evaluate(
+        X[rows],
+        y[rows],
+        theta,
+        order=2,
+        sample_weight=None if weights is None else weights[rows],
+        offset=None,
+        **kind,
+    )
+    for a, b in zip(found, expected, strict=True):
+        assert_allclose(a, b, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("n", "d"), [(60_000, 3), (4_000, 90)])
+def test_curvatures_of_many_chunks(n, d, rng):
+    X, y, theta = problem(rng, n, d)
+    kind = {"sample_weight": None, "offset": None, "loss": "bce", "activation": "sigmoid"}
+    kind |= {"intercept": True, "n_threads": None, "order": 1}
+    found, expected = np.full(n, np.nan), np.empty(n)
+    backends.get("numba").evaluate(X, y, theta, curvatures=found, **kind)
+    backends.get("numpy").evaluate(X, y, theta, curvatures=expected, **kind)
+    assert_allclose(found, expected, rtol=1e-12)

@@ -8,8 +8,10 @@ chunks), ``kernels`` (what is compiled and cached), ``stages`` (block stages),
 from typing import Any
 
 from fastlogreg.backends.numba.driver import (
+    column_moments,
     evaluate,
     first_not_finite,
+    hessian_product,
     predict,
     predict_pair,
     read_sum,
@@ -19,9 +21,11 @@ from fastlogreg.backends.numba.driver import (
 from fastlogreg.backends.numba.threads import default_threads
 
 __all__ = [
+    "column_moments",
     "default_threads",
     "evaluate",
     "first_not_finite",
+    "hessian_product",
     "info",
     "predict",
     "predict_pair",

@@ -169,22 +169,77 @@ def evaluate(
     intercept: bool = True,
     order: int = 1,
     n_threads: int | None = None,
+    rows: NDArray[np.int64] | None = None,
+    curvatures: NDArray[np.float64] | None = None,
 ) -> tuple[float, NDArray[np.float64] | None, NDArray[np.float64] | None]:
     """Return mean loss, gradient and Hessian; see :class:`fastlogreg.backends.Backend`."""
-    rows = _rows(X, y, sample_weight, offset)
+    samples = _rows(X, y, sample_weight, offset, rows)
     model = _model(theta, loss, activation, intercept)
-    sums, hessian = _sum_chunks(rows, model, 0, y.size, order, n_threads)
-    size = float(y.size if sample_weight is None else sample_weight.sum())
+    n = y.size if rows is None else rows.size
+    sums, hessian = _sum_chunks(samples, model, 0, n, order, n_threads, curvatures)
+    if sample_weight is None:
+        size = float(n)
+    else:
+        size = float((sample_weight if rows is None else sample_weight[rows]).sum())
     sums /= size
     if hessian is not None:
         hessian /= size
     return float(sums[0]), sums[1:] if order else None, hessian
 
 
+def hessian_product(
+    X: NDArray[np.floating],
+    curvatures: NDArray[np.float64],
+    vector: NDArray[np.float64],
+    *,
+    intercept: bool = True,
+    n_threads: int | None = None,
+) -> NDArray[np.float64]:
+    """Return A' diag(h) A v; see :class:`fastlogreg.backends.Backend`.
+
+    It is half the gradient at v of the squared error with weights h and targets 0, so the
+    kernel of the loss does it.
+    """
+    rows = _rows(X, np.zeros(curvatures.size), curvatures)
+    model = _model(vector, "mse", "identity", intercept)
+    sums, _ = _sum_chunks(rows, model, 0, curvatures.size, 1, n_threads)
+    product = sums[1:]
+    product *= 0.5
+    return product
+
+
+def column_moments(
+    X: NDArray[np.floating], curvatures: NDArray[np.float64], *, n_threads: int | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return X' h and (X * X)' h; see :class:`fastlogreg.backends.Backend`."""
+    n, d = X.shape
+    rows = _rows(X, weight=curvatures)
+    block, chunk, chunks, seconds = _plan(
+        n, d, 2 * d, X.dtype.itemsize, bool(rows.by_column), False, 1
+    )
+    cut = Cut(0, n, chunk, block)
+    out = np.empty((chunks, 2, d))
+    run = kernels.moments[X.dtype]
+    run_chunks(
+        lambda first, last: run(rows, cut, first, last, out), None, chunks, seconds, n_threads
+    )
+    sums, squares = out.sum(axis=0)
+    return sums, squares
+
+
 def _sum_chunks(
-    rows: Rows, model: Model, lo: int, hi: int, order: int, n_threads: int | None
+    rows: Rows,
+    model: Model,
+    lo: int,
+    hi: int,
+    order: int,
+    n_threads: int | None,
+    curvatures: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    """Return the sums (loss, gradient) over rows lo : hi and, if order is 2, the Hessian's."""
+    """Return the sums (loss, gradient) over rows lo : hi and, if order is 2, the Hessian's.
+
+    ``curvatures``, (hi - lo,) with lo = 0, is filled where it is given (order 0 or 1).
+    """
     dtype = rows.X.dtype
     d = rows.X.shape[0 if rows.by_column else 1]
     p = model.theta.size
@@ -194,13 +249,17 @@ def _sum_chunks(
     cut = Cut(lo, hi, chunk, block)
     sums = np.empty((chunks, 1 + p))
     if order == 2 and p >= BLAS_WIDTH:
+        assert curvatures is None
         return _sum_chunks_by_blas(rows, model, cut, sums, seconds, n_threads)
     padded = -(-p // 4) * 4 if order == 2 else 0
     hessians = np.empty((chunks, padded, padded))
+    found = _NONE if curvatures is None else curvatures
     run_chunks(
-        lambda first, last: kernels.evaluate[dtype](rows, model, cut, first, last, sums, hessians),
+        lambda first, last: kernels.evaluate[dtype](
+            rows, model, cut, first, last, sums, hessians, found
+        ),
         lambda first, last: kernels.evaluate_on_threads[dtype](
-            rows, model, cut, first, last, sums, hessians
+            rows, model, cut, first, last, sums, hessians, found
         ),
         chunks,
         seconds,
@@ -367,14 +426,14 @@ def warmup(dtypes: tuple[str, ...] = ("float64", "float32")) -> Iterator[tuple[s
     for name in dtypes:
         dtype = np.dtype(name)
         X = np.ones((16, 3), dtype=dtype)
-        rows = _rows(X, np.zeros(16))
+        rows = _rows(X, np.zeros(16), np.ones(16))
         theta = np.zeros(4)
         model = _model(theta, "bce", "sigmoid", True)
         cut = Cut(0, 16, 16, 16)
         sums, hessians, out = np.empty((1, 5)), np.empty((1, 4, 4)), np.empty((16, 2))
         matrix = _readonly(X)
         one = np.empty(1)
-        evaluating = (rows, model, cut, 0, 1, sums, hessians)
+        evaluating = (rows, model, cut, 0, 1, sums, hessians, np.empty(0))
         predicting = (rows, model, cut, 0, 1, stages.PROBABILITY, out)
         scaled, signs = np.empty((16, 4)), np.empty(16)
         calls: list[tuple[Any, tuple[Any, ...]]] = [
@@ -384,6 +443,7 @@ def warmup(dtypes: tuple[str, ...] = ("float64", "float32")) -> Iterator[tuple[s
             (kernels.train_batches, (rows, model, 16, theta, 8, 0, 2, 0.1, np.empty(2))),
             (kernels.not_finite, (matrix, 16, 0, 1, np.empty(1, dtype=np.int64))),
             (kernels.read, (matrix, 16, 0, 1, one)),
+            (kernels.moments, (rows, cut, 0, 1, np.empty((1, 2, 3)))),
         ]
         from fastlogreg.backends.numba.threads import prange_is_safe
 

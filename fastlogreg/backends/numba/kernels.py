@@ -137,12 +137,17 @@ def _block(work, model, lo, n, sums):
 
 
 @borrowing
-def _blocks(rows, work, model, lo, hi, block, sums, columns, products, hessian):
-    """Add the rows lo : hi to sums = (loss, gradient) and, where it has a size, hessian."""
+def _blocks(rows, work, model, lo, hi, block, sums, columns, products, hessian, curvatures):
+    """Add the rows lo : hi to sums = (loss, gradient) and, where it has a size, hessian.
+
+    ``curvatures``, where it has a size, is filled with those of these rows.
+    """
     for start in range(lo, hi, block):
         n = min(block, hi - start)
         at = _place(rows, work, start, n)
         _block(work, model, at, n, sums)
+        if curvatures.size:
+            stages.copy(work.curvature, 0, n, curvatures[start:])
         if hessian.size:
             stages.columns_of_block(work.X, work.by_column, at, n, model.intercept, columns)
             stages.accumulate_hessian(
@@ -151,7 +156,7 @@ def _blocks(rows, work, model, lo, hi, block, sums, columns, products, hessian):
 
 
 @allocating
-def _evaluate_chunk(rows, model, cut, c, sums, hessian):
+def _evaluate_chunk(rows, model, cut, c, sums, hessian, curvatures):
     """Loss, gradient and (where hessian has a size) Hessian of one chunk."""
     lo = cut.lo + c * cut.chunk
     hi = min(lo + cut.chunk, cut.hi)
@@ -160,21 +165,40 @@ def _evaluate_chunk(rows, model, cut, c, sums, hessian):
     products = np.empty((2, cut.block))
     sums[:] = 0.0
     hessian[:, :] = 0.0
-    _blocks(rows, work, model, lo, hi, cut.block, sums, columns, products, hessian)
+    _blocks(rows, work, model, lo, hi, cut.block, sums, columns, products, hessian, curvatures)
 
 
 @kernel
-def evaluate(rows, model, cut, first, last, sums, hessians):
-    """Fill sums[c] and hessians[c] for the chunks first <= c < last."""
+def evaluate(rows, model, cut, first, last, sums, hessians, curvatures):
+    """Fill sums[c], hessians[c] and curvatures for the chunks first <= c < last."""
     for c in range(first, last):
-        _evaluate_chunk(rows, model, cut, c, sums[c], hessians[c])
+        _evaluate_chunk(rows, model, cut, c, sums[c], hessians[c], curvatures)
 
 
 @parallel_kernel
-def evaluate_on_threads(rows, model, cut, first, last, sums, hessians):
+def evaluate_on_threads(rows, model, cut, first, last, sums, hessians, curvatures):
     """Do as evaluate does, on Numba's threads."""
     for c in prange(first, last):
-        _evaluate_chunk(rows, model, cut, c, sums[c], hessians[c])
+        _evaluate_chunk(rows, model, cut, c, sums[c], hessians[c], curvatures)
+
+
+@borrowing
+def _moment_blocks(rows, lo, hi, block, h, sums, squares):
+    for start in range(lo, hi, block):
+        n = min(block, hi - start)
+        stages.copy(rows.weight, start, n, h)
+        stages.accumulate(rows.X, rows.by_column, start, n, h, sums)
+        stages.accumulate_squares(rows.X, rows.by_column, start, n, h, squares)
+
+
+@kernel
+def moments(rows, cut, first, last, out):
+    """Fill out[c] = (X' h, (X * X)' h), (2, d), with h = rows.weight, for first <= c < last."""
+    h = np.empty(cut.block)
+    for c in range(first, last):
+        out[c] = 0.0
+        lo = cut.lo + c * cut.chunk
+        _moment_blocks(rows, lo, min(lo + cut.chunk, cut.hi), cut.block, h, out[c, 0], out[c, 1])
 
 
 @borrowing

@@ -271,6 +271,31 @@ def accumulate(X, by_column, lo, n, r, g):
 
 
 @stage
+def accumulate_squares(X, by_column, lo, n, h, s):
+    """Do s += (X * X)[lo : lo + n].T @ h[:n]."""
+    if by_column:
+        for j in range(X.shape[0]):
+            total = 0.0
+            for i in range(n):
+                x = X[j, lo + i]
+                total += h[i] * x * x
+            s[j] += total
+    else:
+        for i in range(n):
+            hi = h[i]
+            for j in range(X.shape[1]):
+                x = X[lo + i, j]
+                s[j] += hi * x * x
+
+
+@stage
+def copy(values, lo, n, out):
+    """Set out[:n] = values[lo : lo + n]."""
+    for i in range(n):
+        out[i] = values[lo + i]
+
+
+@stage
 def columns_of_block(X, by_column, lo, n, intercept, T):
     """Copy the block to float64 columns: T[0, :n] = 1 with an intercept, then X's columns."""
     if intercept:
