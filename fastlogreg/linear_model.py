@@ -20,7 +20,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Tags
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastlogreg import backends
@@ -169,7 +168,6 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
         matrix = check.check_matrix(X)
         check.check_finite(matrix, n_threads=threads)
-        check_classification_targets(y)
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(
@@ -188,13 +186,15 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             intercept=bool(self.fit_intercept),
             n_threads=threads,
         )
+        start = self._start(objective.size)
         result = newton(
             objective,
-            self._start(objective.size),
+            np.zeros(objective.size) if start is None else start,
             tol=tol,
             max_iter=max_iter,
             floor=_SEPARATED if C == np.inf else 0.0,
             callback=_Progress() if self.verbose > 0 else None,
+            stages=start is None,
         )
         if not result.finite:
             raise ValueError(
@@ -220,19 +220,12 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         by_class = np.where(targets == 1.0, float(high), float(low))
         return check.check_weights(by_class if weights is None else by_class * weights, y.size)
 
-    def _start(self, size: int) -> NDArray[np.float64]:
-        """Return theta to begin with: zeros, or the last fit's where they are wanted and fit."""
-        if (
-            self.warm_start
-            and hasattr(self, "coef_")
-            and self.coef_.shape
-            == (
-                1,
-                size - bool(self.fit_intercept),
-            )
-        ):
+    def _start(self, size: int) -> NDArray[np.float64] | None:
+        """Return the last fit's theta where it is wanted and fits, else None."""
+        fits = self.warm_start and hasattr(self, "coef_")
+        if fits and self.coef_.shape == (1, size - bool(self.fit_intercept)):
             return self._theta()
-        return np.zeros(size)
+        return None
 
     def _store(self, result: Result) -> None:
         first = int(bool(self.fit_intercept))
@@ -359,9 +352,10 @@ class _Progress:
 
     def __call__(self, now: Iteration) -> None:
         if now.n_iter == 0:
-            print("iter  passes         objective   gradient  above opt.    step  seconds")
+            print("rows    iter  passes         objective   gradient  above opt.    step  seconds")
+        seconds = time.perf_counter() - self.start
         print(
-            f"{now.n_iter:4d}  {now.n_passes:6.4g}  {now.value:16.10g}  {now.gradient_norm:9.2e}"
-            f"  {now.decrement:10.2e}  {now.step:6.3g}  {time.perf_counter() - self.start:7.3f}",
+            f"{now.share:6.1%}  {now.n_iter:4d}  {now.n_passes:6.4g}  {now.value:16.10g}"
+            f"  {now.gradient_norm:9.2e}  {now.decrement:10.2e}  {now.step:6.3g}  {seconds:7.3f}",
             flush=True,
         )

@@ -11,11 +11,15 @@ through one method, :meth:`Objective._mean_loss`: another source of rows (a file
 machines) replaces that method and nothing else. The penalty is added here, once.
 
 A pass over the rows is the unit of cost, so the objective counts them: whatever a
-solver does, ``n_passes`` says what it cost.
+solver does, ``n_passes`` says what it cost. A pass over a part of the rows
+(:meth:`Objective.part`) counts as that part.
 
 Nothing is checked here: the arrays follow the contract of :mod:`fastlogreg.backends`,
 which :mod:`fastlogreg.validation` establishes.
 """
+
+from copy import copy
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +52,11 @@ class Objective:
     size : int
         Length p of theta.
     n_passes : float
-        Passes over the rows so far.
+        Passes over the rows so far, those of the parts included.
+    share : float
+        Of the rows: 1, or less for a part.
+    hessian_passes : float
+        What a pass that gives the Hessian costs, in passes that give the gradient.
 
     Examples
     --------
@@ -82,16 +90,27 @@ class Objective:
         self._X = X
         self._y = y
         self._sample_weight = sample_weight
-        self._offset = offset
-        self._intercept = intercept
-        self._loss = loss
-        self._activation = activation
-        self._n_threads = n_threads
-        self._evaluate = backends.get(backend).evaluate
+        self._backend = backends.get(backend)
+        self._kind: dict[str, Any] = {
+            "sample_weight": sample_weight,
+            "offset": offset,
+            "loss": loss,
+            "activation": activation,
+            "intercept": intercept,
+            "n_threads": n_threads,
+        }
+        self._rows: NDArray[np.int64] | None = None
+        self._passes: _Counter = _Counter()
+        self.share = 1.0
         self.size = X.shape[1] + intercept
-        self.n_passes = 0.0
+        self.hessian_passes = self._backend.hessian_passes(X.shape[0], self.size)
         self._penalty = np.zeros(self.size)
         self._penalty[int(intercept) :] = l2
+
+    @property
+    def n_passes(self) -> float:
+        """Return the passes over the rows so far."""
+        return float(self._passes.total)
 
     def value(self, theta: NDArray[np.float64]) -> float:
         """Return f(theta) in one pass."""
@@ -114,23 +133,58 @@ class Objective:
         hessian.flat[:: self.size + 1] += self._penalty
         return value + self._penalty_value(theta), gradient, hessian
 
+    def effective_rows(self) -> float:
+        """Return how many rows of equal weight and balanced labels would say as much.
+
+        That is ``(sum s)^2 / sum s^2``, and not more than four times the rows that hold the
+        rarer half of the labels: a part of one row in a million positives says nothing.
+        """
+        n = self._X.shape[0]
+        s = self._sample_weight
+        weighted = float(n)
+        if s is not None:
+            largest = float(s.max())
+            weighted = float(s.sum() / largest) ** 2 / float(((s / largest) ** 2).sum())
+        positive = int(np.count_nonzero(self._y > 0.5))
+        rarer: int = min(positive, n - positive)
+        return min(weighted, 4.0 * rarer)
+
+    def part(self, step: int) -> "Objective":
+        """Return the objective over one row, drawn with a fixed seed, of every ``step`` rows.
+
+        Its passes are counted here, each as ``1 / step``.
+        """
+        n = self._X.shape[0]
+        whole = n // step
+        rows = np.arange(0, whole * step, step, dtype=np.int64)
+        rows += np.random.default_rng(0).integers(0, step, size=whole)
+        part = copy(self)
+        part._rows = rows
+        part.share = whole / n
+        part._penalty = self._penalty.copy()
+        return part
+
+    def damp(self, l2: NDArray[np.float64]) -> None:
+        """Raise the penalty to at least ``l2``, (p,); the bias stays free."""
+        first = int(self._kind["intercept"])
+        np.maximum(self._penalty[first:], l2[first:], out=self._penalty[first:])
+
     def _penalty_value(self, theta: NDArray[np.float64]) -> float:
-        return 0.5 * float(self._penalty @ (theta * theta))
+        with np.errstate(over="ignore"):  # far out the penalty is infinite, and that is right
+            return 0.5 * float(np.square(np.sqrt(self._penalty) * theta).sum())
 
     def _mean_loss(
         self, theta: NDArray[np.float64], order: int
     ) -> tuple[float, NDArray[np.float64] | None, NDArray[np.float64] | None]:
         """Return the mean loss and its derivatives up to ``order``: the one reader of rows."""
-        self.n_passes += 1.0
-        return self._evaluate(
-            self._X,
-            self._y,
-            theta,
-            sample_weight=self._sample_weight,
-            offset=self._offset,
-            loss=self._loss,
-            activation=self._activation,
-            intercept=self._intercept,
-            order=order,
-            n_threads=self._n_threads,
+        self._passes.total += self.share
+        return self._backend.evaluate(
+            self._X, self._y, theta, order=order, rows=self._rows, **self._kind
         )
+
+
+class _Counter:
+    """Passes, shared by an objective and its parts."""
+
+    def __init__(self) -> None:
+        self.total: float = 0.0

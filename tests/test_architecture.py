@@ -23,6 +23,7 @@ FLOORS = [
     ("fastlogreg.linear_model", "fastlogreg.functional"),
     ("fastlogreg.validation",),
     ("fastlogreg.solvers",),
+    ("fastlogreg.solvers.curvature",),
     ("fastlogreg.objective",),
     ("fastlogreg.backends",),
     ("fastlogreg.backends.loop", "fastlogreg.backends.numpy", "fastlogreg.backends.numba"),

@@ -74,6 +74,9 @@ class Backend(Protocol):
         the loss in the margin.
         """
 
+    def hessian_passes(self, n: int, p: int) -> float:
+        """Return what ``evaluate`` of order 2 costs, in evaluations of order 1 (an estimate)."""
+
     def hessian_product(
         self,
         X: NDArray[np.floating],

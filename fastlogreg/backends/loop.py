@@ -151,6 +151,11 @@ def evaluate(
     return total / size, g, H + np.triu(H, 1).T
 
 
+def hessian_passes(n: int, p: int) -> float:
+    """Return an estimate; see :class:`fastlogreg.backends.Backend`."""
+    return 1.0 + p / 4.0
+
+
 def hessian_product(
     X: NDArray[np.floating],
     curvatures: _Vector,

@@ -143,6 +143,11 @@ def evaluate(
     return mean, gradient, (upper + np.triu(hessian, 1).T) / size
 
 
+def hessian_passes(n: int, p: int) -> float:
+    """Return an estimate; see :class:`fastlogreg.backends.Backend`."""
+    return 1.0 + p / 4.0
+
+
 def hessian_product(
     X: NDArray[np.floating],
     curvatures: _Vector,

@@ -39,6 +39,18 @@ class Smooth(Protocol):
 class TwiceDifferentiable(Smooth, Protocol):
     """An objective with a Hessian small enough to be held."""
 
+    share: float
+    hessian_passes: float
+
+    def effective_rows(self) -> float:
+        """Return how many rows of equal weight would say as much as these do."""
+
+    def part(self, step: int) -> "TwiceDifferentiable":
+        """Return the same objective over about every ``step``-th row."""
+
+    def damp(self, l2: NDArray[np.float64]) -> None:
+        """Raise the penalty to at least ``l2``, (p,); the bias stays free."""
+
     def value_gradient_hessian(
         self, theta: NDArray[np.float64]
     ) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
@@ -54,6 +66,7 @@ class Iteration(NamedTuple):
     gradient_norm: float  # largest absolute component
     decrement: float  # estimated distance above the optimum
     step: float  # fraction of the full step that led here
+    share: float = 1.0  # of the rows; values of different shares do not compare
 
 
 @dataclass(frozen=True)

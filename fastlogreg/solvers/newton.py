@@ -1,34 +1,39 @@
 """Damped Newton on the full Hessian, with as few passes as it can.
 
-Each iteration solves ``H s = -g`` and walks along s. The half Newton decrement
-``g' H^-1 g / 2`` estimates the distance above the optimum; it does not change when
+Each iteration solves ``H s = -g`` and walks along s. Half the Newton decrement,
+``g' H^-1 g / 2``, estimates the distance above the optimum; it does not change when
 columns of X are rescaled, and the stop rule is written in it.
 
-How passes are saved: the full step is nearly always accepted, so its value, gradient
-and Hessian are asked for in one pass, and only a rejected step is shortened on values
-alone. Close to the optimum the Hessian is kept and only gradients are asked for, as long
-as each such pass divides the estimated distance by :data:`_CONTRACTION`; otherwise the
-Hessian is made anew. So the estimate that ends the fit has been seen to be right, and the
-last step costs no Hessian.
+How passes are saved. The unit of cost is one pass that gives the gradient; one that gives the
+Hessian too costs ``objective.hessian_passes`` of them (2 at 20 columns, 8 at 100).
 
-How it stays sturdy: H is scaled to a unit diagonal first, so that the scales of columns
-do not matter. Where its Cholesky factor shows that H is singular to rounding (collinear
-columns without penalty) or indefinite (squared error of a sigmoid), the eigenvalues
-decide: absolute values, raised to :data:`_FLAT`; a flat direction is followed only where
-it promises more than the goal, so that rounding noise along duplicate columns is not
-followed at all. Where columns have no curvature but a gradient (every sample
+1. *Stages*: the first steps, far from the optimum, are taken on every 512th, 64th and 8th row,
+   where they cost next to nothing. The optimum of a part of m rows is about p / 2m above that
+   of all rows, so a stage ends there.
+2. *A Hessian is kept* as long as that is cheaper: from how well the last step did, the passes that
+   are left are predicted, with the old Hessian and with a new one, and the less is chosen. The
+   Hessian of every 8th row is the first of all rows. Secant pairs correct it
+   (:mod:`fastlogreg.solvers.curvature`); where they can't (rare levels that the part hardly
+   holds), the prediction asks for a new one.
+3. The full step is nearly always accepted, so its derivatives are asked for at once, and only a
+   rejected step is shortened on values alone.
+
+How it stays sturdy: see :class:`fastlogreg.solvers.curvature.Curvature` for singular and
+indefinite Hessians. Where columns have no curvature but a gradient (every sample
 saturated), or Newton's direction leads nowhere, a gradient step of Polyak's length
 ``f / ||g||²`` (the loss is bounded below by zero) leads back. A trial value that is not
-finite counts as a rise.
+finite counts as a rise. A decrement that is not finite is never taken for convergence.
 """
 
 from collections.abc import Callable
+from math import ceil, log
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dpotrf, dpotrs
 
 from fastlogreg.solvers import Iteration, Result, TwiceDifferentiable
+from fastlogreg.solvers.curvature import Base, Curvature, Secants
 
 __all__ = ["newton"]
 
@@ -36,53 +41,14 @@ _EPS = float(np.finfo(np.float64).eps)
 _ARMIJO = 1e-4  # share of the predicted decrease that a step must bring
 _HALVINGS = 40  # trials along one direction
 _ROUNDING = 8 * _EPS  # differences of values below this share of them are noise
-_NEAR = 1e-5  # relative distance from which gradients alone may do
-_CONTRACTION = 0.01  # of the distance, by a step with a kept Hessian
-_AIM = 1e-5  # share of tol to reach where it is cheap: the last step is a gradient pass
-_FLAT = 10 * _EPS  # times p: curvature below this share of the diagonal is rounding
+_AIM = 1e-2  # share of tol to reach: the estimate of a kept Hessian may be off by as much
+_RATE = 30.0  # a new Hessian divides a relative distance r by 1 / (30 r), until seen otherwise
+_STAGE = 8  # rows of one stage over those of the one before
+_STAGE_ROWS = 20  # times p: the least rows of a stage
+_STAGE_LEAST = 1000  # rows
+_STAGE_ITERATIONS = 15
 
 _Vector = NDArray[np.float64]
-
-
-class _Curvature:
-    """A Hessian made ready to solve with, in coordinates where its diagonal is one."""
-
-    def __init__(self, hessian: NDArray[np.float64]) -> None:
-        size = hessian.shape[0]
-        diagonal = np.abs(hessian.diagonal())
-        self.frozen = diagonal == 0.0
-        self.scale = np.where(self.frozen, 0.0, 1.0 / np.sqrt(np.where(self.frozen, 1.0, diagonal)))
-        scaled = hessian * self.scale[:, None] * self.scale
-        scaled.flat[:: size + 1][self.frozen] = 1.0
-        self.flat = _FLAT * size
-        # lower triangle of the transpose: LAPACK gets its column order without a copy
-        factor, info = dpotrf(scaled.T, lower=1, clean=0)
-        self.factor = None
-        if info == 0 and factor.diagonal().min() ** 2 > self.flat:
-            self.factor = factor
-        else:
-            values, self.vectors = np.linalg.eigh(scaled)
-            self.values = np.maximum(np.abs(values), self.flat)
-
-    def step(self, gradient: _Vector, negligible: float) -> tuple[_Vector, float]:
-        """Return the Newton step and half the decrement, the decrease it promises."""
-        g = self.scale * gradient
-        if self.factor is not None:
-            s, _ = dpotrs(self.factor, -g, lower=1)
-        else:
-            along = g @ self.vectors
-            shares = along / self.values
-            shares[(self.values <= self.flat) & (along * shares <= 2 * negligible)] = 0.0
-            s = -(self.vectors @ shares)
-        return self.scale * s, -0.5 * float(g @ s)
-
-
-def _finite(value: float, gradient: _Vector, hessian: NDArray[np.float64] | None = None) -> bool:
-    return bool(
-        np.isfinite(value)
-        and np.isfinite(gradient).all()
-        and (hessian is None or np.isfinite(hessian).all())
-    )
 
 
 def newton(
@@ -93,6 +59,7 @@ def newton(
     max_iter: int = 100,
     floor: float = 0.0,
     callback: Callable[[Iteration], None] | None = None,
+    stages: bool = True,
 ) -> Result:
     """Minimize a twice differentiable objective that is bounded below by zero.
 
@@ -105,11 +72,14 @@ def newton(
     tol : float, default=1e-8
         Converged where half the Newton decrement is at most ``tol`` times the value.
     max_iter : int, default=100
-        Steps at most.
+        Steps on all rows at most.
     floor : float, default=0.0
         Stop, not converged, at a value of this or less.
     callback : callable, optional
         Hears of each :class:`fastlogreg.solvers.Iteration`.
+    stages : bool, default=True
+        Whether the first steps may be taken on a part of the rows: not where ``theta`` is
+        known to be close already.
 
     Returns
     -------
@@ -120,7 +90,8 @@ def newton(
     References
     ----------
     Boyd and Vandenberghe, Convex Optimization, sections 9.5 (damped Newton, the
-    decrement) and 9.2 (backtracking).
+    decrement) and 9.2 (backtracking); Bollapragada, Byrd and Nocedal (2019), Exact and inexact
+    subsampled Newton methods, IMA J. Numer. Anal. 39.
 
     Examples
     --------
@@ -128,85 +99,184 @@ def newton(
     >>> from fastlogreg.objective import Objective
     >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
     >>> result = newton(Objective(X, np.array([0.0, 1.0, 0.0, 1.0])), np.zeros(2))
-    >>> result.converged, result.theta.round(6)
-    (True, array([-1.362276,  0.908184]))
+    >>> result.converged, result.theta.round(4)
+    (True, array([-1.3623,  0.9082]))
     """
     history: list[Iteration] = []
-    theta = theta.copy()
-    value, gradient, hessian = objective.value_gradient_hessian(theta)
-    n_iter, length = 0, 1.0
-    fresh = True
-    previous = np.inf  # decrement before the last step
 
-    def record(decrement: float) -> None:
-        norm = float(np.abs(gradient).max())
-        history.append(Iteration(n_iter, objective.n_passes, value, norm, decrement, length))
+    def record(now: Iteration) -> None:
+        history.append(now)
         if callback is not None:
-            callback(history[-1])
+            callback(now)
 
-    def finish(converged: bool, message: str) -> Result:
-        last = history[-1]
-        return Result(
-            theta,
-            value,
-            last.gradient_norm,
-            last.decrement,
-            n_iter,
-            objective.n_passes,
-            converged,
-            message,
-            history,
+    kept = None
+    if stages and max_iter > 0:
+        theta, kept = _stages(objective, theta, record)
+    return _minimize(objective, theta, kept, tol, _AIM, max_iter, floor, history, record)[0]
+
+
+class _Kept(NamedTuple):
+    """A Hessian from elsewhere, and the share of the distance that a step with it may leave."""
+
+    curvature: Curvature
+    rate: float
+
+
+def _stages(
+    objective: TwiceDifferentiable, theta: _Vector, record: Callable[[Iteration], None]
+) -> tuple[_Vector, _Kept | None]:
+    """Return where a part of the rows, then a larger one, has its optimum, and its Hessian."""
+    p = theta.size
+    rows = objective.effective_rows()
+    steps = []
+    step = _STAGE
+    while rows / step >= max(_STAGE_ROWS * p, _STAGE_LEAST):
+        steps.append(step)
+        step *= _STAGE
+    kept: _Kept | None = None
+    for step in reversed(steps):
+        part = objective.part(step)
+        m = rows / step
+        if kept is None:
+            value, gradient, hessian = part.value_gradient_hessian(theta)
+            if not _finite(value, gradient, hessian):
+                return theta, None
+            kept = _Kept(Curvature(hessian), 0.5)
+        # a penalty of one sample's worth of data, or columns that the part hardly holds could
+        # be separated there and run away
+        part.damp(kept.curvature.diagonal / m)
+        result, curvature = _minimize(
+            part, theta, kept, 0.02 * p / m, 1.0, _STAGE_ITERATIONS, 1e-6, [], record
         )
+        if not result.finite:
+            return theta, None
+        theta = result.theta
+        kept = _Kept(curvature, min(0.5, 4.0 * p / m))
+    return theta, kept
+
+
+def _minimize(
+    objective: TwiceDifferentiable,
+    theta: _Vector,
+    kept: _Kept | None,
+    tol: float,
+    aim: float,
+    max_iter: int,
+    floor: float,
+    history: list[Iteration],
+    record: Callable[[Iteration], None],
+) -> tuple[Result, Curvature]:
+    """Minimize on the objective's rows; return the result and the last Hessian made or given."""
+    theta = theta.copy()
+    hessian = None
+    if kept is None:
+        value, gradient, hessian = objective.value_gradient_hessian(theta)
+    else:
+        value, gradient = objective.value_gradient(theta)
+    n_iter, length = 0, 1.0
+
+    def note(decrement: float) -> None:
+        norm = float(np.abs(gradient).max())
+        share = objective.share
+        record(Iteration(n_iter, objective.n_passes, value, norm, decrement, length, share))
+
+    def finish(decrement: float, converged: bool, message: str) -> tuple[Result, Curvature]:
+        norm = float(np.abs(gradient).max())
+        passes = objective.n_passes
+        result = Result(theta, value, norm, decrement, n_iter, passes, converged, message, history)
+        return result, curvature
 
     if not _finite(value, gradient, hessian):
-        record(np.nan)
-        return finish(False, "the objective or a derivative is not finite at the start")
-    curvature = _Curvature(hessian)
+        curvature = Curvature(np.eye(theta.size))
+        note(np.nan)
+        return finish(np.nan, False, "the objective or a derivative is not finite at the start")
+    if kept is None:
+        assert hessian is not None
+        curvature, fresh, rate = Curvature(hessian), True, None
+    else:
+        curvature, fresh, rate = kept.curvature, False, kept.rate
+    model = Secants(curvature)
+    worth = _RATE  # a new Hessian leaves worth * distance / value of the distance
 
     while True:
-        goal = max(_AIM * tol, _ROUNDING) * value
-        step, decrement = curvature.step(gradient, goal)
-        if not fresh and decrement > max(goal, _CONTRACTION * previous):
-            value, gradient, hessian = objective.value_gradient_hessian(theta)
-            curvature, fresh = _Curvature(hessian), True
-            step, decrement = curvature.step(gradient, goal)
-        lost = _is_lost(curvature, gradient)
+        goal = max(aim * tol, _ROUNDING) * value
+        step, decrement = model.step(gradient, goal)
+        lost = not np.isfinite(decrement) or _is_lost(curvature, gradient)
         if lost:
             step = _polyak(value, gradient)
             decrement = value
-        record(decrement)
+        note(decrement)
         if value <= floor:
-            return finish(False, "the objective fell to its floor")
+            return finish(decrement, False, "the objective fell to its floor")
         converged = decrement <= tol * value
         if decrement <= goal:
-            return finish(True, "converged")
+            return finish(decrement, True, "converged")
         if n_iter >= max_iter:
-            return finish(converged, "max_iter reached")
+            return finish(decrement, converged, "max_iter reached")
 
-        keep = decrement <= _NEAR * value
+        fresh_rate = min(0.5, worth * decrement / value)
+        expected = fresh_rate if fresh else rate if rate is not None else 0.5
+        keep = not lost and _keeping_pays(
+            decrement, goal, expected, worth / value, objective.hessian_passes
+        )
         found = _search(objective, theta, value, gradient, step, keep, length == 1.0)
         if found is None and not fresh:
-            previous = 0.0  # the next round makes a new Hessian here and tries again
+            value, gradient, hessian = objective.value_gradient_hessian(theta)
+            curvature, fresh, rate = Curvature(hessian), True, None
+            model = Secants(curvature)
             continue
         if found is None and not converged and not lost:
             step = _polyak(value, gradient)
             found = _search(objective, theta, value, gradient, step, False, False)
         if found is None:
-            return finish(converged, "no step lowers the objective further")
-        theta, value, gradient, new_hessian, length = found
+            return finish(decrement, converged, "no step lowers the objective further")
         n_iter += 1
-        previous = decrement
-        fresh = new_hessian is not None
-        if new_hessian is not None:
-            curvature = _Curvature(new_hessian)
+        model.add(found.theta - theta, gradient, found.gradient)
+        theta, value, gradient, length = found.theta, found.value, found.gradient, found.length
+        if found.hessian is not None:
+            curvature = Curvature(found.hessian)
+            model = Secants(curvature)
+        # what this step left of the distance, by the best knowledge of now
+        left = model.step(gradient, goal)[1] / decrement if not lost else 1.0
+        if fresh and np.isfinite(left):
+            worth = max(_RATE / 10, min(left * value / decrement, 1e6))
+        rate = left if np.isfinite(left) and length == 1.0 else 1.0
+        fresh = found.hessian is not None
 
 
-def _is_lost(curvature: _Curvature, gradient: _Vector) -> bool:
+def _keeping_pays(
+    distance: float, goal: float, rate: float, worth: float, hessian_passes: float
+) -> bool:
+    """Whether the next pass should give the gradient alone.
+
+    ``rate`` is what this step is expected to leave of the distance, and every further step with
+    the same Hessian; ``worth`` times the distance is what a step with a new one leaves.
+    """
+    after = rate * distance
+    if after <= goal:
+        return True
+    keeping = 1.0 + _steps(after, goal, rate)
+    renewing, left = hessian_passes, after
+    while left > goal and renewing < keeping:
+        left *= min(0.5, worth * left)
+        renewing += 1.0
+    return keeping <= renewing
+
+
+def _steps(distance: float, goal: float, rate: float) -> float:
+    """Return how many steps that each leave ``rate`` of the distance lead to the goal."""
+    if rate >= 1.0:
+        return np.inf
+    return float(ceil(log(goal / distance) / log(max(rate, _EPS))))
+
+
+def _is_lost(curvature: Base, gradient: _Vector) -> bool:
     """Whether columns without any curvature hold a real share of the gradient."""
     if not curvature.frozen.any():
         return False
-    share = np.linalg.norm(gradient[curvature.frozen])
-    return bool(share > np.sqrt(_EPS) * np.linalg.norm(gradient))
+    # largest components: a norm would square them, and may underflow
+    share = np.abs(gradient[curvature.frozen]).max()
+    return bool(share > np.sqrt(_EPS) * np.abs(gradient).max())
 
 
 def _polyak(value: float, gradient: _Vector) -> _Vector:
@@ -217,7 +287,22 @@ def _polyak(value: float, gradient: _Vector) -> _Vector:
     return step
 
 
-_Found = tuple[_Vector, float, _Vector, NDArray[np.float64] | None, float]
+class _Found(NamedTuple):
+    """A point that lowers the value, and what was computed there."""
+
+    theta: _Vector
+    value: float
+    gradient: _Vector
+    hessian: NDArray[np.float64] | None
+    length: float  # fraction of the step
+
+
+def _finite(value: float, gradient: _Vector, hessian: NDArray[np.float64] | None = None) -> bool:
+    return bool(
+        np.isfinite(value)
+        and np.isfinite(gradient).all()
+        and (hessian is None or np.isfinite(hessian).all())
+    )
 
 
 def _search(
@@ -234,10 +319,12 @@ def _search(
     ``keep``: no new Hessian is wanted. ``hopeful``: the full step will do, so its
     derivatives are asked for at once; shorter ones are first tried on the value alone.
     """
-    slope = float(gradient @ step)
+    with np.errstate(over="ignore"):
+        slope = float(gradient @ step)
     if not (np.isfinite(slope) and slope < 0.0):
         return None
     length = 1.0
+    slack = _ROUNDING * value  # of the full step alone: shorter ones must gain
     for k in range(_HALVINGS):
         trial = theta + length * step
         if np.array_equal(trial, theta):
@@ -249,11 +336,12 @@ def _search(
             v, g, H = objective.value_gradient_hessian(trial)
         else:
             v = objective.value(trial)
-        if v <= value + _ARMIJO * length * slope + _ROUNDING * value:
+        if v <= value + _ARMIJO * length * slope + slack:
             if g is None:
                 v, g, H = objective.value_gradient_hessian(trial)
             if _finite(v, g, H):
-                return trial, v, g, H, length
+                return _Found(trial, v, g, H, length)
+        slack = 0.0
         # the minimum of the parabola through value, slope and v, within bounds
         rise = v - value - length * slope
         shrink = -0.5 * length * slope / rise if np.isfinite(rise) and rise > 0.0 else 0.0

@@ -1,0 +1,119 @@
+"""What a solver knows of the curvature: a Hessian made ready, and secant pairs on top.
+
+:class:`Curvature` is a Hessian scaled to a unit diagonal, so that the scales of columns do not
+matter, and factored. Where its Cholesky factor shows that it is singular to rounding (collinear
+columns without penalty) or indefinite (squared error of a sigmoid), the eigenvalues decide:
+absolute values, raised to :data:`_FLAT`; a flat direction is followed only where it promises
+more than what is negligible, so that rounding noise along duplicate columns is not followed
+at all.
+
+:class:`Secants` corrects a Hessian that is kept while the iterate moves on, or that was made of
+a part of the rows: the changes of the gradient along past steps say what the curvature there
+really is (L-BFGS with the Hessian as its initial matrix). A pass that asks for the gradient alone
+then still improves the direction.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg.lapack import dpotrf, dpotrs
+
+__all__ = ["Base", "Curvature", "Secants"]
+
+_EPS = float(np.finfo(np.float64).eps)
+_FLAT = 10 * _EPS  # times p: curvature below this share of the diagonal is rounding
+_MEMORY = 12  # secant pairs
+_NOISE = 1e-8  # change of the slope along a step, relative to it, that may be rounding
+
+_Vector = NDArray[np.float64]
+
+
+class Base(Protocol):
+    """An approximate Hessian that can be solved with."""
+
+    frozen: NDArray[np.bool_]
+
+    def solve(self, gradient: _Vector, negligible: float) -> _Vector:
+        """Return about ``H^-1 gradient``."""
+
+
+class Curvature:
+    """A Hessian (p, p) made ready to solve with, in coordinates where its diagonal is one."""
+
+    def __init__(self, hessian: NDArray[np.float64]) -> None:
+        size = hessian.shape[0]
+        self.diagonal = np.abs(hessian.diagonal())
+        self.frozen = self.diagonal == 0.0
+        free = np.where(self.frozen, 1.0, self.diagonal)
+        self.scale = np.where(self.frozen, 0.0, 1.0 / np.sqrt(free))
+        scaled = hessian * self.scale[:, None]
+        scaled *= self.scale
+        scaled.flat[:: size + 1][self.frozen] = 1.0
+        self.flat = _FLAT * size
+        # lower triangle of the transpose: LAPACK gets its column order without a copy
+        factor, info = dpotrf(scaled.T, lower=1, clean=0)
+        self.factor = None
+        if info == 0 and factor.diagonal().min() ** 2 > self.flat:
+            self.factor = factor
+        else:
+            values, self.vectors = np.linalg.eigh(scaled)
+            self.values = np.maximum(np.abs(values), self.flat)
+
+    def solve(self, gradient: _Vector, negligible: float) -> _Vector:
+        """Return H^-1 gradient; flat directions that promise less than negligible left out."""
+        g = self.scale * gradient
+        if self.factor is not None:
+            s, _ = dpotrs(self.factor, g, lower=1)
+        else:
+            along = g @ self.vectors
+            shares = along / self.values
+            shares[(self.values <= self.flat) & (along * shares <= 2 * negligible)] = 0.0
+            s = self.vectors @ shares
+        found: _Vector = self.scale * s
+        return found
+
+
+class Secants:
+    """A base corrected by the last steps and what they did to the gradient.
+
+    References
+    ----------
+    Nocedal and Wright, Numerical Optimization, algorithm 7.4 (two-loop recursion).
+    """
+
+    def __init__(self, base: Base) -> None:
+        self.base = base
+        self._pairs: list[tuple[_Vector, _Vector, float]] = []
+
+    def add(self, step: _Vector, before: _Vector, after: _Vector) -> None:
+        """Remember that ``step`` changed the gradient from ``before`` to ``after``."""
+        change = after - before
+        with np.errstate(over="ignore", invalid="ignore"):
+            product = float(step @ change)
+            slope = abs(float(step @ before))
+        # a pair without curvature (not convex there, or all rounding) says nothing
+        if np.isfinite(product) and product > _NOISE * slope:
+            self._pairs = [*self._pairs[1 - _MEMORY :], (step, change, product)]
+
+    def step(self, gradient: _Vector, negligible: float) -> tuple[_Vector, float]:
+        """Return the step to the estimated optimum, and the decrease that it promises.
+
+        The decrease, half the (squared) Newton decrement, is NaN where an overflow made the
+        step useless.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            q = gradient.copy()
+            shares = []
+            for s, y, product in reversed(self._pairs):
+                share = float(s @ q) / product
+                shares.append(share)
+                q -= share * y
+            r = self.base.solve(q, negligible)
+            for (s, y, product), share in zip(self._pairs, reversed(shares), strict=True):
+                r += (share - float(y @ r) / product) * s
+            decrease = 0.5 * float(gradient @ r)
+            # below zero by rounding where the step is all but orthogonal to the gradient
+            if not np.isfinite(decrease) or not np.isfinite(r).all():
+                return -r, np.nan
+        return -r, abs(decrease)
