@@ -11,6 +11,7 @@ Refused for now, each with a clear error: more than two classes, sparse matrices
 
 import time
 import warnings
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any, Self
 
@@ -26,11 +27,20 @@ from fastlogreg import backends
 from fastlogreg import validation as check
 from fastlogreg.objective import Objective
 from fastlogreg.solvers import Iteration, Result
+from fastlogreg.solvers.auto import auto
+from fastlogreg.solvers.lbfgs import lbfgs
 from fastlogreg.solvers.newton import newton
+from fastlogreg.solvers.newton_cg import newton_cg
 
 __all__ = ["LogisticRegression"]
 
 _DTYPES = [np.float64, np.float32]
+_SOLVERS: dict[str, Callable[..., Result]] = {
+    "auto": auto,
+    "newton": newton,
+    "newton-cg": newton_cg,
+    "lbfgs": lbfgs,
+}
 _SEPARATED = 1e-8  # a mean loss below this is reached by separated classes alone
 
 
@@ -52,6 +62,11 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Whether the model has an intercept.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied with ``sample_weight``.
+    solver : {"auto", "newton", "newton-cg", "lbfgs"}, default="auto"
+        All reach the same optimum, and none minds the scales of columns. ``"newton"``: on the
+        Hessian, for up to some hundred columns. ``"newton-cg"``: truncated Newton, for wider
+        data. ``"lbfgs"``: the least memory. ``"auto"`` chooses by what passes over these data
+        would cost.
     tol : float, default=1e-8
         Bound on the estimated distance of the objective above its optimum, relative to the
         objective. The estimate is half the Newton decrement, which does not change when
@@ -113,6 +128,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         C: float = 1.0,
         fit_intercept: bool = True,
         class_weight: dict[Any, float] | str | None = None,
+        solver: str = "auto",
         tol: float = 1e-8,
         max_iter: int = 100,
         warm_start: bool = False,
@@ -122,6 +138,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.C = C
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
+        self.solver = solver
         self.tol = tol
         self.max_iter = max_iter
         self.warm_start = warm_start
@@ -158,6 +175,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         C = check.check_real(self.C, "C", infinite=True)
         tol = check.check_real(self.tol, "tol")
         max_iter = check.check_count(self.max_iter, "max_iter", low=0)
+        solver = check.check_choice(self.solver, "solver", tuple(_SOLVERS))
         threads = check.check_count(self.n_threads, "n_threads", none=True)
         if not isinstance(self.verbose, Integral):
             raise TypeError(f"verbose must be an integer, got {self.verbose!r}")
@@ -187,14 +205,15 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             n_threads=threads,
         )
         start = self._start(objective.size)
-        result = newton(
+        solve = _SOLVERS[solver]
+        result = solve(
             objective,
             np.zeros(objective.size) if start is None else start,
             tol=tol,
             max_iter=max_iter,
             floor=_SEPARATED if C == np.inf else 0.0,
             callback=_Progress() if self.verbose > 0 else None,
-            stages=start is None,
+            **({"stages": start is None} if solve in (auto, newton) else {}),
         )
         if not result.finite:
             raise ValueError(

@@ -133,6 +133,19 @@ class Objective:
         hessian.flat[:: self.size + 1] += self._penalty
         return value + self._penalty_value(theta), gradient, hessian
 
+    def value_gradient_product(
+        self, theta: NDArray[np.float64]
+    ) -> tuple[float, NDArray[np.float64], "HessianProduct"]:
+        """Return f(theta), its gradient, (p,), and its Hessian as an operator, in one pass.
+
+        The operator keeps the curvature of each row: 8 bytes a row.
+        """
+        curvatures = np.empty(self._y.size if self._rows is None else self._rows.size)
+        value, gradient, _ = self._mean_loss(theta, 1, curvatures)
+        assert gradient is not None
+        gradient += self._penalty * theta
+        return value + self._penalty_value(theta), gradient, HessianProduct(self, curvatures)
+
     def effective_rows(self) -> float:
         """Return how many rows of equal weight and balanced labels would say as much.
 
@@ -174,12 +187,75 @@ class Objective:
             return 0.5 * float(np.square(np.sqrt(self._penalty) * theta).sum())
 
     def _mean_loss(
-        self, theta: NDArray[np.float64], order: int
+        self,
+        theta: NDArray[np.float64],
+        order: int,
+        curvatures: NDArray[np.float64] | None = None,
     ) -> tuple[float, NDArray[np.float64] | None, NDArray[np.float64] | None]:
         """Return the mean loss and its derivatives up to ``order``: the one reader of rows."""
         self._passes.total += self.share
         return self._backend.evaluate(
-            self._X, self._y, theta, order=order, rows=self._rows, **self._kind
+            self._X,
+            self._y,
+            theta,
+            order=order,
+            rows=self._rows,
+            curvatures=curvatures,
+            **self._kind,
+        )
+
+    def _total_weight(self) -> float:
+        weight = self._sample_weight
+        return float(self._y.size if weight is None else weight.sum())
+
+
+class HessianProduct:
+    """The Hessian of an objective at one theta, never made: H v costs one pass.
+
+    Parameters
+    ----------
+    objective : Objective
+    curvatures : ndarray of shape (n,)
+        Weight times second derivative of the loss in the margin, of each row there.
+    """
+
+    def __init__(self, objective: Objective, curvatures: NDArray[np.float64]) -> None:
+        assert objective._rows is None, "a part has no products: it is too small to need them"
+        self._objective = objective
+        self._curvatures = curvatures
+        self._total = objective._total_weight()
+
+    def __call__(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return H v, (p,), in one pass."""
+        of = self._objective
+        of._passes.total += 1.0
+        product = of._backend.hessian_product(
+            of._X,
+            self._curvatures,
+            vector,
+            intercept=of._kind["intercept"],
+            n_threads=of._kind["n_threads"],
+        )
+        product /= self._total
+        product += of._penalty * vector
+        return product
+
+    def moments(
+        self,
+    ) -> tuple[float, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], bool]:
+        """Return the arguments of :class:`fastlogreg.solvers.curvature.Centred`, in one pass."""
+        of = self._objective
+        of._passes.total += 1.0
+        sums, squares = of._backend.column_moments(
+            of._X, self._curvatures, n_threads=of._kind["n_threads"]
+        )
+        intercept = bool(of._kind["intercept"])
+        return (
+            float(self._curvatures.sum()) / self._total,
+            sums / self._total,
+            squares / self._total,
+            of._penalty[int(intercept) :],
+            intercept,
         )
 
 

@@ -21,7 +21,16 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Iteration", "Result", "Smooth", "Solver", "TwiceDifferentiable"]
+__all__ = [
+    "HessianProduct",
+    "Implicit",
+    "Iteration",
+    "Result",
+    "Smooth",
+    "Solver",
+    "TwiceDifferentiable",
+    "Universal",
+]
 
 
 class Smooth(Protocol):
@@ -55,6 +64,31 @@ class TwiceDifferentiable(Smooth, Protocol):
         self, theta: NDArray[np.float64]
     ) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
         """Return f(theta), its gradient, (p,), and its Hessian, (p, p)."""
+
+
+class HessianProduct(Protocol):
+    """The Hessian at one iterate, as far as one can know it without making it."""
+
+    def __call__(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the Hessian times a vector, (p,), in one pass."""
+
+    def moments(
+        self,
+    ) -> tuple[float, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], bool]:
+        """Return the arguments of :class:`fastlogreg.solvers.curvature.Centred`, in one pass."""
+
+
+class Implicit(Smooth, Protocol):
+    """An objective whose Hessian multiplies vectors and is never made."""
+
+    def value_gradient_product(
+        self, theta: NDArray[np.float64]
+    ) -> tuple[float, NDArray[np.float64], HessianProduct]:
+        """Return f(theta), its gradient, (p,), and its Hessian as an operator, in one pass."""
+
+
+class Universal(TwiceDifferentiable, Implicit, Protocol):
+    """An objective that any solver can work on."""
 
 
 class Iteration(NamedTuple):

@@ -1,4 +1,4 @@
-"""What a solver knows of the curvature: a Hessian made ready, and secant pairs on top.
+"""What a solver knows of the curvature: a Hessian or its diagonal, and secant pairs on top.
 
 :class:`Curvature` is a Hessian scaled to a unit diagonal, so that the scales of columns do not
 matter, and factored. Where its Cholesky factor shows that it is singular to rounding (collinear
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dpotrs
 
-__all__ = ["Base", "Curvature", "Secants"]
+__all__ = ["Base", "Centred", "Curvature", "Secants"]
 
 _EPS = float(np.finfo(np.float64).eps)
 _FLAT = 10 * _EPS  # times p: curvature below this share of the diagonal is rounding
@@ -74,6 +74,50 @@ class Curvature:
         return found
 
 
+class Centred:
+    """The diagonal of a Hessian in centred columns: scales and offsets of columns, no more.
+
+    With weighted means m_j of the columns, the model in centred columns has the margin
+    ``b + m @ w + (x - m) @ w``. Its Hessian has no entries between the bias and the weights;
+    its diagonal (variances and penalty) is taken back to the columns as they are.
+
+    Parameters
+    ----------
+    total : float
+        Mean of the curvatures h of the rows.
+    sums, squares : ndarray of shape (d,)
+        Means of h x and h x².
+    penalty : ndarray of shape (d,)
+    intercept : bool
+        Without one nothing is centred.
+    """
+
+    def __init__(
+        self, total: float, sums: _Vector, squares: _Vector, penalty: _Vector, intercept: bool
+    ) -> None:
+        self.intercept = intercept and total > 0.0
+        self.first = int(intercept)
+        self.total = total
+        self.means = sums / total if self.intercept else np.zeros_like(sums)
+        spread = squares - sums * self.means
+        # the difference of nearly equal numbers: a constant column has no variance
+        free = np.maximum(np.maximum(spread, 1e-10 * squares) + penalty, 0.0)
+        self.inverse = np.divide(1.0, free, out=np.zeros_like(free), where=free > 0.0)
+        self.frozen = np.concatenate([np.full(self.first, total <= 0.0), free <= 0.0])
+
+    def solve(self, gradient: _Vector, negligible: float) -> _Vector:
+        """Return about ``H^-1 gradient``, in O(d)."""
+        out = np.zeros_like(gradient)
+        w = gradient[self.first :]
+        if self.intercept:
+            b = gradient[0]
+            out[1:] = self.inverse * (w - self.means * b)
+            out[0] = b / self.total - float(self.means @ out[1:])
+        else:
+            out[self.first :] = self.inverse * w
+        return out
+
+
 class Secants:
     """A base corrected by the last steps and what they did to the gradient.
 
@@ -82,8 +126,9 @@ class Secants:
     Nocedal and Wright, Numerical Optimization, algorithm 7.4 (two-loop recursion).
     """
 
-    def __init__(self, base: Base) -> None:
+    def __init__(self, base: Base, memory: int = _MEMORY) -> None:
         self.base = base
+        self.memory = memory
         self._pairs: list[tuple[_Vector, _Vector, float]] = []
 
     def add(self, step: _Vector, before: _Vector, after: _Vector) -> None:
@@ -94,7 +139,11 @@ class Secants:
             slope = abs(float(step @ before))
         # a pair without curvature (not convex there, or all rounding) says nothing
         if np.isfinite(product) and product > _NOISE * slope:
-            self._pairs = [*self._pairs[1 - _MEMORY :], (step, change, product)]
+            self._pairs = [*self._pairs[1 - self.memory :], (step, change, product)]
+
+    def add_pair(self, step: _Vector, change: _Vector) -> None:
+        """Remember that the Hessian times ``step`` is ``change``."""
+        self._pairs = [*self._pairs[1 - self.memory :], (step, change, float(step @ change))]
 
     def step(self, gradient: _Vector, negligible: float) -> tuple[_Vector, float]:
         """Return the step to the estimated optimum, and the decrease that it promises.

@@ -19,10 +19,10 @@ Hessian too costs ``objective.hessian_passes`` of them (2 at 20 columns, 8 at 10
    rejected step is shortened on values alone.
 
 How it stays sturdy: see :class:`fastlogreg.solvers.curvature.Curvature` for singular and
-indefinite Hessians. Where columns have no curvature but a gradient (every sample
-saturated), or Newton's direction leads nowhere, a gradient step of Polyak's length
-``f / ||g||²`` (the loss is bounded below by zero) leads back. A trial value that is not
-finite counts as a rise. A decrement that is not finite is never taken for convergence.
+indefinite Hessians. Where columns have no curvature but a gradient (every sample saturated), or
+Newton's direction leads nowhere, a step towards zero, or else a gradient step of Polyak's length
+``f / ||g||²`` (the loss is bounded below by zero), leads back. A trial value that is not finite
+counts as a rise. A decrement that is not finite is never taken for convergence.
 """
 
 from collections.abc import Callable
@@ -34,13 +34,11 @@ from numpy.typing import NDArray
 
 from fastlogreg.solvers import Iteration, Result, TwiceDifferentiable
 from fastlogreg.solvers.curvature import Base, Curvature, Secants
+from fastlogreg.solvers.search import ROUNDING, Point, all_finite, polyak, search
 
 __all__ = ["newton"]
 
 _EPS = float(np.finfo(np.float64).eps)
-_ARMIJO = 1e-4  # share of the predicted decrease that a step must bring
-_HALVINGS = 40  # trials along one direction
-_ROUNDING = 8 * _EPS  # differences of values below this share of them are noise
 _AIM = 1e-2  # share of tol to reach: the estimate of a kept Hessian may be off by as much
 _RATE = 30.0  # a new Hessian divides a relative distance r by 1 / (30 r), until seen otherwise
 _STAGE = 8  # rows of one stage over those of the one before
@@ -138,10 +136,10 @@ def _stages(
         part = objective.part(step)
         m = rows / step
         if kept is None:
-            value, gradient, hessian = part.value_gradient_hessian(theta)
-            if not _finite(value, gradient, hessian):
+            start = Point(*part.value_gradient_hessian(theta))
+            if not all_finite(start):
                 return theta, None
-            kept = _Kept(Curvature(hessian), 0.5)
+            kept = _Kept(Curvature(start.curvature), 0.5)
         # a penalty of one sample's worth of data, or columns that the part hardly holds could
         # be separated there and run away
         part.damp(kept.curvature.diagonal / m)
@@ -168,80 +166,96 @@ def _minimize(
 ) -> tuple[Result, Curvature]:
     """Minimize on the objective's rows; return the result and the last Hessian made or given."""
     theta = theta.copy()
-    hessian = None
-    if kept is None:
-        value, gradient, hessian = objective.value_gradient_hessian(theta)
-    else:
-        value, gradient = objective.value_gradient(theta)
+
+    def full(at: _Vector) -> Point:
+        return Point(*objective.value_gradient_hessian(at))
+
+    def slim(at: _Vector) -> Point:
+        return Point(*objective.value_gradient(at), None)
+
+    here = full(theta) if kept is None else slim(theta)
     n_iter, length = 0, 1.0
 
     def note(decrement: float) -> None:
-        norm = float(np.abs(gradient).max())
+        norm = float(np.abs(here.gradient).max())
         share = objective.share
-        record(Iteration(n_iter, objective.n_passes, value, norm, decrement, length, share))
+        record(Iteration(n_iter, objective.n_passes, here.value, norm, decrement, length, share))
 
     def finish(decrement: float, converged: bool, message: str) -> tuple[Result, Curvature]:
-        norm = float(np.abs(gradient).max())
-        passes = objective.n_passes
-        result = Result(theta, value, norm, decrement, n_iter, passes, converged, message, history)
+        norm = float(np.abs(here.gradient).max())
+        result = Result(
+            theta,
+            here.value,
+            norm,
+            decrement,
+            n_iter,
+            objective.n_passes,
+            converged,
+            message,
+            history,
+        )
         return result, curvature
 
-    if not _finite(value, gradient, hessian):
+    if not all_finite(here):
         curvature = Curvature(np.eye(theta.size))
         note(np.nan)
         return finish(np.nan, False, "the objective or a derivative is not finite at the start")
-    if kept is None:
-        assert hessian is not None
-        curvature, fresh, rate = Curvature(hessian), True, None
-    else:
-        curvature, fresh, rate = kept.curvature, False, kept.rate
+    fresh, rate = kept is None, None if kept is None else kept.rate
+    curvature = Curvature(here.curvature) if kept is None else kept.curvature
     model = Secants(curvature)
     worth = _RATE  # a new Hessian leaves worth * distance / value of the distance
 
     while True:
-        goal = max(aim * tol, _ROUNDING) * value
-        step, decrement = model.step(gradient, goal)
-        lost = not np.isfinite(decrement) or _is_lost(curvature, gradient)
+        goal = max(aim * tol, ROUNDING) * here.value
+        step, decrement = model.step(here.gradient, goal)
+        lost = not np.isfinite(decrement) or _is_lost(curvature, here.gradient)
         if lost:
-            step = _polyak(value, gradient)
-            decrement = value
+            decrement = here.value  # the most that it can be: losses are not below zero
         note(decrement)
-        if value <= floor:
+        if here.value <= floor:
             return finish(decrement, False, "the objective fell to its floor")
-        converged = decrement <= tol * value
+        converged = decrement <= tol * here.value
         if decrement <= goal:
             return finish(decrement, True, "converged")
         if n_iter >= max_iter:
             return finish(decrement, converged, "max_iter reached")
 
-        fresh_rate = min(0.5, worth * decrement / value)
+        fresh_rate = min(0.5, worth * decrement / here.value)
         expected = fresh_rate if fresh else rate if rate is not None else 0.5
         keep = not lost and _keeping_pays(
-            decrement, goal, expected, worth / value, objective.hessian_passes
+            decrement, goal, expected, worth / here.value, objective.hessian_passes
         )
-        found = _search(objective, theta, value, gradient, step, keep, length == 1.0)
+        first = slim if keep else full if length == 1.0 else None
+        if lost:
+            found = None
+        else:
+            found = search(theta, here, step, first=first, value=objective.value, full=full)
         if found is None and not fresh:
-            value, gradient, hessian = objective.value_gradient_hessian(theta)
-            curvature, fresh, rate = Curvature(hessian), True, None
+            here = full(theta)
+            curvature, fresh, rate = Curvature(here.curvature), True, None
             model = Secants(curvature)
             continue
-        if found is None and not converged and not lost:
-            step = _polyak(value, gradient)
-            found = _search(objective, theta, value, gradient, step, False, False)
+        if found is None and not converged:
+            for escape in (-theta, polyak(here.value, here.gradient)):
+                found = found or search(
+                    theta, here, escape, first=None, value=objective.value, full=full
+                )
         if found is None:
             return finish(decrement, converged, "no step lowers the objective further")
         n_iter += 1
-        model.add(found.theta - theta, gradient, found.gradient)
-        theta, value, gradient, length = found.theta, found.value, found.gradient, found.length
-        if found.hessian is not None:
-            curvature = Curvature(found.hessian)
+        before, (moved, here, length) = here, found
+        if here.curvature is None:
+            model.add(moved - theta, before.gradient, here.gradient)
+        else:
+            curvature = Curvature(here.curvature)
             model = Secants(curvature)
+        theta = moved
         # what this step left of the distance, by the best knowledge of now
-        left = model.step(gradient, goal)[1] / decrement if not lost else 1.0
+        left = model.step(here.gradient, goal)[1] / decrement if not lost else 1.0
         if fresh and np.isfinite(left):
-            worth = max(_RATE / 10, min(left * value / decrement, 1e6))
+            worth = max(_RATE / 10, min(left * here.value / decrement, 1e6))
         rate = left if np.isfinite(left) and length == 1.0 else 1.0
-        fresh = found.hessian is not None
+        fresh = here.curvature is not None
 
 
 def _keeping_pays(
@@ -277,73 +291,3 @@ def _is_lost(curvature: Base, gradient: _Vector) -> bool:
     # largest components: a norm would square them, and may underflow
     share = np.abs(gradient[curvature.frozen]).max()
     return bool(share > np.sqrt(_EPS) * np.abs(gradient).max())
-
-
-def _polyak(value: float, gradient: _Vector) -> _Vector:
-    """Return the gradient step that would reach zero if the objective were linear."""
-    largest = np.abs(gradient).max()
-    unit = gradient / largest  # its square cannot overflow
-    step: _Vector = -(value / largest / float(unit @ unit)) * unit
-    return step
-
-
-class _Found(NamedTuple):
-    """A point that lowers the value, and what was computed there."""
-
-    theta: _Vector
-    value: float
-    gradient: _Vector
-    hessian: NDArray[np.float64] | None
-    length: float  # fraction of the step
-
-
-def _finite(value: float, gradient: _Vector, hessian: NDArray[np.float64] | None = None) -> bool:
-    return bool(
-        np.isfinite(value)
-        and np.isfinite(gradient).all()
-        and (hessian is None or np.isfinite(hessian).all())
-    )
-
-
-def _search(
-    objective: TwiceDifferentiable,
-    theta: _Vector,
-    value: float,
-    gradient: _Vector,
-    step: _Vector,
-    keep: bool,
-    hopeful: bool,
-) -> _Found | None:
-    """Walk along ``step`` until the value falls; None where it never does.
-
-    ``keep``: no new Hessian is wanted. ``hopeful``: the full step will do, so its
-    derivatives are asked for at once; shorter ones are first tried on the value alone.
-    """
-    with np.errstate(over="ignore"):
-        slope = float(gradient @ step)
-    if not (np.isfinite(slope) and slope < 0.0):
-        return None
-    length = 1.0
-    slack = _ROUNDING * value  # of the full step alone: shorter ones must gain
-    for k in range(_HALVINGS):
-        trial = theta + length * step
-        if np.array_equal(trial, theta):
-            return None
-        g, H = None, None
-        if k == 0 and keep:
-            v, g = objective.value_gradient(trial)
-        elif k == 0 and hopeful:
-            v, g, H = objective.value_gradient_hessian(trial)
-        else:
-            v = objective.value(trial)
-        if v <= value + _ARMIJO * length * slope + slack:
-            if g is None:
-                v, g, H = objective.value_gradient_hessian(trial)
-            if _finite(v, g, H):
-                return _Found(trial, v, g, H, length)
-        slack = 0.0
-        # the minimum of the parabola through value, slope and v, within bounds
-        rise = v - value - length * slope
-        shrink = -0.5 * length * slope / rise if np.isfinite(rise) and rise > 0.0 else 0.0
-        length *= min(0.5, max(0.1, shrink))
-    return None

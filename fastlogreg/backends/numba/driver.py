@@ -35,7 +35,9 @@ _ACCUMULATOR_BYTES = 64 << 20  # of all chunks together, where that leaves 4 of 
 _ROW_SECONDS = 4e-9
 _VALUE_SECONDS = 4e-10
 _COPY_SECONDS = 3e-10  # a value, into the buffer of the Hessian
-_PRODUCT_SECONDS = 3e-11  # of the p * p
+_PRODUCT_SECONDS = 5e-11  # of the p * p, by own loops
+_BLAS_SECONDS = 2.5e-11
+_PASS_SECONDS = 8e-10  # a value from memory, while the other threads read too
 _CALL_SECONDS = 2e-5
 _GATHER_FACTOR = 4.0
 
@@ -194,8 +196,9 @@ def hessian_passes(n: int, p: int) -> float:
 
     Measured on 2 threads: 2.7 at 1,000,000 x 20, 7.1 at 200,000 x 100.
     """
-    gradient = _CALL_SECONDS + n * (_ROW_SECONDS + p * _VALUE_SECONDS)
-    return 1.0 + n * p * (_COPY_SECONDS + p * _PRODUCT_SECONDS) / gradient
+    gradient = _CALL_SECONDS + n * (_ROW_SECONDS + p * _PASS_SECONDS)
+    product = _PRODUCT_SECONDS if p < BLAS_WIDTH else _BLAS_SECONDS * (1.0 + 100.0 / p)
+    return 1.0 + n * p * (_COPY_SECONDS + p * product) / gradient
 
 
 def hessian_product(

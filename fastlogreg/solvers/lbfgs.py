@@ -1,0 +1,125 @@
+"""L-BFGS in centred and scaled columns: one pass a step, and nothing kept but 2 m vectors.
+
+The initial matrix is the Hessian's diagonal in centred columns, from one pass
+(:class:`fastlogreg.solvers.curvature.Centred`): plain L-BFGS stalls on unscaled columns, this
+does not notice them.
+
+L-BFGS does not know how far it is from the optimum: its own metric may be wrong by the condition
+number. So where that metric says that the goal is near, truncated Newton
+(:mod:`fastlogreg.solvers.newton_cg`) has the last word: mostly one solve that confirms it.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogreg.solvers import Implicit, Iteration, Result
+from fastlogreg.solvers.curvature import Centred, Secants
+from fastlogreg.solvers.newton_cg import newton_cg
+from fastlogreg.solvers.search import Point, all_finite, polyak, search
+
+__all__ = ["lbfgs"]
+
+_MEMORY = 12
+_NEAR = 0.1  # share of tol at which the last word is asked for
+
+_Vector = NDArray[np.float64]
+
+
+def lbfgs(
+    objective: Implicit,
+    theta: NDArray[np.float64],
+    *,
+    tol: float = 1e-8,
+    max_iter: int = 1000,
+    floor: float = 0.0,
+    callback: Callable[[Iteration], None] | None = None,
+) -> Result:
+    """Minimize an objective that is bounded below by zero by L-BFGS.
+
+    Parameters
+    ----------
+    objective : Objective or the like
+        See :class:`fastlogreg.solvers.Implicit`.
+    theta : ndarray of shape (p,), float64
+        The start; it is not changed.
+    tol : float, default=1e-8
+        Converged where half the Newton decrement is estimated at ``tol`` times the value or less.
+    max_iter : int, default=1000
+        Steps at most.
+    floor : float, default=0.0
+        Stop, not converged, at a value of this or less.
+    callback : callable, optional
+        Hears of each :class:`fastlogreg.solvers.Iteration`.
+
+    Returns
+    -------
+    Result
+
+    References
+    ----------
+    Nocedal and Wright, Numerical Optimization, section 7.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastlogreg.objective import Objective
+    >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> result = lbfgs(Objective(X, np.array([0.0, 1.0, 0.0, 1.0])), np.zeros(2))
+    >>> result.converged, result.theta.round(4)
+    (True, array([-1.3623,  0.9082]))
+    """
+    history: list[Iteration] = []
+    theta = theta.copy()
+
+    def slim(at: _Vector) -> Point:
+        return Point(*objective.value_gradient(at), None)
+
+    here = Point(*objective.value_gradient_product(theta))
+    n_iter, length = 0, 1.0
+
+    def note(decrement: float) -> None:
+        norm = float(np.abs(here.gradient).max())
+        passes = objective.n_passes
+        history.append(Iteration(n_iter, passes, here.value, norm, decrement, length))
+        if callback is not None:
+            callback(history[-1])
+
+    def last_word() -> Result:
+        """Go on from here by truncated Newton, and count its steps with ours."""
+
+        def shifted(now: Iteration) -> None:
+            history.append(now._replace(n_iter=n_iter + now.n_iter))
+            if callback is not None:
+                callback(history[-1])
+
+        rest = newton_cg(
+            objective, theta, tol=tol, max_iter=max_iter - n_iter, floor=floor, callback=shifted
+        )
+        return replace(rest, n_iter=n_iter + rest.n_iter, history=history)
+
+    if not all_finite(here):
+        return last_word()
+    model = Secants(Centred(*here.curvature.moments()), _MEMORY)
+    while True:
+        step, decrement = model.step(here.gradient, 0.0)
+        if (
+            not np.isfinite(decrement)
+            or decrement <= _NEAR * tol * here.value
+            or here.value <= floor
+            or n_iter >= max_iter
+        ):
+            return last_word()
+        note(decrement)
+        found = search(theta, here, step, first=slim, value=objective.value, full=slim)
+        if found is None:
+            step = polyak(here.value, here.gradient)
+            found = search(theta, here, step, first=slim, value=objective.value, full=slim)
+        if found is None:
+            return last_word()
+        before, (moved, here, length) = here, found
+        model.add(moved - theta, before.gradient, here.gradient)
+        theta = moved
+        n_iter += 1

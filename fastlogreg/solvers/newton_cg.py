@@ -1,0 +1,235 @@
+"""Truncated Newton: the Newton step by conjugate gradients, for data too wide for a Hessian.
+
+No p x p matrix is made. Each outer iteration solves ``H s = -g`` by preconditioned conjugate
+gradients, whose products ``H v`` cost one pass each; a pass that gives value and gradient at a
+new iterate keeps the curvature of each row (8 bytes), so that its products need no margins anew.
+
+How passes are saved:
+
+- *The preconditioner* is the Hessian's diagonal in centred columns
+  (:class:`fastlogreg.solvers.curvature.Centred`), from one pass over X: the scales and the offsets
+  of columns do not matter, and X is not touched.
+- *Directions of one solve correct the preconditioner of the next* (Morales and Nocedal): the
+  Hessian changes little from one iterate to the next, so the pairs (v, H v) that were paid for are
+  used again.
+- *A solve is as exact as the outer iteration deserves*: a tenth of the gradient (or less, by the
+  square root of what is left), and no further than the goal.
+- *The end costs no solve*: the smallest Ritz value of the solves so far bounds what a decrement in
+  the preconditioner's metric can hide, and where even that is within the goal the fit is over.
+
+Progress is safe: conjugate gradients from zero give a descent direction at any moment, steps are
+shortened until the value falls, and a direction of negative curvature (squared error of a sigmoid)
+ends a solve.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogreg.solvers import HessianProduct, Implicit, Iteration, Result
+from fastlogreg.solvers.curvature import Centred, Secants
+from fastlogreg.solvers.search import ROUNDING, Point, all_finite, polyak, search
+
+__all__ = ["newton_cg"]
+
+_AIM = 1e-2  # share of tol to reach
+_LOOSE = 0.1  # a solve leaves at most this share of the gradient
+_MOST = 500  # products of one solve
+_MEMORY = 24  # pairs that correct the preconditioner
+_AGED = 0.3  # the preconditioner is made anew once the value has fallen to this share
+
+_Vector = NDArray[np.float64]
+
+
+def newton_cg(
+    objective: Implicit,
+    theta: NDArray[np.float64],
+    *,
+    tol: float = 1e-8,
+    max_iter: int = 100,
+    floor: float = 0.0,
+    callback: Callable[[Iteration], None] | None = None,
+    max_passes: float = np.inf,
+) -> Result:
+    """Minimize an objective that is bounded below by zero by truncated Newton steps.
+
+    Parameters
+    ----------
+    objective : Objective or the like
+        See :class:`fastlogreg.solvers.Implicit`.
+    theta : ndarray of shape (p,), float64
+        The start; it is not changed.
+    tol : float, default=1e-8
+        Converged where half the Newton decrement is estimated at ``tol`` times the value or less.
+    max_iter : int, default=100
+        Outer iterations at most.
+    floor : float, default=0.0
+        Stop, not converged, at a value of this or less.
+    callback : callable, optional
+        Hears of each :class:`fastlogreg.solvers.Iteration`.
+    max_passes : float, optional
+        Stop, not converged, once the objective counts more.
+
+    Returns
+    -------
+    Result
+
+    References
+    ----------
+    Nocedal and Wright, Numerical Optimization, section 7.1 (truncated Newton, forcing terms);
+    Morales and Nocedal (2000), Automatic preconditioning by limited memory quasi-Newton updating,
+    SIAM J. Optim. 10.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastlogreg.objective import Objective
+    >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> result = newton_cg(Objective(X, np.array([0.0, 1.0, 0.0, 1.0])), np.zeros(2))
+    >>> result.converged, result.theta.round(4)
+    (True, array([-1.3623,  0.9082]))
+    """
+    history: list[Iteration] = []
+    theta = theta.copy()
+
+    def full(at: _Vector) -> Point:
+        return Point(*objective.value_gradient_product(at))
+
+    here = full(theta)
+    n_iter, length = 0, 1.0
+
+    def note(decrement: float) -> None:
+        norm = float(np.abs(here.gradient).max())
+        passes = objective.n_passes
+        history.append(Iteration(n_iter, passes, here.value, norm, decrement, length))
+        if callback is not None:
+            callback(history[-1])
+
+    def finish(converged: bool, message: str) -> Result:
+        last = history[-1]
+        return Result(
+            theta,
+            here.value,
+            last.gradient_norm,
+            last.decrement,
+            n_iter,
+            objective.n_passes,
+            converged,
+            message,
+            history,
+        )
+
+    if not all_finite(here):
+        note(np.nan)
+        return finish(False, "the objective or a derivative is not finite at the start")
+    made_at = np.inf  # the value where the preconditioner was made
+    largest = 0.0  # size of the gradient at the start, in the preconditioner's metric
+
+    while True:
+        goal = max(_AIM * tol, ROUNDING) * here.value
+        if here.value < _AGED * made_at:
+            base, made_at = Centred(*here.curvature.moments()), here.value
+            model, smallest = Secants(base, _MEMORY), 1.0
+        quick, short = model.step(here.gradient, 0.0)
+        lost = not np.isfinite(short)
+        if lost:
+            step, decrement = -theta, here.value
+        elif n_iter and short / smallest <= goal:
+            step, decrement = quick, short / smallest
+        else:
+            largest = largest or np.sqrt(short)
+            wanted = min(_LOOSE, np.sqrt(np.sqrt(short) / largest)) if short else _LOOSE
+            with np.errstate(over="ignore", invalid="ignore"):  # what is not finite ends the solve
+                step, decrement, smallest, model = _solve(
+                    here.curvature, here.gradient, model, base, wanted, goal, smallest
+                )
+        note(decrement)
+        if here.value <= floor:
+            return finish(False, "the objective fell to its floor")
+        converged = decrement <= tol * here.value
+        if decrement <= goal:
+            return finish(True, "converged")
+        if n_iter >= max_iter:
+            return finish(converged, "max_iter reached")
+        if objective.n_passes >= max_passes:
+            return finish(converged, "max_passes reached")
+        found = None
+        for direction in (step, quick, -theta, polyak(here.value, here.gradient)):
+            found = search(theta, here, direction, first=full, value=objective.value, full=full)
+            if found is not None or converged:
+                break
+        if found is None:
+            return finish(converged, "no step lowers the objective further")
+        theta, here, length = found
+        n_iter += 1
+
+
+def _solve(
+    product: HessianProduct,
+    gradient: _Vector,
+    model: Secants,
+    base: Centred,
+    wanted: float,
+    goal: float,
+    smallest: float,
+) -> tuple[_Vector, float, float, Secants]:
+    """Solve ``H s = -g`` by conjugate gradients until the residual is ``wanted`` of g.
+
+    Returns s, half its decrement, the smallest Ritz value seen and the next preconditioner.
+    """
+    s = np.zeros_like(gradient)
+    r = -gradient  # residual
+    z = -model.step(r, 0.0)[0]
+    v = z
+    rz = first = float(r @ z)
+    alphas: list[float] = []
+    betas: list[float] = []
+    pairs: list[tuple[_Vector, _Vector]] = []
+    for _ in range(min(_MOST, 2 * gradient.size + 10)):
+        Hv = product(v)
+        curvature = float(v @ Hv)
+        if not curvature > 0.0:  # not convex here, or flat to rounding
+            break
+        alpha = rz / curvature
+        s += alpha * v
+        r -= alpha * Hv
+        pairs.append((v, Hv))
+        z = -model.step(r, 0.0)[0]
+        new = float(r @ z)
+        if not np.isfinite(new):
+            break
+        alphas.append(alpha)
+        betas.append(new / rz)
+        rz = new
+        # what is left of the decrement: at most rz / smallest
+        if rz <= wanted * wanted * first or 0.5 * rz <= 0.1 * goal * smallest:
+            break
+        v = z + betas[-1] * v
+    if not alphas:  # not a single step: take the preconditioner's
+        s = model.step(gradient, 0.0)[0]
+    smallest = min(smallest, _least_ritz_value(alphas, betas))
+    following = Secants(base, _MEMORY)
+    for k in np.unique(np.linspace(0, len(pairs) - 1, min(_MEMORY, len(pairs))).astype(int)):
+        following.add_pair(*pairs[k])
+    # conjugate gradients: the decrease promised is half of -g's
+    decrement = -0.5 * float(gradient @ s) + 0.5 * max(rz, 0.0) / smallest
+    return s, decrement, smallest, following
+
+
+def _least_ritz_value(alphas: list[float], betas: list[float]) -> float:
+    """Return the least eigenvalue of the Lanczos matrix that belongs to these coefficients.
+
+    Saad, Iterative Methods for Sparse Linear Systems, section 6.7.3.
+    """
+    from scipy.linalg import eigvalsh_tridiagonal
+
+    if not alphas:
+        return 1.0
+    a, b = np.array(alphas), np.array(betas[:-1])
+    diagonal = 1.0 / a
+    diagonal[1:] += b / a[:-1]
+    beyond = np.sqrt(b) / a[:-1]
+    return float(
+        max(eigvalsh_tridiagonal(diagonal, beyond, select="i", select_range=(0, 0))[0], 1e-12)
+    )

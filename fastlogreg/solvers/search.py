@@ -1,0 +1,101 @@
+"""How solvers walk along a step: the full step first, shorter ones until the value falls.
+
+Shared by the solvers. A trial whose value or gradient is not finite counts as a rise.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ROUNDING", "Point", "all_finite", "polyak", "search"]
+
+ROUNDING = 8 * float(np.finfo(np.float64).eps)  # differences below this share are noise
+_ARMIJO = 1e-4  # share of the predicted decrease that a step must bring
+_HALVINGS = 40  # trials along one direction
+
+_Vector = NDArray[np.float64]
+
+
+class Point(NamedTuple):
+    """What was computed at an iterate: ``curvature`` is what the solver asked for, or None."""
+
+    value: float
+    gradient: _Vector
+    curvature: Any
+
+
+def all_finite(point: Point) -> bool:
+    """Whether the value and all derivatives that were computed are finite."""
+    hessian = point.curvature
+    return bool(
+        np.isfinite(point.value)
+        and np.isfinite(point.gradient).all()
+        and (not isinstance(hessian, np.ndarray) or np.isfinite(hessian).all())
+    )
+
+
+def polyak(value: float, gradient: _Vector) -> _Vector:
+    """Return the gradient step that would reach zero if the objective were linear.
+
+    Its length is Polyak's ``f / ||g||²``: the losses are bounded below by zero.
+    """
+    largest = np.abs(gradient).max()
+    unit = gradient / largest  # its square cannot overflow
+    step: _Vector = -(value / largest / float(unit @ unit)) * unit
+    return step
+
+
+def search(
+    theta: _Vector,
+    start: Point,
+    step: _Vector,
+    *,
+    first: Callable[[_Vector], Point] | None,
+    value: Callable[[_Vector], float],
+    full: Callable[[_Vector], Point],
+) -> tuple[_Vector, Point, float] | None:
+    """Walk along ``step`` until the value falls; None where it never does.
+
+    Parameters
+    ----------
+    theta : ndarray of shape (p,)
+        Where ``start`` was computed.
+    start : Point
+    step : ndarray of shape (p,)
+    first : callable, optional
+        Asked at the full step, which will mostly do; else that too is tried on its value.
+    value : callable
+        Asked at shorter steps.
+    full : callable
+        Asked once a value has been accepted.
+
+    Returns
+    -------
+    theta, Point, float
+        The new iterate, what was computed there, the fraction of the step taken.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        slope = float(start.gradient @ step)
+    if not (np.isfinite(slope) and slope < 0.0):
+        return None
+    length = 1.0
+    slack = ROUNDING * start.value  # of the full step alone: shorter ones must gain
+    for k in range(_HALVINGS):
+        trial = theta + length * step
+        if np.array_equal(trial, theta):
+            return None
+        point = first(trial) if k == 0 and first is not None else None
+        v = value(trial) if point is None else point.value
+        if v <= start.value + _ARMIJO * length * slope + slack:
+            if point is None:
+                point = full(trial)
+            if all_finite(point):
+                return trial, point, length
+        slack = 0.0
+        # the minimum of the parabola through value, slope and v, within bounds
+        rise = v - start.value - length * slope
+        shrink = -0.5 * length * slope / rise if np.isfinite(rise) and rise > 0.0 else 0.0
+        length *= min(0.5, max(0.1, shrink))
+    return None
