@@ -181,9 +181,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise TypeError(f"verbose must be an integer, got {self.verbose!r}")
         assert max_iter is not None
 
-        X, y = validate_data(
-            self, X, y, dtype=_DTYPES, ensure_all_finite=False, accept_sparse=False
-        )
+        X, y = self._training_data(X, y)
         matrix = check.check_matrix(X)
         check.check_finite(matrix, n_threads=threads)
         weights = None
@@ -224,6 +222,27 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if not result.converged:
             self._warn(result, separated=C == np.inf and result.value < 1e-3)
         return self
+
+    def _training_data(self, X: Any, y: Any) -> tuple[Any, NDArray[Any]]:
+        """Return X and y as scikit-learn's ``validate_data`` does, and what it notes of X.
+
+        Plain arrays that it would let through as they are do without it: it takes 0.3 ms, as long
+        as a fit of a hundred rows.
+        """
+        plain = (
+            _is_plain(X)
+            and type(y) is np.ndarray
+            and y.shape == X.shape[:1]
+            and (y.dtype.kind in "iub" or (y.dtype.kind == "f" and np.isfinite(y).all()))
+        )
+        if not plain:
+            return validate_data(  # type: ignore[no-any-return]
+                self, X, y, dtype=_DTYPES, ensure_all_finite=False, accept_sparse=False
+            )
+        self.n_features_in_ = X.shape[1]
+        if hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        return X, y
 
     def _class_weights(
         self,
@@ -282,9 +301,11 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _rows(self, X: ArrayLike) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
         """Return rows to predict, checked against the fit, and [b, w_1 .. w_d]."""
         check_is_fitted(self)
-        X = validate_data(
-            self, X, dtype=_DTYPES, ensure_all_finite=False, reset=False, accept_sparse=False
-        )
+        fits = _is_plain(X) and X.shape[1] == self.n_features_in_  # type: ignore[union-attr]
+        if not fits or hasattr(self, "feature_names_in_"):
+            X = validate_data(
+                self, X, dtype=_DTYPES, ensure_all_finite=False, reset=False, accept_sparse=False
+            )
         matrix = check.check_matrix(X)
         check.check_finite(matrix, n_threads=self.n_threads)
         return matrix, np.concatenate([self.intercept_, self.coef_[0]])
@@ -361,6 +382,11 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
         return tags
+
+
+def _is_plain(X: Any) -> bool:
+    """Whether X is an array that scikit-learn's validation would return as it is."""
+    return type(X) is np.ndarray and X.dtype in _DTYPES and X.ndim == 2 and X.size > 0
 
 
 class _Progress:

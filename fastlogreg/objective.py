@@ -184,7 +184,7 @@ class Objective:
 
     def _penalty_value(self, theta: NDArray[np.float64]) -> float:
         with np.errstate(over="ignore"):  # far out the penalty is infinite, and that is right
-            return 0.5 * float(np.square(np.sqrt(self._penalty) * theta).sum())
+            return 0.5 * float((self._penalty * theta) @ theta)
 
     def _mean_loss(
         self,

@@ -200,10 +200,12 @@ def _minimize(
         curvature = Curvature(np.eye(theta.size))
         note(np.nan)
         return finish(np.nan, False, "the objective or a derivative is not finite at the start")
-    fresh, rate = kept is None, None if kept is None else kept.rate
+    fresh = kept is None  # the Hessian is that of this iterate and all rows
+    rate = 0.5 if kept is None else kept.rate  # what the next step should leave of the distance
     curvature = Curvature(here.curvature) if kept is None else kept.curvature
     model = Secants(curvature)
     worth = _RATE  # a new Hessian leaves worth * distance / value of the distance
+    last: tuple[float, bool] | None = None  # distance and fresh before the last full step
 
     while True:
         goal = max(aim * tol, ROUNDING) * here.value
@@ -211,6 +213,10 @@ def _minimize(
         lost = not np.isfinite(decrement) or _is_lost(curvature, here.gradient)
         if lost:
             decrement = here.value  # the most that it can be: losses are not below zero
+        if last is not None:
+            rate = decrement / last[0] if length == 1.0 and not lost else 1.0
+            if last[1] and not lost:
+                worth = max(_RATE / 10, min(rate * here.value / last[0], 1e6))
         note(decrement)
         if here.value <= floor:
             return finish(decrement, False, "the objective fell to its floor")
@@ -220,10 +226,12 @@ def _minimize(
         if n_iter >= max_iter:
             return finish(decrement, converged, "max_iter reached")
 
-        fresh_rate = min(0.5, worth * decrement / here.value)
-        expected = fresh_rate if fresh else rate if rate is not None else 0.5
         keep = not lost and _keeping_pays(
-            decrement, goal, expected, worth / here.value, objective.hessian_passes
+            decrement,
+            goal,
+            min(0.5, worth * decrement / here.value) if fresh else rate,
+            worth / here.value,
+            objective.hessian_passes,
         )
         first = slim if keep else full if length == 1.0 else None
         if lost:
@@ -232,7 +240,7 @@ def _minimize(
             found = search(theta, here, step, first=first, value=objective.value, full=full)
         if found is None and not fresh:
             here = full(theta)
-            curvature, fresh, rate = Curvature(here.curvature), True, None
+            curvature, fresh, last = Curvature(here.curvature), True, None
             model = Secants(curvature)
             continue
         if found is None and not converged:
@@ -250,11 +258,7 @@ def _minimize(
             curvature = Curvature(here.curvature)
             model = Secants(curvature)
         theta = moved
-        # what this step left of the distance, by the best knowledge of now
-        left = model.step(here.gradient, goal)[1] / decrement if not lost else 1.0
-        if fresh and np.isfinite(left):
-            worth = max(_RATE / 10, min(left * here.value / decrement, 1e6))
-        rate = left if np.isfinite(left) and length == 1.0 else 1.0
+        last = None if lost else (decrement, fresh)
         fresh = here.curvature is not None
 
 

@@ -84,7 +84,7 @@ def search(
     slack = ROUNDING * start.value  # of the full step alone: shorter ones must gain
     for k in range(_HALVINGS):
         trial = theta + length * step
-        if np.array_equal(trial, theta):
+        if (trial == theta).all():
             return None
         point = first(trial) if k == 0 and first is not None else None
         v = value(trial) if point is None else point.value

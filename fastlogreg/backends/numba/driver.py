@@ -282,14 +282,18 @@ def _sum_chunks(
     total = sums[0] if chunks == 1 else sums.sum(axis=0)
     if order < 2:
         return total, None
-    return total, _symmetric(hessians.sum(axis=0)[:p, :p])
+    whole = hessians[0] if chunks == 1 else hessians.sum(axis=0)
+    return total, _symmetric(whole[:p, :p])
+
+
+@lru_cache(maxsize=16)
+def _above_diagonal(p: int) -> NDArray[np.bool_]:
+    return np.triu(np.ones((p, p), dtype=bool))
 
 
 def _symmetric(upper: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the symmetric matrix with this upper triangle."""
-    matrix = np.triu(upper)
-    matrix += np.triu(upper, 1).T
-    return matrix
+    return np.where(_above_diagonal(upper.shape[0]), upper, upper.T)
 
 
 def _sum_chunks_by_blas(
