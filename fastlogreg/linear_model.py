@@ -6,7 +6,7 @@ hand rows to the backend. What scikit-learn offers (input validation, class weig
 scores) is called and not rebuilt; only the check for NaN and infinity is our own, since
 it runs on all threads.
 
-Refused for now, each with a clear error: more than two classes, sparse matrices.
+Refused for now, with a clear error: more than two classes.
 """
 
 import time
@@ -150,8 +150,9 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            float32 and float64 arrays in C or Fortran order are used in place.
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            float32 and float64 arrays in C or Fortran order are used in place, and so are CSR
+            matrices with int32 or int64 indices; other sparse forms are converted to CSR once.
         y : array-like of shape (n_samples,)
             Labels: any two values.
         sample_weight : array-like of shape (n_samples,), optional
@@ -237,7 +238,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
         if not plain:
             return validate_data(  # type: ignore[no-any-return]
-                self, X, y, dtype=_DTYPES, ensure_all_finite=False, accept_sparse=False
+                self, X, y, dtype=_DTYPES, ensure_all_finite=False, accept_sparse="csr"
             )
         self.n_features_in_ = X.shape[1]
         if hasattr(self, "feature_names_in_"):
@@ -304,7 +305,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         fits = _is_plain(X) and X.shape[1] == self.n_features_in_  # type: ignore[union-attr]
         if not fits or hasattr(self, "feature_names_in_"):
             X = validate_data(
-                self, X, dtype=_DTYPES, ensure_all_finite=False, reset=False, accept_sparse=False
+                self, X, dtype=_DTYPES, ensure_all_finite=False, reset=False, accept_sparse="csr"
             )
         matrix = check.check_matrix(X)
         check.check_finite(matrix, n_threads=self.n_threads)
@@ -315,7 +316,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
 
         Returns
         -------
@@ -336,7 +337,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
 
         Returns
         -------
@@ -351,7 +352,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
 
         Returns
         -------
@@ -368,7 +369,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
 
         Returns
         -------
@@ -378,8 +379,9 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return -np.logaddexp(0.0, np.column_stack([z, -z]))
 
     def __sklearn_tags__(self) -> Tags:
-        """Return scikit-learn's tags: two classes only."""
+        """Return scikit-learn's tags: two classes only, sparse rows welcome."""
         tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
         tags.classifier_tags.multi_class = False
         return tags
 
