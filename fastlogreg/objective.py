@@ -54,6 +54,8 @@ class Objective:
         Length p of theta.
     n_passes : float
         Passes over the rows so far, those of the parts included.
+    n_values : int
+        Values of X that a pass reads: of sparse rows those that are stored.
     share : float
         Of the rows: 1, or less for a part.
     hessian_passes : float
@@ -104,6 +106,7 @@ class Objective:
         self._passes: _Counter = _Counter()
         self.share = 1.0
         self.size = X.shape[1] + intercept
+        self.n_values = int(X.size)
         self.hessian_passes = self._backend.hessian_passes(X, self.size)
         self._penalty = np.zeros(self.size)
         self._penalty[int(intercept) :] = l2

@@ -79,7 +79,12 @@ class HessianProduct(Protocol):
 
 
 class Implicit(Smooth, Protocol):
-    """An objective whose Hessian multiplies vectors and is never made."""
+    """An objective whose Hessian multiplies vectors and is never made.
+
+    ``n_values`` is how many values of X a pass reads.
+    """
+
+    n_values: int
 
     def value_gradient_product(
         self, theta: NDArray[np.float64]

@@ -17,6 +17,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import daxpy, ddot
 from scipy.linalg.lapack import dpotrf, dpotrs
 
 __all__ = ["Base", "Centred", "Curvature", "Secants"]
@@ -155,12 +156,12 @@ class Secants:
             q = gradient.copy()
             shares = []
             for s, y, product in reversed(self._pairs):
-                share = float(s @ q) / product
+                share = ddot(s, q) / product
                 shares.append(share)
-                q -= share * y
+                q = daxpy(y, q, a=-share)  # in place
             r = self.base.solve(q, negligible)
             for (s, y, product), share in zip(self._pairs, reversed(shares), strict=True):
-                r += (share - float(y @ r) / product) * s
+                r = daxpy(s, r, a=share - ddot(y, r) / product)
             decrease = 0.5 * float(gradient @ r)
             # below zero by rounding where the step is all but orthogonal to the gradient
             if not np.isfinite(decrease) or not np.isfinite(r).all():

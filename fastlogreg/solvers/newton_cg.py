@@ -12,7 +12,7 @@ How passes are saved:
 - *Directions of one solve correct the preconditioner of the next* (Morales and Nocedal): the
   Hessian changes little from one iterate to the next, so the pairs (v, H v) that were paid for are
   used again.
-- *A solve is as exact as the outer iteration deserves*: a tenth of the gradient (or less, by the
+- *A solve is as exact as the outer iteration deserves*: a fifth of the gradient (or less, by the
   square root of what is left), and no further than the goal.
 - *The end costs no solve*: the smallest Ritz value of the solves so far bounds what a decrement in
   the preconditioner's metric can hide, and where even that is within the goal the fit is over.
@@ -34,9 +34,10 @@ from fastlogreg.solvers.search import ROUNDING, Point, all_finite, polyak, searc
 __all__ = ["newton_cg"]
 
 _AIM = 1e-2  # share of tol to reach
-_LOOSE = 0.1  # a solve leaves at most this share of the gradient
+_LOOSE = 0.2  # a solve leaves at most this share of the gradient
 _MOST = 500  # products of one solve
 _MEMORY = 24  # pairs that correct the preconditioner
+_LEAST_MEMORY = 4
 _AGED = 0.3  # the preconditioner is made anew once the value has fallen to this share
 
 _Vector = NDArray[np.float64]
@@ -123,6 +124,8 @@ def newton_cg(
     if not all_finite(here):
         note(np.nan)
         return finish(False, "the objective or a derivative is not finite at the start")
+    # what the pairs cost in an iteration, 4 p values each, should stay below a pass
+    memory = int(min(_MEMORY, max(_LEAST_MEMORY, objective.n_values / (2 * theta.size))))
     made_at = np.inf  # the value where the preconditioner was made
     largest = 0.0  # size of the gradient at the start, in the preconditioner's metric
 
@@ -130,7 +133,7 @@ def newton_cg(
         goal = max(_AIM * tol, ROUNDING) * here.value
         if here.value < _AGED * made_at:
             base, made_at = Centred(*here.curvature.moments()), here.value
-            model, smallest = Secants(base, _MEMORY), 1.0
+            model, smallest = Secants(base, memory), 1.0
         quick, short = model.step(here.gradient, 0.0)
         lost = not np.isfinite(short)
         if lost:
@@ -186,7 +189,8 @@ def _solve(
     alphas: list[float] = []
     betas: list[float] = []
     pairs: list[tuple[_Vector, _Vector]] = []
-    for _ in range(min(_MOST, 2 * gradient.size + 10)):
+    stride = 1  # of the products whose pairs are kept: some of all, and never many
+    for k in range(min(_MOST, 2 * gradient.size + 10)):
         Hv = product(v)
         curvature = float(v @ Hv)
         if not curvature > 0.0:  # not convex here, or flat to rounding
@@ -194,7 +198,10 @@ def _solve(
         alpha = rz / curvature
         s += alpha * v
         r -= alpha * Hv
-        pairs.append((v, Hv))
+        if k % stride == 0:
+            pairs.append((v, Hv))
+            if len(pairs) > 2 * model.memory:
+                pairs, stride = pairs[::2], 2 * stride
         z = -model.step(r, 0.0)[0]
         new = float(r @ z)
         if not np.isfinite(new):
@@ -209,8 +216,9 @@ def _solve(
     if not alphas:  # not a single step: take the preconditioner's
         s = model.step(gradient, 0.0)[0]
     smallest = min(smallest, _least_ritz_value(alphas, betas))
-    following = Secants(base, _MEMORY)
-    for k in np.unique(np.linspace(0, len(pairs) - 1, min(_MEMORY, len(pairs))).astype(int)):
+    following = Secants(base, model.memory)
+    few = min(model.memory, len(pairs))
+    for k in np.unique(np.linspace(0, len(pairs) - 1, few).astype(int)):
         following.add_pair(*pairs[k])
     # conjugate gradients: the decrease promised is half of -g's
     decrement = -0.5 * float(gradient @ s) + 0.5 * max(rz, 0.0) / smallest

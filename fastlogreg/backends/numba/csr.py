@@ -5,6 +5,9 @@ block shares between its rows (tiles, vectors) is not to be had here. Zeros that
 cost nothing, in the Hessian neither.
 
 The columns of a row must be in order and none twice (:mod:`fastlogreg.validation` sees to it).
+
+Places are unsigned in the loops (:data:`_place`): for signed ones Numba looks whether they count from
+the end, which takes 1.7 ns a stored value where the product takes 0.65.
 """
 
 from typing import NamedTuple
@@ -13,6 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg.backends.numba.intrinsics import freeze
+
+
+_place = np.uint64
 
 
 class Csr(NamedTuple):
@@ -31,8 +37,8 @@ def margins(X, by_column, lo, n, w, b, z):
     """Set z[:n] = X[lo : lo + n] @ w + b."""
     for i in range(n):
         s = 0.0
-        for k in range(X.starts[lo + i], X.ends[lo + i]):
-            s += X.data[k] * w[X.indices[k]]
+        for k in range(_place(X.starts[lo + i]), _place(X.ends[lo + i])):
+            s += X.data[k] * w[_place(X.indices[k])]
         z[i] = s + b
 
 
@@ -40,34 +46,35 @@ def accumulate(X, by_column, lo, n, r, g):
     """Do g += X[lo : lo + n].T @ r[:n]."""
     for i in range(n):
         ri = r[i]
-        for k in range(X.starts[lo + i], X.ends[lo + i]):
-            g[X.indices[k]] += X.data[k] * ri
+        for k in range(_place(X.starts[lo + i]), _place(X.ends[lo + i])):
+            g[_place(X.indices[k])] += X.data[k] * ri
 
 
 def accumulate_squares(X, by_column, lo, n, h, s):
     """Do s += (X * X)[lo : lo + n].T @ h[:n]."""
     for i in range(n):
         hi = h[i]
-        for k in range(X.starts[lo + i], X.ends[lo + i]):
+        for k in range(_place(X.starts[lo + i]), _place(X.ends[lo + i])):
             x = X.data[k]
-            s[X.indices[k]] += hi * x * x
+            s[_place(X.indices[k])] += hi * x * x
 
 
 def accumulate_hessian(X, by_column, lo, n, intercept, p, h, columns, products, H):
     """Do H[j, k] += sum_i h_i A[i, j] A[i, k] for k >= j, with A = [1, X] or X."""
     for i in range(n):
         hi = h[i]
-        start = X.starts[lo + i]
-        end = X.ends[lo + i]
+        start = _place(X.starts[lo + i])
+        end = _place(X.ends[lo + i])
+        first = _place(intercept)
         if intercept:
             H[0, 0] += hi
             for k in range(start, end):
-                H[0, 1 + X.indices[k]] += hi * X.data[k]
+                H[0, first + _place(X.indices[k])] += hi * X.data[k]
         for k in range(start, end):
             x = hi * X.data[k]
-            j = intercept + X.indices[k]
+            row = H[first + _place(X.indices[k]), first:]
             for m in range(k, end):
-                H[j, intercept + X.indices[m]] += x * X.data[m]
+                row[_place(X.indices[m])] += x * X.data[m]
 
 
 def hessian_buffer(X, p, n):
