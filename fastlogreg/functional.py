@@ -41,8 +41,9 @@ def predict_proba(
 
     Parameters
     ----------
-    X : array-like of shape (n, d)
-        Samples. float32 and float64 arrays in C or Fortran order are used in place.
+    X : array-like or sparse matrix of shape (n, d)
+        Samples. float32 and float64 arrays in C or Fortran order are used in place, and so are
+        CSR matrices.
     theta : array-like of shape (p,)
         Parameters ``[b, w_1 .. w_d]``; without intercept ``[w_1 .. w_d]``.
     activation : {"sigmoid", "tanh", "identity"}, default="sigmoid"
@@ -151,8 +152,9 @@ def loss(
 
     Parameters
     ----------
-    X : array-like of shape (n, d)
-        Samples. float32 and float64 arrays in C or Fortran order are used in place.
+    X : array-like or sparse matrix of shape (n, d)
+        Samples. float32 and float64 arrays in C or Fortran order are used in place, and so are
+        CSR matrices.
     y : array-like of shape (n,)
         Labels in [0, 1]; any real number with ``activation="identity"``.
     theta : array-like of shape (p,)
@@ -349,8 +351,9 @@ def train(
 
     Parameters
     ----------
-    X : array-like of shape (n, d)
-        Samples. float32 and float64 arrays in C or Fortran order are used in place.
+    X : array-like or sparse matrix of shape (n, d)
+        Samples. float32 and float64 arrays in C or Fortran order are used in place, and so are
+        CSR matrices.
     y : array-like of shape (n,)
         Labels in [0, 1]; any real number with ``activation="identity"``.
     theta : array-like of shape (p,), optional

@@ -34,7 +34,8 @@ class Objective:
 
     Parameters
     ----------
-    X : ndarray of shape (n, d), float32 or float64, C- or Fortran-contiguous
+    X : ndarray or CSR matrix of shape (n, d)
+        As in :mod:`fastlogreg.backends`.
     y : ndarray of shape (n,), float64
     sample_weight, offset : ndarray of shape (n,), float64, optional
     l2 : float or ndarray of shape (d,), float64, default=0.0
@@ -75,7 +76,7 @@ class Objective:
 
     def __init__(
         self,
-        X: NDArray[np.floating],
+        X: backends.Matrix,
         y: NDArray[np.float64],
         *,
         sample_weight: NDArray[np.float64] | None = None,
@@ -103,7 +104,7 @@ class Objective:
         self._passes: _Counter = _Counter()
         self.share = 1.0
         self.size = X.shape[1] + intercept
-        self.hessian_passes = self._backend.hessian_passes(X.shape[0], self.size)
+        self.hessian_passes = self._backend.hessian_passes(X, self.size)
         self._penalty = np.zeros(self.size)
         self._penalty[int(intercept) :] = l2
 

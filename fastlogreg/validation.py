@@ -1,14 +1,15 @@
 """Friendly input to strict contract: the one place that raises for bad input.
 
 Callers hand over what users have (lists, frames, integers, read-only or strided
-arrays); the backends get what :mod:`fastlogreg.backends` asks for. Nothing is copied
-that already fits. Each error names the argument, what was wrong and where, and is
-raised before anything is computed.
+arrays, SciPy's sparse matrices); the backends get what :mod:`fastlogreg.backends` asks for.
+Nothing is copied that already fits. Each error names the argument, what was wrong and where,
+and is raised before anything is computed.
 
 Values of X are not read here: in the functional interface NaN in gives NaN out. The
 estimators refuse non-finite values through :func:`check_finite`.
 """
 
+import sys
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, cast
@@ -16,7 +17,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastlogreg.backends import ACTIVATIONS, BACKENDS, COMBINATIONS, LOSSES
+from fastlogreg.backends import ACTIVATIONS, BACKENDS, COMBINATIONS, LOSSES, Matrix
 
 _NATIVE = (np.dtype(np.float64), np.dtype(np.float32))
 
@@ -36,8 +37,10 @@ def _as_float_array(value: Any, name: str) -> NDArray[np.floating]:
     return array.astype(np.float64)
 
 
-def check_matrix(X: ArrayLike, *, min_rows: int = 1) -> NDArray[np.floating]:
-    """Return X as a contiguous (C or Fortran) 2-d float32 or float64 array."""
+def check_matrix(X: ArrayLike, *, min_rows: int = 1) -> Matrix:
+    """Return X as float32 or float64: a contiguous (C or Fortran) 2-d array, or in CSR form."""
+    if _is_sparse(X):
+        return _check_csr(X, min_rows)
     array = _as_float_array(X, "X")
     if array.ndim != 2:
         raise ValueError(
@@ -45,16 +48,45 @@ def check_matrix(X: ArrayLike, *, min_rows: int = 1) -> NDArray[np.floating]:
             f"{array.shape}; use X.reshape(-1, 1) for one feature or X.reshape(1, -1) for one "
             "sample"
         )
-    n, d = array.shape
-    if n < min_rows or d < 1:
-        raise ValueError(
-            f"X must have at least {min_rows} sample(s) and 1 feature, got shape {array.shape}"
-        )
+    _check_shape(array, min_rows)
     flags = array.flags
     if not (flags.c_contiguous or flags.f_contiguous) or not flags.aligned:
         array = np.ascontiguousarray(array)
         array = np.require(array, requirements="A")
     return array
+
+
+def _is_sparse(X: Any) -> bool:
+    """Whether X is one of SciPy's sparse matrices, without importing them (0.1 s)."""
+    module = sys.modules.get("scipy.sparse")
+    return module is not None and bool(module.issparse(X))
+
+
+def _check_shape(X: Matrix, min_rows: int) -> None:
+    n, d = X.shape
+    if n < min_rows or d < 1:
+        raise ValueError(
+            f"X must have at least {min_rows} sample(s) and 1 feature, got shape {X.shape}"
+        )
+
+
+def _check_csr(X: Any, min_rows: int) -> Matrix:
+    """Return a sparse matrix in the form that backends take; one that has it is not copied."""
+    if X.ndim != 2:
+        raise ValueError(f"X must be 2-d (n_samples, n_features), got {X.ndim}-d sparse")
+    _check_shape(X, min_rows)
+    matrix = X.tocsr()
+    data = _as_float_array(matrix.data, "X")
+    if data is not matrix.data:
+        matrix = matrix.astype(data.dtype)
+    d = matrix.shape[1]
+    indices = matrix.indices
+    if indices.size and (indices.min() < 0 or indices.max() >= d):
+        raise ValueError(f"X has column indices outside 0 .. {d - 1}: the sparse matrix is broken")
+    if not matrix.has_canonical_format:
+        matrix = matrix.copy() if matrix is X else matrix
+        matrix.sum_duplicates()
+    return matrix
 
 
 def check_vector(
@@ -208,7 +240,7 @@ def check_penalty(C: float, total: float) -> float:
     return 1.0 / strength
 
 
-def check_finite(X: NDArray[np.floating], *, n_threads: int | None = None) -> None:
+def check_finite(X: Matrix, *, n_threads: int | None = None) -> None:
     """Refuse NaN and infinity in X, naming the first row and column that has one.
 
     The words are scikit-learn's, which its users and tests look for.

@@ -33,7 +33,7 @@ FLOORS = [
     ("fastlogreg.backends.numba.threads",),
     ("fastlogreg.backends.numba.kernels",),
     ("fastlogreg.backends.numba.stages",),
-    ("fastlogreg.backends.numba.formulas",),
+    ("fastlogreg.backends.numba.csr", "fastlogreg.backends.numba.formulas"),
     ("fastlogreg.backends.numba.intrinsics", "fastlogreg.backends.numba.jit"),
 ]
 

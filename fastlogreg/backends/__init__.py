@@ -8,7 +8,9 @@ nobody pays for Numba who asked for NumPy.
 The contract of every function (:mod:`fastlogreg.validation` establishes it, the
 backends rely on it and check nothing):
 
-- ``X`` is (n, d), float32 or float64, C- or Fortran-contiguous, perhaps read-only;
+- ``X`` is (n, d), float32 or float64, perhaps read-only: an array, C- or Fortran-contiguous, or
+  a SciPy matrix in CSR form, its columns in order and none twice in a row, with int32 or int64
+  indices (:data:`Matrix`);
 - ``y``, ``sample_weight``, ``offset`` are (n,) float64 and contiguous;
 - ``theta`` is (p,) float64 and contiguous: ``[b, w_1 .. w_d]`` with an intercept
   (p = d + 1), else ``[w_1 .. w_d]`` (p = d);
@@ -18,10 +20,13 @@ backends rely on it and check nothing):
 
 from functools import cache
 from importlib import import_module
-from typing import Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 LOSSES: Final = ("bce", "mse")
 ACTIVATIONS: Final = ("sigmoid", "tanh", "identity")
@@ -34,13 +39,15 @@ COMBINATIONS: Final = (
 )
 BACKENDS: Final = ("loop", "numpy", "numba")
 
+Matrix: TypeAlias = "NDArray[np.floating] | csr_array"
+
 
 class Backend(Protocol):
     """What a backend module offers."""
 
     def predict(
         self,
-        X: NDArray[np.floating],
+        X: Matrix,
         theta: NDArray[np.float64],
         *,
         offset: NDArray[np.float64] | None,
@@ -52,7 +59,7 @@ class Backend(Protocol):
 
     def evaluate(
         self,
-        X: NDArray[np.floating],
+        X: Matrix,
         y: NDArray[np.float64],
         theta: NDArray[np.float64],
         *,
@@ -74,12 +81,12 @@ class Backend(Protocol):
         the loss in the margin.
         """
 
-    def hessian_passes(self, n: int, p: int) -> float:
+    def hessian_passes(self, X: Matrix, p: int) -> float:
         """Return what ``evaluate`` of order 2 costs, in evaluations of order 1 (an estimate)."""
 
     def hessian_product(
         self,
-        X: NDArray[np.floating],
+        X: Matrix,
         curvatures: NDArray[np.float64],
         vector: NDArray[np.float64],
         *,
@@ -90,7 +97,7 @@ class Backend(Protocol):
 
     def column_moments(
         self,
-        X: NDArray[np.floating],
+        X: Matrix,
         curvatures: NDArray[np.float64],
         *,
         n_threads: int | None,
@@ -99,7 +106,7 @@ class Backend(Protocol):
 
     def train_epoch(
         self,
-        X: NDArray[np.floating],
+        X: Matrix,
         y: NDArray[np.float64],
         theta: NDArray[np.float64],
         rows: NDArray[np.int64] | None,

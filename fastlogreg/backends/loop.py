@@ -4,14 +4,22 @@ What the lecture calls the traditional way, in stable forms: values are read fro
 arrays where they are needed, as a first program does. It imports nothing of ours and
 computes with Python floats and :mod:`math` alone, so it is an independent witness of the
 other two, and the baseline of what vectorizing gains.
+
+A sparse X is made dense first: what the loop can do in a lifetime fits in memory.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 _Vector = NDArray[np.float64]
+_Matrix = Any  # an array or a SciPy matrix
+
+
+def _dense(X: _Matrix) -> NDArray[np.floating]:
+    return X if isinstance(X, np.ndarray) else X.toarray()
 
 
 def _sigmoid_pair(z: float) -> tuple[float, float, float]:
@@ -61,7 +69,7 @@ def _margin(
 
 
 def predict(
-    X: NDArray[np.floating],
+    X: _Matrix,
     theta: _Vector,
     *,
     offset: _Vector | None = None,
@@ -70,6 +78,7 @@ def predict(
     n_threads: int | None = None,
 ) -> _Vector:
     """Return the predictions, (n,); see :class:`fastlogreg.backends.Backend`."""
+    X = _dense(X)
     b, w = _split(theta, intercept)
     out = np.empty(X.shape[0])
     for i in range(X.shape[0]):
@@ -124,7 +133,7 @@ def _sums(
 
 
 def evaluate(
-    X: NDArray[np.floating],
+    X: _Matrix,
     y: _Vector,
     theta: _Vector,
     *,
@@ -139,6 +148,7 @@ def evaluate(
     curvatures: _Vector | None = None,
 ) -> tuple[float, _Vector | None, NDArray[np.float64] | None]:
     """Return mean loss, gradient and Hessian; see :class:`fastlogreg.backends.Backend`."""
+    X = _dense(X)
     size, total, gradient, upper = _sums(
         X, y, theta, sample_weight, offset, loss, activation, intercept, order, rows, curvatures
     )
@@ -151,13 +161,13 @@ def evaluate(
     return total / size, g, H + np.triu(H, 1).T
 
 
-def hessian_passes(n: int, p: int) -> float:
+def hessian_passes(X: _Matrix, p: int) -> float:
     """Return an estimate; see :class:`fastlogreg.backends.Backend`."""
     return 1.0 + p / 4.0
 
 
 def hessian_product(
-    X: NDArray[np.floating],
+    X: _Matrix,
     curvatures: _Vector,
     vector: _Vector,
     *,
@@ -165,6 +175,7 @@ def hessian_product(
     n_threads: int | None = None,
 ) -> _Vector:
     """Return A' diag(h) A v; see :class:`fastlogreg.backends.Backend`."""
+    X = _dense(X)
     b, w = _split(vector, intercept)
     first = int(intercept)
     product = [0.0] * vector.size
@@ -178,9 +189,10 @@ def hessian_product(
 
 
 def column_moments(
-    X: NDArray[np.floating], curvatures: _Vector, *, n_threads: int | None = None
+    X: _Matrix, curvatures: _Vector, *, n_threads: int | None = None
 ) -> tuple[_Vector, _Vector]:
     """Return X' h and (X * X)' h; see :class:`fastlogreg.backends.Backend`."""
+    X = _dense(X)
     d = X.shape[1]
     sums, squares = [0.0] * d, [0.0] * d
     for i in range(X.shape[0]):
@@ -193,7 +205,7 @@ def column_moments(
 
 
 def train_epoch(
-    X: NDArray[np.floating],
+    X: _Matrix,
     y: _Vector,
     theta: _Vector,
     rows: NDArray[np.int64] | None = None,
@@ -206,6 +218,7 @@ def train_epoch(
     n_threads: int | None = None,
 ) -> _Vector:
     """Run one epoch of gradient steps; see :class:`fastlogreg.backends.Backend`."""
+    X = _dense(X)
     order = np.arange(y.size) if rows is None else rows
     losses = []
     for lo in range(0, y.size, batch_size):

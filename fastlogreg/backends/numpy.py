@@ -6,17 +6,25 @@ writes: no column of ones, no clipping, no work that ``order`` does not ask for.
 
 float32 samples are promoted to float64 whole, because products and sums are float64 in
 every backend; a product in float32 would lose seven digits.
+
+X may be sparse: SciPy's products take the place of NumPy's.
 """
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 _Vector = NDArray[np.float64]
+_Matrix = Any  # an array or a SciPy matrix
 
 
-def _margins(
-    X: NDArray[np.floating], theta: _Vector, offset: _Vector | None, intercept: bool
-) -> _Vector:
+def _scaled(X: _Matrix, h: _Vector) -> _Matrix:
+    """Return diag(h) X."""
+    return X * h[:, None] if isinstance(X, np.ndarray) else X.multiply(h[:, None]).tocsr()
+
+
+def _margins(X: _Matrix, theta: _Vector, offset: _Vector | None, intercept: bool) -> _Vector:
     z: _Vector = X.astype(np.float64, copy=False) @ theta[int(intercept) :]
     if intercept:
         z += theta[0]
@@ -72,7 +80,7 @@ def _jet(
 
 
 def predict(
-    X: NDArray[np.floating],
+    X: _Matrix,
     theta: _Vector,
     *,
     offset: _Vector | None = None,
@@ -90,7 +98,7 @@ def predict(
 
 
 def evaluate(
-    X: NDArray[np.floating],
+    X: _Matrix,
     y: _Vector,
     theta: _Vector,
     *,
@@ -133,23 +141,23 @@ def evaluate(
     gradient /= size
     if order == 1 or curvature is None:
         return mean, gradient, None
-    scaled = X * curvature[:, None]
     hessian = np.empty((theta.size, theta.size))
-    hessian[first:, first:] = X.T @ scaled
+    product = X.T @ _scaled(X, curvature)
+    hessian[first:, first:] = product if isinstance(product, np.ndarray) else product.toarray()
     if intercept:
         hessian[0, 0] = curvature.sum()
-        hessian[0, 1:] = hessian[1:, 0] = scaled.sum(axis=0)
+        hessian[0, 1:] = hessian[1:, 0] = X.T @ curvature
     upper = np.triu(hessian)  # the product is symmetric to rounding only
     return mean, gradient, (upper + np.triu(hessian, 1).T) / size
 
 
-def hessian_passes(n: int, p: int) -> float:
+def hessian_passes(X: _Matrix, p: int) -> float:
     """Return an estimate; see :class:`fastlogreg.backends.Backend`."""
     return 1.0 + p / 4.0
 
 
 def hessian_product(
-    X: NDArray[np.floating],
+    X: _Matrix,
     curvatures: _Vector,
     vector: _Vector,
     *,
@@ -164,15 +172,16 @@ def hessian_product(
 
 
 def column_moments(
-    X: NDArray[np.floating], curvatures: _Vector, *, n_threads: int | None = None
+    X: _Matrix, curvatures: _Vector, *, n_threads: int | None = None
 ) -> tuple[_Vector, _Vector]:
     """Return X' h and (X * X)' h; see :class:`fastlogreg.backends.Backend`."""
     X = X.astype(np.float64, copy=False)
-    return X.T @ curvatures, (X * X).T @ curvatures
+    squares = X * X if isinstance(X, np.ndarray) else X.multiply(X)
+    return X.T @ curvatures, squares.T @ curvatures
 
 
 def train_epoch(
-    X: NDArray[np.floating],
+    X: _Matrix,
     y: _Vector,
     theta: _Vector,
     rows: NDArray[np.int64] | None = None,

@@ -20,10 +20,14 @@ import json, sys
 import numpy as np
 from fastlogreg.backends.numba import driver, jit, kernels
 
-dtype = np.dtype(sys.argv[1])
-X = np.arange(12, dtype=dtype).reshape(4, 3)
+form = sys.argv[1]
+X = np.arange(12, dtype="float32" if form == "float32" else "float64").reshape(4, 3)
+if form == "csr":
+    from scipy.sparse import csr_array
+
+    X = csr_array(X)
 p = driver.predict(X, np.zeros(4))
-used = kernels.predict[dtype]
+used = kernels.predict[{"float64": "d", "float32": "f", "csr": "di"}[form]]
 print(json.dumps({
     "p": p.tolist(),
     "folder": None if jit.cache_folder() is None else str(jit.cache_folder()),
@@ -33,10 +37,10 @@ print(json.dumps({
 """
 
 
-def start(package_root, cache, dtype="float64", **environment):
+def start(package_root, cache, form="float64", **environment):
     clean = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
     return subprocess.Popen(
-        [sys.executable, "-B", "-c", SCRIPT, dtype],
+        [sys.executable, "-B", "-c", SCRIPT, form],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -101,13 +105,13 @@ def test_the_second_process_hits_the_cache_and_an_edit_is_seen(package, tmp_path
     assert fourth["hits"] == 1
 
 
-def test_two_processes_fill_a_fresh_cache_at_once(package, tmp_path):
+def test_processes_fill_a_fresh_cache_at_once(package, tmp_path):
     cache = tmp_path / "cache"
-    both = [start(package, cache, dtype) for dtype in ("float32", "float64")]
-    for process in both:
+    forms = ("float32", "float64", "csr")
+    for process in [start(package, cache, form) for form in forms]:
         assert finish(process)["p"] == [0.5] * 4
-    for dtype in ("float32", "float64"):
-        again = run(package, cache, dtype)
+    for form in forms:
+        again = run(package, cache, form)
         assert again["p"] == [0.5] * 4
         assert again["hits"] == 1
 

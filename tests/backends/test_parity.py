@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from scipy import sparse
 
 import fastlogreg as flr
 from fastlogreg import backends
@@ -36,16 +37,28 @@ def problem(rng, n, d, dtype=np.float64, intercept=True):
     return X, rng.random(n), rng.normal(size=d + intercept) / np.sqrt(d)
 
 
+def as_csr(X, rng, index=np.int32):
+    """Return X with a third of its values left out, in CSR form and dense."""
+    X = np.where(rng.random(X.shape) < 0.3, 0, X)
+    matrix = sparse.csr_array(X)
+    matrix.indices, matrix.indptr = matrix.indices.astype(index), matrix.indptr.astype(index)
+    return matrix, X
+
+
 @pytest.mark.parametrize("intercept", [True, False], ids=["intercept", "no intercept"])
 @pytest.mark.parametrize("extra", ["plain", "weights", "offset", "both"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_every_kind_of_input(combination, dtype, extra, intercept, rng):
+@pytest.mark.parametrize("storage", ["dense", "int32", "int64"])
+def test_every_kind_of_input(combination, dtype, extra, intercept, storage, rng):
     X, y, theta = problem(rng, 37, 5, dtype, intercept)
     kind = {**combination, "intercept": intercept}
     if extra in ("weights", "both"):
         kind["sample_weight"] = rng.random(37) * (rng.random(37) < 0.8)
     if extra in ("offset", "both"):
         kind["offset"] = rng.normal(size=37)
+    if storage != "dense":
+        compare(as_csr(X, rng, storage)[0], y, theta, **kind)
+        return
     compare(X, y, theta, **kind)
     compare(np.asfortranarray(X), y, theta, **kind)
 
@@ -65,6 +78,61 @@ def test_many_blocks_chunks_and_the_blas(n, d, order, combination, rng):
     X = np.asarray(X, order=order)
     weights = rng.random(n)
     compare(X, y, theta, ("numpy", "numba"), sample_weight=weights, **combination)
+
+
+@pytest.mark.parametrize(("n", "d"), [(1, 1), (50, 200), (20_000, 30), (3_000, 300)])
+def test_sparse_rows_are_their_dense_form(n, d, rng):
+    X, y, theta = problem(rng, n, d)
+    matrix, dense = as_csr(X, rng)
+    weights = rng.random(n) + 0.1
+    matrix.data[:: max(1, n // 10)] = 0.0  # stored zeros are allowed
+    dense = matrix.toarray()
+    compare(matrix, y, theta, ("numpy", "numba"), sample_weight=weights)
+    for a, b in zip(
+        flr.loss_gradient_hessian(matrix, y, theta),
+        flr.loss_gradient_hessian(dense, y, theta),
+        strict=True,
+    ):
+        assert_allclose(a, b, rtol=1e-11, atol=1e-14)
+
+
+def test_empty_rows_and_columns(backend):
+    X = sparse.csr_array((3, 4))
+    value, gradient = flr.loss_gradient(X, [0, 0, 1], np.zeros(5), backend=backend)
+    assert value == pytest.approx(np.log(2))
+    assert_allclose(gradient, [0.5 - 1 / 3, 0, 0, 0, 0])
+
+
+def test_forms_of_sparse_matrices(rng):
+    X, y, theta = problem(rng, 40, 6)
+    matrix, dense = as_csr(X, rng)
+    expected = flr.loss_gradient(dense, y, theta)
+    doubled = sparse.coo_array(
+        (np.tile(matrix.tocoo().data / 2, 2), [np.tile(c, 2) for c in matrix.tocoo().coords]),
+        shape=X.shape,
+    )
+    frozen = matrix.copy()
+    for array in (frozen.data, frozen.indices, frozen.indptr):
+        array.flags.writeable = False
+    scrambled = matrix[:, ::-1][:, ::-1].copy()
+    scrambled.has_sorted_indices = False
+    twice = sparse.csr_array(
+        (
+            np.repeat(matrix.data / 2, 2),
+            np.repeat(matrix.indices, 2),
+            2 * matrix.indptr,
+        ),
+        shape=X.shape,
+    )
+    kept = twice.data.copy()
+    forms = [matrix, sparse.csr_matrix(matrix), matrix.tocsc(), matrix.tocoo(), doubled, frozen]
+    for form in [*forms, scrambled, twice, matrix.todok(), matrix.tolil()]:
+        value, gradient = flr.loss_gradient(form, y, theta)
+        assert value == pytest.approx(expected[0], rel=1e-13)
+        assert_allclose(gradient, expected[1], rtol=1e-11, atol=1e-14)
+    assert twice.data.size == kept.size  # the caller's matrix is left as it was
+    whole = sparse.csr_matrix(np.array([[1, 0], [0, 2]]))
+    assert flr.loss(whole, [0, 1], np.zeros(3)) == pytest.approx(np.log(2))
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -144,8 +212,10 @@ def test_any_shape_and_value(data):
 
 @pytest.mark.parametrize("shuffle", [True, False], ids=["shuffled", "in order"])
 @pytest.mark.parametrize("batch_size", [1, 3, 16, None])
-def test_training_takes_the_same_steps(combination, batch_size, shuffle, rng):
+@pytest.mark.parametrize("storage", ["C", "csr"])
+def test_training_takes_the_same_steps(storage, combination, batch_size, shuffle, rng):
     X, y, theta = problem(rng, 50, 3)
+    X = stored(X, storage, rng)
     results = [
         flr.train(
             X,
@@ -178,13 +248,18 @@ def test_training_with_batches_of_several_chunks(order, rng):
     assert_allclose(results[1].losses, results[0].losses, rtol=1e-11)
 
 
+def stored(X, storage, rng):
+    """Return X in C or Fortran order, or (with some values left out) in CSR form."""
+    return as_csr(X, rng)[0] if storage == "csr" else np.asarray(X, order=storage)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("storage", ["C", "F", "csr"])
 def test_curvatures_products_and_moments_give_the_hessian(
-    order, weighted, combination, backend, rng
+    storage, weighted, combination, backend, rng
 ):
     X, y, theta = problem(rng, 70, 4)
-    X = np.asarray(X, order=order)
+    X = stored(X, storage, rng)
     engine = backends.get(backend)
     kind = {
         **combination,
@@ -211,8 +286,10 @@ def test_curvatures_products_and_moments_give_the_hessian(
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_chosen_rows(weighted, backend, rng):
+@pytest.mark.parametrize("storage", ["C", "F", "csr"])
+def test_chosen_rows(weighted, storage, backend, rng):
     X, y, theta = problem(rng, 90, 3)
+    X = stored(X, storage, rng)
     rows = np.sort(rng.choice(90, 40, replace=False))
     engine = backends.get(backend)
     weights = rng.random(90) if weighted else None

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from fastlogreg.backends import numba as backend
 from fastlogreg.backends.numba import threads
@@ -38,8 +39,11 @@ def mode(request, monkeypatch):
 
 
 @pytest.mark.parametrize(("n", "d"), SHAPES)
-def test_same_bits_for_any_number_of_threads(mode, n, d):
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "csr"])
+def test_same_bits_for_any_number_of_threads(mode, sparse, n, d):
     X, y, theta = make(n, d)
+    if sparse:
+        X = csr_array(np.where(X > 0, X, 0.0))
 
     def everything(n_threads):
         value, gradient, hessian = backend.evaluate(X, y, theta, order=2, n_threads=n_threads)

@@ -4,18 +4,19 @@ An evaluation cuts the rows into chunks by the shape of the data alone, lets
 :mod:`.threads` run them, and adds the chunks' sums in the order of the chunks. So the
 result is the same to the bit for any number of threads.
 
-The Hessian has two ways: own loops over tiles of sums up to :data:`BLAS_WIDTH` columns,
-and beyond them the BLAS, one thread a chunk, on rows scaled while they are in cache.
+The Hessian of dense rows has two ways: own loops over tiles of sums up to :data:`BLAS_WIDTH`
+columns, and beyond them the BLAS, one thread a chunk, on rows scaled while they are in cache.
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg.backends.numba import kernels, stages
+from fastlogreg.backends.numba.csr import Csr
 from fastlogreg.backends.numba.kernels import Cut, Model, Rows
 from fastlogreg.backends.numba.threads import one_blas_thread, run_chunks
 
@@ -30,10 +31,14 @@ _CHUNK_SECONDS = 1e-4
 _MAX_CHUNK_SECONDS = 0.1
 _MAX_CHUNKS = 256
 _ACCUMULATOR_BYTES = 64 << 20  # of all chunks together, where that leaves 4 of them
+_ACCUMULATOR_SHARE = 0.2  # of a chunk's time for its accumulator, where that leaves 4 of them
 
 # Rough costs on one thread, for planning only.
 _ROW_SECONDS = 4e-9
 _VALUE_SECONDS = 4e-10
+_SPARSE_VALUE_SECONDS = 2e-9
+_SPARSE_PRODUCT_SECONDS = 1e-9  # two stored values of a row
+_ACCUMULATOR_SECONDS = 4e-10  # a byte: set to zero, and summed at the end
 _COPY_SECONDS = 3e-10  # a value, into the buffer of the Hessian
 _PRODUCT_SECONDS = 5e-11  # of the p * p, by own loops
 _BLAS_SECONDS = 2.5e-11
@@ -41,7 +46,10 @@ _PASS_SECONDS = 8e-10  # a value from memory, while the other threads read too
 _CALL_SECONDS = 2e-5
 _GATHER_FACTOR = 4.0
 
+_Matrix = Any  # an array or a SciPy matrix in CSR form
+
 _KIND = {"bce": stages.BCE, "mse": stages.MSE}
+_LINE = 512  # values of a sparse matrix that are read as one row
 _NONE = np.empty(0)
 _NO_INDEX = np.empty(0, dtype=np.int64)
 
@@ -58,15 +66,21 @@ _NO_ROWS = _readonly(_NO_INDEX)
 
 
 def _rows(
-    X: NDArray[np.floating],
+    X: _Matrix,
     y: NDArray[np.float64] = _NONE,
     weight: NDArray[np.float64] | None = None,
     offset: NDArray[np.float64] | None = None,
     chosen: NDArray[np.int64] | None = None,
-) -> Rows:
-    by_column = not X.flags.c_contiguous or X.shape[1] == 1
-    return Rows(
-        _readonly(X.T if by_column else X),
+) -> tuple[NDArray[np.floating] | Csr, Rows]:
+    """Return X and the rest as kernels take them."""
+    storage: NDArray[np.floating] | Csr
+    if isinstance(X, np.ndarray):
+        by_column = not X.flags.c_contiguous or X.shape[1] == 1
+        storage = _readonly(X.T if by_column else X)
+    else:
+        by_column = False
+        storage = _csr(X)
+    return storage, Rows(
         _readonly(y),
         _NO_VALUES if weight is None else _readonly(weight),
         _NO_VALUES if offset is None else _readonly(offset),
@@ -75,38 +89,75 @@ def _rows(
     )
 
 
+def _csr(X: Any) -> Csr:
+    indptr = _readonly(X.indptr.astype(np.int64, copy=False))
+    return Csr(_readonly(X.data), _readonly(X.indices), indptr[:-1], indptr[1:])
+
+
+def _code(X: NDArray[np.floating] | Csr) -> str:
+    """Return what the kernels for this storage are called; see :class:`.jit.Kernel`."""
+    if isinstance(X, Csr):
+        return X.data.dtype.char + X.indices.dtype.char
+    return X.dtype.char
+
+
 def _model(theta: NDArray[np.float64], loss: str, activation: str, intercept: bool) -> Model:
     kind = stages.SQUARED if activation == "identity" else _KIND[loss]
     return Model(_readonly(theta), int(intercept), kind, 2.0 if activation == "tanh" else 1.0)
 
 
+class _Shape(NamedTuple):
+    """What plans depend on: stored values of a row and their bytes, and how they lie."""
+
+    width: float
+    itemsize: int
+    by_column: bool = False
+    sparse: bool = False
+
+
+def _shape(X: NDArray[np.floating] | Csr, rows: Rows) -> _Shape:
+    if isinstance(X, Csr):
+        width = X.data.size / max(1, X.starts.size)
+        return _Shape(width, X.data.itemsize + X.indices.itemsize, False, True)
+    return _Shape(X.shape[0 if rows.by_column else 1], X.itemsize, bool(rows.by_column))
+
+
 @lru_cache(maxsize=1024)
-def _block_rows(d: int, itemsize: int, by_column: bool) -> int:
-    rows = _BLOCK_BYTES // (d * itemsize) // 8 * 8
+def _block_rows(shape: _Shape, by_column: bool) -> int:
+    rows = int(_BLOCK_BYTES / max(1.0, shape.width * shape.itemsize)) // 8 * 8
     return max(_MIN_COLUMN_BLOCK if by_column else _MIN_BLOCK, min(_MAX_BLOCK, rows))
 
 
 @lru_cache(maxsize=1024)
-def _plan(
-    n: int, d: int, p: int, itemsize: int, by_column: bool, gathers: bool, order: int
-) -> tuple[int, int, int, float]:
+def _plan(n: int, shape: _Shape, p: int, gathers: bool, order: int) -> tuple[int, int, int, float]:
     """Return (rows a block, rows a chunk, chunks, seconds a chunk): of the shape alone."""
-    block = _block_rows(d, itemsize, by_column and not gathers)
-    per_row = _ROW_SECONDS + d * _VALUE_SECONDS * (_GATHER_FACTOR if gathers else 1.0)
+    block = _block_rows(shape, shape.by_column and not gathers)
+    value = _SPARSE_VALUE_SECONDS if shape.sparse else _VALUE_SECONDS
+    per_row = _ROW_SECONDS + shape.width * value * (_GATHER_FACTOR if gathers else 1.0)
     chunk_bytes = 8 * (p + 1)
     if order == 2:
-        per_row += p * p * _PRODUCT_SECONDS
+        per_row += _products_seconds(shape.width**2) if shape.sparse else p * p * _PRODUCT_SECONDS
         chunk_bytes += 8 * p * p
     seconds = n * per_row
-    most = min(_MAX_CHUNKS, max(4, _ACCUMULATOR_BYTES // chunk_bytes))
+    adding = chunk_bytes * _ACCUMULATOR_SECONDS
+    most = min(
+        _MAX_CHUNKS,
+        max(4, _ACCUMULATOR_BYTES // chunk_bytes),
+        max(4, int(_ACCUMULATOR_SHARE * seconds / adding)),
+    )
     chunks = int(max(1, min(most, seconds / _CHUNK_SECONDS), seconds / _MAX_CHUNK_SECONDS))
     rows = -(-n // chunks)
     rows = -(-rows // block) * block
     return block, rows, -(-n // rows), rows * per_row
 
 
+def _products_seconds(squares: float) -> float:
+    """Return what the Hessian takes where the counts of stored values have this sum of squares."""
+    return 0.5 * squares * _SPARSE_PRODUCT_SECONDS
+
+
 def predict(
-    X: NDArray[np.floating],
+    X: _Matrix,
     theta: NDArray[np.float64],
     *,
     offset: NDArray[np.float64] | None = None,
@@ -119,7 +170,7 @@ def predict(
 
 
 def predict_pair(
-    X: NDArray[np.floating],
+    X: _Matrix,
     theta: NDArray[np.float64],
     *,
     offset: NDArray[np.float64] | None = None,
@@ -131,7 +182,7 @@ def predict_pair(
 
 
 def _predict(
-    X: NDArray[np.floating],
+    X: _Matrix,
     theta: NDArray[np.float64],
     offset: NDArray[np.float64] | None,
     activation: str,
@@ -139,20 +190,20 @@ def _predict(
     n_threads: int | None,
     width: int,
 ) -> NDArray[np.float64]:
-    n, d = X.shape
+    n = X.shape[0]
     out = np.empty((n, width))
-    rows = _rows(X, offset=offset)
+    storage, rows = _rows(X, offset=offset)
     model = _model(theta, "mse", activation, intercept)
-    block, chunk, chunks, seconds = _plan(
-        n, d, theta.size, X.dtype.itemsize, bool(rows.by_column), False, 0
-    )
+    block, chunk, chunks, seconds = _plan(n, _shape(storage, rows), theta.size, False, 0)
     cut = Cut(0, n, chunk, block)
-    code = stages.MARGIN if activation == "identity" else stages.PROBABILITY
-    dtype = X.dtype
+    form = stages.MARGIN if activation == "identity" else stages.PROBABILITY
+    code = _code(storage)
     run_chunks(
-        lambda first, last: kernels.predict[dtype](rows, model, cut, first, last, code, out),
-        lambda first, last: kernels.predict_on_threads[dtype](
-            rows, model, cut, first, last, code, out
+        lambda first, last: kernels.predict[code](
+            storage, rows, model, cut, first, last, form, out
+        ),
+        lambda first, last: kernels.predict_on_threads[code](
+            storage, rows, model, cut, first, last, form, out
         ),
         chunks,
         seconds,
@@ -162,7 +213,7 @@ def _predict(
 
 
 def evaluate(
-    X: NDArray[np.floating],
+    X: _Matrix,
     y: NDArray[np.float64],
     theta: NDArray[np.float64],
     *,
@@ -177,10 +228,10 @@ def evaluate(
     curvatures: NDArray[np.float64] | None = None,
 ) -> tuple[float, NDArray[np.float64] | None, NDArray[np.float64] | None]:
     """Return mean loss, gradient and Hessian; see :class:`fastlogreg.backends.Backend`."""
-    samples = _rows(X, y, sample_weight, offset, rows)
+    storage, samples = _rows(X, y, sample_weight, offset, rows)
     model = _model(theta, loss, activation, intercept)
     n = y.size if rows is None else rows.size
-    sums, hessian = _sum_chunks(samples, model, 0, n, order, n_threads, curvatures)
+    sums, hessian = _sum_chunks(storage, samples, model, 0, n, order, n_threads, curvatures)
     if sample_weight is None:
         size = float(n)
     else:
@@ -191,18 +242,26 @@ def evaluate(
     return float(sums[0]), sums[1:] if order else None, hessian
 
 
-def hessian_passes(n: int, p: int) -> float:
+def hessian_passes(X: _Matrix, p: int) -> float:
     """Return what the Hessian costs in gradient passes; see :class:`fastlogreg.backends.Backend`.
 
     Measured on 2 threads: 2.7 at 1,000,000 x 20, 7.1 at 200,000 x 100.
     """
+    n = X.shape[0]
+    if not isinstance(X, np.ndarray):
+        counts = np.diff(X.indptr).astype(np.float64)
+        products = _products_seconds(float(counts @ counts))
+        chunks = min(4.0, max(1.0, products / _CHUNK_SECONDS))  # at the least
+        adding = chunks * 8.0 * p * p * _ACCUMULATOR_SECONDS
+        gradient = _CALL_SECONDS + n * _ROW_SECONDS + X.nnz * _SPARSE_VALUE_SECONDS
+        return float(1.0 + (products + adding) / gradient)
     gradient = _CALL_SECONDS + n * (_ROW_SECONDS + p * _PASS_SECONDS)
     product = _PRODUCT_SECONDS if p < BLAS_WIDTH else _BLAS_SECONDS * (1.0 + 100.0 / p)
-    return 1.0 + n * p * (_COPY_SECONDS + p * product) / gradient
+    return float(1.0 + n * p * (_COPY_SECONDS + p * product) / gradient)
 
 
 def hessian_product(
-    X: NDArray[np.floating],
+    X: _Matrix,
     curvatures: NDArray[np.float64],
     vector: NDArray[np.float64],
     *,
@@ -214,34 +273,37 @@ def hessian_product(
     It is half the gradient at v of the squared error with weights h and targets 0, so the
     kernel of the loss does it.
     """
-    rows = _rows(X, np.zeros(curvatures.size), curvatures)
+    storage, rows = _rows(X, np.zeros(curvatures.size), curvatures)
     model = _model(vector, "mse", "identity", intercept)
-    sums, _ = _sum_chunks(rows, model, 0, curvatures.size, 1, n_threads)
+    sums, _ = _sum_chunks(storage, rows, model, 0, curvatures.size, 1, n_threads)
     product = sums[1:]
     product *= 0.5
     return product
 
 
 def column_moments(
-    X: NDArray[np.floating], curvatures: NDArray[np.float64], *, n_threads: int | None = None
+    X: _Matrix, curvatures: NDArray[np.float64], *, n_threads: int | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return X' h and (X * X)' h; see :class:`fastlogreg.backends.Backend`."""
     n, d = X.shape
-    rows = _rows(X, weight=curvatures)
-    block, chunk, chunks, seconds = _plan(
-        n, d, 2 * d, X.dtype.itemsize, bool(rows.by_column), False, 1
-    )
+    storage, rows = _rows(X, weight=curvatures)
+    block, chunk, chunks, seconds = _plan(n, _shape(storage, rows), 2 * d, False, 1)
     cut = Cut(0, n, chunk, block)
     out = np.empty((chunks, 2, d))
-    run = kernels.moments[X.dtype]
+    run = kernels.moments[_code(storage)]
     run_chunks(
-        lambda first, last: run(rows, cut, first, last, out), None, chunks, seconds, n_threads
+        lambda first, last: run(storage, rows, cut, first, last, out),
+        None,
+        chunks,
+        seconds,
+        n_threads,
     )
     sums, squares = out.sum(axis=0)
     return sums, squares
 
 
 def _sum_chunks(
+    X: NDArray[np.floating] | Csr,
     rows: Rows,
     model: Model,
     lo: int,
@@ -254,26 +316,24 @@ def _sum_chunks(
 
     ``curvatures``, (hi - lo,) with lo = 0, is filled where it is given (order 0 or 1).
     """
-    dtype = rows.X.dtype
-    d = rows.X.shape[0 if rows.by_column else 1]
+    code = _code(X)
+    shape = _shape(X, rows)
     p = model.theta.size
-    block, chunk, chunks, seconds = _plan(
-        hi - lo, d, p, dtype.itemsize, bool(rows.by_column), rows.chosen.size > 0, order
-    )
+    block, chunk, chunks, seconds = _plan(hi - lo, shape, p, rows.chosen.size > 0, order)
     cut = Cut(lo, hi, chunk, block)
     sums = np.empty((chunks, 1 + p))
-    if order == 2 and p >= BLAS_WIDTH:
+    if order == 2 and p >= BLAS_WIDTH and not shape.sparse:
         assert curvatures is None
-        return _sum_chunks_by_blas(rows, model, cut, sums, seconds, n_threads)
+        return _sum_chunks_by_blas(X, rows, model, cut, sums, seconds, n_threads)
     padded = -(-p // 4) * 4 if order == 2 else 0
     hessians = np.empty((chunks, padded, padded))
     found = _NONE if curvatures is None else curvatures
     run_chunks(
-        lambda first, last: kernels.evaluate[dtype](
-            rows, model, cut, first, last, sums, hessians, found
+        lambda first, last: kernels.evaluate[code](
+            X, rows, model, cut, first, last, sums, hessians, found
         ),
-        lambda first, last: kernels.evaluate_on_threads[dtype](
-            rows, model, cut, first, last, sums, hessians, found
+        lambda first, last: kernels.evaluate_on_threads[code](
+            X, rows, model, cut, first, last, sums, hessians, found
         ),
         chunks,
         seconds,
@@ -297,6 +357,7 @@ def _symmetric(upper: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _sum_chunks_by_blas(
+    X: NDArray[np.floating] | Csr,
     rows: Rows,
     model: Model,
     cut: Cut,
@@ -307,7 +368,7 @@ def _sum_chunks_by_blas(
     chunks = sums.shape[0]
     p = model.theta.size
     hessians = np.empty((chunks, p, p))
-    fill = kernels.evaluate_scaled[rows.X.dtype]
+    fill = kernels.evaluate_scaled[_code(X)]
     always_convex = model.kind != stages.MSE
 
     def run(first: int, last: int) -> None:
@@ -320,7 +381,7 @@ def _sum_chunks_by_blas(
             stop = min(start + cut.chunk, cut.hi)
             for lo in range(start, stop, _BLAS_ROWS):
                 hi = min(lo + _BLAS_ROWS, stop)
-                fill(rows, model, cut, lo, hi, sums[c], scaled, signs)
+                fill(X, rows, model, cut, lo, hi, sums[c], scaled, signs)
                 A = scaled[: hi - lo]
                 # A' A is recognised by NumPy and done in half the work (dsyrk)
                 B = A if always_convex else A * signs[: hi - lo, None]
@@ -335,7 +396,7 @@ def _sum_chunks_by_blas(
 
 
 def train_epoch(
-    X: NDArray[np.floating],
+    X: _Matrix,
     y: NDArray[np.float64],
     theta: NDArray[np.float64],
     rows: NDArray[np.int64] | None = None,
@@ -353,20 +414,29 @@ def train_epoch(
     their chunks in parallel and are updated from here. Which of the two is a matter of
     the shape alone, so the result does not depend on ``n_threads``.
     """
-    samples = _rows(X, y, chosen=rows)
+    storage, samples = _rows(X, y, chosen=rows)
     model = _model(theta, loss, activation, intercept)
-    n, d = X.shape
+    n = X.shape[0]
     block, _, chunks, seconds = _plan(
-        batch_size, d, theta.size, X.dtype.itemsize, bool(samples.by_column), rows is not None, 1
+        batch_size, _shape(storage, samples), theta.size, rows is not None, 1
     )
     batches = -(-n // batch_size)
     losses = np.empty(batches)
     if chunks == 1:
         block = min(block, -(-batch_size // 8) * 8)
-        run = kernels.train_batches[X.dtype]
+        run = kernels.train_batches[_code(storage)]
         run_chunks(
             lambda first, last: run(
-                samples, model, block, theta, batch_size, first, last, learning_rate, losses
+                storage,
+                samples,
+                model,
+                block,
+                theta,
+                batch_size,
+                first,
+                last,
+                learning_rate,
+                losses,
             ),
             None,
             batches,
@@ -377,63 +447,77 @@ def train_epoch(
     for k in range(batches):
         lo = k * batch_size
         hi = min(lo + batch_size, n)
-        sums, _ = _sum_chunks(samples, model, lo, hi, 1, n_threads)
+        sums, _ = _sum_chunks(storage, samples, model, lo, hi, 1, n_threads)
         losses[k] = sums[0] / (hi - lo)
         theta -= learning_rate / (hi - lo) * sums[1:]
     return losses
 
 
-def read_sum(X: NDArray[np.floating], *, n_threads: int | None = None) -> float:
+def read_sum(X: _Matrix, *, n_threads: int | None = None) -> float:
     """Return the sum of X by one parallel pass: the floor under every pass over X.
 
-    ``X`` as in :class:`fastlogreg.backends.Backend`; float64 sum of all its values.
+    ``X`` as in :class:`fastlogreg.backends.Backend`; float64 sum of all its values. Of a sparse
+    matrix the stored values are read and not their places.
     """
-    matrix = _readonly(X if X.flags.c_contiguous else X.T)
-    _, chunk, chunks, seconds = _reader_plan(matrix)
-    out = np.empty(chunks)
-    dtype = X.dtype
-    run_chunks(
-        lambda first, last: kernels.read[dtype](matrix, chunk, first, last, out),
-        lambda first, last: kernels.read_on_threads[dtype](matrix, chunk, first, last, out),
-        chunks,
-        seconds,
-        n_threads,
-    )
-    return float(out.sum())
+    total = 0.0
+    for matrix in _values(X):
+        _, chunk, chunks, seconds = _reader_plan(matrix)
+        out = np.empty(chunks)
+        code = _code(matrix)
+        run_chunks(
+            partial(_read, kernels.read[code], matrix, chunk, out),
+            partial(_read, kernels.read_on_threads[code], matrix, chunk, out),
+            chunks,
+            seconds,
+            n_threads,
+        )
+        total += float(out.sum())
+    return total
+
+
+def _read(
+    run: Any, matrix: NDArray[np.floating], chunk: int, out: NDArray[Any], first: int, last: int
+) -> None:
+    run(matrix, chunk, first, last, out)
+
+
+def _values(X: _Matrix) -> list[NDArray[np.floating]]:
+    """Return all values of X as C-ordered matrices, without a copy."""
+    if isinstance(X, np.ndarray):
+        return [_readonly(X if X.flags.c_contiguous else X.T)]
+    whole = X.data.size // _LINE * _LINE
+    parts = X.data[:whole].reshape(-1, _LINE), X.data[whole:].reshape(1, -1)
+    return [_readonly(part) for part in parts if part.size]
 
 
 def _reader_plan(matrix: NDArray[np.floating]) -> tuple[int, int, int, float]:
     n, d = matrix.shape
-    return _plan(n, d, d, matrix.dtype.itemsize, False, False, 0)
+    return _plan(n, _Shape(d, matrix.itemsize), d, False, 0)
 
 
-def first_not_finite(
-    X: NDArray[np.floating], *, n_threads: int | None = None
-) -> tuple[int, int] | None:
+def first_not_finite(X: _Matrix, *, n_threads: int | None = None) -> tuple[int, int] | None:
     """Return (row, column) of the first NaN or infinity in X, or None where all are finite."""
-    by_row = X.flags.c_contiguous
-    matrix = _readonly(X if by_row else X.T)
-    _, chunk, chunks, seconds = _reader_plan(matrix)
-    out = np.empty(chunks, dtype=np.int64)
-    run = kernels.not_finite[X.dtype]
-    run_chunks(
-        lambda first, last: run(matrix, chunk, first, last, out),
-        None,
-        chunks,
-        seconds,
-        n_threads,
-    )
-    if not out.any():
+    start = 0  # the first row that may be bad
+    found = False
+    for matrix in _values(X):
+        _, chunk, chunks, seconds = _reader_plan(matrix)
+        out = np.empty(chunks, dtype=np.int64)
+        run = kernels.not_finite[_code(matrix)]
+        run_chunks(partial(_read, run, matrix, chunk, out), None, chunks, seconds, n_threads)
+        if out.any():
+            found = True
+            if isinstance(X, np.ndarray) and X.flags.c_contiguous:
+                start = int(np.flatnonzero(out)[0]) * chunk
+            break
+    if not found:
         return None
-    if by_row:  # the first bad chunk holds the first bad row
-        start = int(np.flatnonzero(out)[0]) * chunk
-        part = X[start : start + chunk]
-    else:
-        start, part = 0, X
-    for i in range(part.shape[0]):
-        bad = np.flatnonzero(~np.isfinite(part[i]))
+    if not isinstance(X, np.ndarray):
+        k = np.flatnonzero(~np.isfinite(X.data))[0]
+        return int(np.searchsorted(X.indptr, k, side="right")) - 1, int(X.indices[k])
+    for i in range(start, X.shape[0]):
+        bad = np.flatnonzero(~np.isfinite(X[i]))
         if bad.size:
-            return start + i, int(bad[0])
+            return i, int(bad[0])
     raise AssertionError("unreachable: the kernel counted a value that is finite")
 
 
@@ -444,24 +528,24 @@ def warmup(dtypes: tuple[str, ...] = ("float64", "float32")) -> Iterator[tuple[s
     for name in dtypes:
         dtype = np.dtype(name)
         X = np.ones((16, 3), dtype=dtype)
-        rows = _rows(X, np.zeros(16), np.ones(16))
+        matrix, rows = _rows(X, np.zeros(16), np.ones(16))
         theta = np.zeros(4)
         model = _model(theta, "bce", "sigmoid", True)
         cut = Cut(0, 16, 16, 16)
         sums, hessians, out = np.empty((1, 5)), np.empty((1, 4, 4)), np.empty((16, 2))
-        matrix = _readonly(X)
+        code = _code(matrix)
         one = np.empty(1)
-        evaluating = (rows, model, cut, 0, 1, sums, hessians, np.empty(0))
-        predicting = (rows, model, cut, 0, 1, stages.PROBABILITY, out)
+        evaluating = (matrix, rows, model, cut, 0, 1, sums, hessians, np.empty(0))
+        predicting = (matrix, rows, model, cut, 0, 1, stages.PROBABILITY, out)
         scaled, signs = np.empty((16, 4)), np.empty(16)
         calls: list[tuple[Any, tuple[Any, ...]]] = [
             (kernels.evaluate, evaluating),
             (kernels.predict, predicting),
-            (kernels.evaluate_scaled, (rows, model, cut, 0, 16, sums[0], scaled, signs)),
-            (kernels.train_batches, (rows, model, 16, theta, 8, 0, 2, 0.1, np.empty(2))),
+            (kernels.evaluate_scaled, (matrix, rows, model, cut, 0, 16, sums[0], scaled, signs)),
+            (kernels.train_batches, (matrix, rows, model, 16, theta, 8, 0, 2, 0.1, np.empty(2))),
             (kernels.not_finite, (matrix, 16, 0, 1, np.empty(1, dtype=np.int64))),
             (kernels.read, (matrix, 16, 0, 1, one)),
-            (kernels.moments, (rows, cut, 0, 1, np.empty((1, 2, 3)))),
+            (kernels.moments, (matrix, rows, cut, 0, 1, np.empty((1, 2, 3)))),
         ]
         from fastlogreg.backends.numba.threads import prange_is_safe
 
@@ -473,5 +557,5 @@ def warmup(dtypes: tuple[str, ...] = ("float64", "float32")) -> Iterator[tuple[s
             ]
         for which, arguments in calls:
             start = perf_counter()
-            which[dtype](*arguments)
+            which[code](*arguments)
             yield f"{which.__name__} ({name})", perf_counter() - start

@@ -13,9 +13,11 @@ The kinds of function and their decorators:
 ``borrowing`` / ``allocating``
     What puts stages together. The three so far make no array but views of their
     arguments; what needs memory of its own is ``allocating``.
+``by_storage``
+    A stage with one form for dense rows and one for CSR, chosen while compiling.
 ``kernel`` / ``parallel_kernel``
     What Python calls. Cached on disk, without the GIL. A :class:`Kernel` compiles
-    one function object for each dtype of X: then each cache file holds one signature.
+    one function object for each storage of X: then each cache file holds one signature.
 
 ``error_model="numpy"`` throughout: the Python model puts a branch before every
 division, which stops vectorization.
@@ -47,7 +49,8 @@ import llvmlite
 import llvmlite.binding as llvm
 import numba
 import numpy as np
-from numba import config
+from numba import config, types
+from numba.extending import overload
 
 _EXACT = {"contract", "nsz"}
 _REDUCING = {"reassoc", "contract", "nsz", "arcp"}
@@ -66,10 +69,32 @@ _ONLY_PRANGE = {
 # costs two atomic additions an array, 0.5 us a block, a quarter of the time at d = 50.
 _BORROWING = {"error_model": "numpy", "_nrt": False}
 
+_STAGE = {"fastmath": _REDUCING, **_BORROWING}
+_ALLOCATING = {"error_model": "numpy"}
+
 exact = numba.njit(fastmath=_EXACT, **_BORROWING)
-stage = numba.njit(fastmath=_REDUCING, **_BORROWING)
+stage = numba.njit(**_STAGE)
 borrowing = numba.njit(**_BORROWING)
-allocating = numba.njit(error_model="numpy")
+allocating = numba.njit(**_ALLOCATING)
+
+
+def by_storage(dense: Any, csr: Any, *, allocates: bool = False) -> Callable[..., Any]:
+    """Make one stage of two forms, plain functions of the same arguments, X first.
+
+    An array X gets ``dense``, a tuple (:class:`fastlogreg.backends.numba.csr.Csr`) gets ``csr``.
+    """
+
+    def choose(X: Any, *rest: Any) -> Any:
+        return (csr if isinstance(X, tuple) else dense)(X, *rest)
+
+    if not config.DISABLE_JIT:
+        options = _ALLOCATING if allocates else _STAGE
+
+        @overload(choose, jit_options=options, strict=False)  # type: ignore[untyped-decorator]
+        def _typed(X: Any, *rest: Any) -> Any:
+            return csr if isinstance(X, types.BaseTuple) else dense
+
+    return choose
 
 
 @cache
@@ -133,10 +158,11 @@ def _compile(function: Callable[..., Any], **options: Any) -> Any:
 
 
 class Kernel:
-    """A function that Python calls, compiled for one dtype of X at a time.
+    """A function that Python calls, compiled for one storage of X at a time.
 
-    ``kernel[X.dtype](...)`` calls it. All arguments but X have the same types in every
-    call, so that each entry has one signature.
+    ``kernel[code](...)`` calls it; the code holds the characters of X's dtypes: one for an array
+    ("d" or "f"), two for CSR ("di": float64 values, int32 indices). All arguments but X have the
+    same types in every call, so that each entry has one signature.
     """
 
     def __init__(self, function: Callable[..., Any], **options: Any) -> None:
@@ -147,14 +173,15 @@ class Kernel:
         self.__name__ = function.__name__
         self._compiled: dict[str, Any] = {}
 
-    def __getitem__(self, dtype: np.dtype[Any]) -> Any:
-        compiled = self._compiled.get(dtype.char)  # hashing a dtype costs 0.2 us
+    def __getitem__(self, code: str) -> Any:
+        compiled = self._compiled.get(code)
         if compiled is None:
             source = self.function
             copy = FunctionType(source.__code__, source.__globals__, source.__name__)
             copy.__module__ = source.__module__
-            copy.__qualname__ = f"{source.__qualname__}_{dtype}"  # names the cache file
-            compiled = self._compiled.setdefault(dtype.char, _compile(copy, **self.options))
+            storage = "_".join(str(np.dtype(char)) for char in code)
+            copy.__qualname__ = f"{source.__qualname__}_{storage}"  # names the cache file
+            compiled = self._compiled.setdefault(code, _compile(copy, **self.options))
         return compiled
 
 

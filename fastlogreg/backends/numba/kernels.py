@@ -1,7 +1,7 @@
 """The compiled kernels: stages put together over blocks, blocks over chunks.
 
 A kernel gets the rows and the model as NamedTuples of read-only arrays, so that each
-has one signature for each dtype of X, and a range of chunks to do. The driver decides
+has one signature for each storage of X, and a range of chunks to do. The driver decides
 which thread does which chunks; no kernel knows of threads but the two ``_on_threads``
 forms, which hand the same chunks to ``prange``.
 """
@@ -12,18 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg.backends.numba import stages
+from fastlogreg.backends.numba.csr import Csr
 from fastlogreg.backends.numba.intrinsics import freeze
 from fastlogreg.backends.numba.jit import allocating, borrowing, kernel, parallel_kernel, prange
 
 
 class Rows(NamedTuple):
-    """Samples: X (n, d), or its transpose where ``by_column``, and what goes with each row.
+    """What goes with each row of X, which is (n, d), or its transpose where ``by_column``, or CSR.
 
-    ``weight`` and ``offset`` have length 0 where there are none. Where ``chosen`` has a
-    length, row i of the problem is row ``chosen[i]`` of the arrays.
+    X is passed beside it: ``prange`` takes no tuples within tuples. ``weight`` and ``offset``
+    have length 0 where there are none. Where ``chosen`` has a length, row i of the problem is row
+    ``chosen[i]`` of the arrays.
     """
 
-    X: NDArray[np.floating]
     y: NDArray[np.float64]
     weight: NDArray[np.float64]
     offset: NDArray[np.float64]
@@ -56,12 +57,12 @@ class Work(NamedTuple):
     gathered, read-only views of the ``gathered`` buffers.
     """
 
-    X: NDArray[np.floating]
+    X: NDArray[np.floating] | Csr
     by_column: int
     y: NDArray[np.float64]
     weight: NDArray[np.float64]
     offset: NDArray[np.float64]
-    gathered: tuple[NDArray[np.floating], NDArray[np.float64]]
+    gathered: tuple[NDArray[np.generic], NDArray[np.float64]]
     value: NDArray[np.float64]
     residual: NDArray[np.float64]
     curvature: NDArray[np.float64]
@@ -69,14 +70,13 @@ class Work(NamedTuple):
 
 
 @allocating
-def _work(rows, block):
-    d = rows.X.shape[0] if rows.by_column else rows.X.shape[1]
+def _work(X, rows, block):
     gathers = rows.chosen.size > 0
     values = np.empty((3, block if gathers else 0))
-    gathered = (np.empty((block if gathers else 0, d), rows.X.dtype), values)
+    gathered = (stages.row_buffer(X, rows.by_column, block if gathers else 0), values)
     jets = np.empty((4, block))
     return Work(
-        freeze(gathered[0]) if gathers else rows.X,
+        stages.gathered(X, gathered[0]) if gathers else X,
         0 if gathers else rows.by_column,
         freeze(values[0]) if gathers else rows.y,
         freeze(values[1]) if gathers and rows.weight.size else rows.weight,
@@ -90,11 +90,11 @@ def _work(rows, block):
 
 
 @borrowing
-def _place(rows, work, lo, n):
+def _place(X, rows, work, lo, n):
     """Return the first of the block's rows in work's arrays, having gathered them if need be."""
     if rows.chosen.size == 0:
         return lo
-    stages.gather_rows(rows.X, rows.by_column, rows.chosen, lo, n, work.gathered[0])
+    stages.gather_rows(X, rows.by_column, rows.chosen, lo, n, work.gathered[0])
     values = work.gathered[1]
     stages.gather(rows.y, rows.chosen, lo, n, values[0])
     if rows.weight.size:
@@ -137,75 +137,83 @@ def _block(work, model, lo, n, sums):
 
 
 @borrowing
-def _blocks(rows, work, model, lo, hi, block, sums, columns, products, hessian, curvatures):
+def _blocks(X, rows, work, model, lo, hi, block, sums, columns, products, hessian, curvatures):
     """Add the rows lo : hi to sums = (loss, gradient) and, where it has a size, hessian.
 
     ``curvatures``, where it has a size, is filled with those of these rows.
     """
     for start in range(lo, hi, block):
         n = min(block, hi - start)
-        at = _place(rows, work, start, n)
+        at = _place(X, rows, work, start, n)
         _block(work, model, at, n, sums)
         if curvatures.size:
             stages.copy(work.curvature, 0, n, curvatures[start:])
         if hessian.size:
-            stages.columns_of_block(work.X, work.by_column, at, n, model.intercept, columns)
             stages.accumulate_hessian(
-                columns, work.curvature, n, model.theta.size, products, hessian
+                work.X,
+                work.by_column,
+                at,
+                n,
+                model.intercept,
+                model.theta.size,
+                work.curvature,
+                columns,
+                products,
+                hessian,
             )
 
 
 @allocating
-def _evaluate_chunk(rows, model, cut, c, sums, hessian, curvatures):
+def _evaluate_chunk(X, rows, model, cut, c, sums, hessian, curvatures):
     """Loss, gradient and (where hessian has a size) Hessian of one chunk."""
     lo = cut.lo + c * cut.chunk
     hi = min(lo + cut.chunk, cut.hi)
-    work = _work(rows, cut.block)
-    columns = np.zeros((hessian.shape[0], cut.block))
+    work = _work(X, rows, cut.block)
+    columns = stages.hessian_buffer(X, hessian.shape[0], cut.block)
     products = np.empty((2, cut.block))
     sums[:] = 0.0
     hessian[:, :] = 0.0
-    _blocks(rows, work, model, lo, hi, cut.block, sums, columns, products, hessian, curvatures)
+    _blocks(X, rows, work, model, lo, hi, cut.block, sums, columns, products, hessian, curvatures)
 
 
 @kernel
-def evaluate(rows, model, cut, first, last, sums, hessians, curvatures):
+def evaluate(X, rows, model, cut, first, last, sums, hessians, curvatures):
     """Fill sums[c], hessians[c] and curvatures for the chunks first <= c < last."""
     for c in range(first, last):
-        _evaluate_chunk(rows, model, cut, c, sums[c], hessians[c], curvatures)
+        _evaluate_chunk(X, rows, model, cut, c, sums[c], hessians[c], curvatures)
 
 
 @parallel_kernel
-def evaluate_on_threads(rows, model, cut, first, last, sums, hessians, curvatures):
+def evaluate_on_threads(X, rows, model, cut, first, last, sums, hessians, curvatures):
     """Do as evaluate does, on Numba's threads."""
     for c in prange(first, last):
-        _evaluate_chunk(rows, model, cut, c, sums[c], hessians[c], curvatures)
+        _evaluate_chunk(X, rows, model, cut, c, sums[c], hessians[c], curvatures)
 
 
 @borrowing
-def _moment_blocks(rows, lo, hi, block, h, sums, squares):
+def _moment_blocks(X, rows, lo, hi, block, h, sums, squares):
     for start in range(lo, hi, block):
         n = min(block, hi - start)
         stages.copy(rows.weight, start, n, h)
-        stages.accumulate(rows.X, rows.by_column, start, n, h, sums)
-        stages.accumulate_squares(rows.X, rows.by_column, start, n, h, squares)
+        stages.accumulate(X, rows.by_column, start, n, h, sums)
+        stages.accumulate_squares(X, rows.by_column, start, n, h, squares)
 
 
 @kernel
-def moments(rows, cut, first, last, out):
+def moments(X, rows, cut, first, last, out):
     """Fill out[c] = (X' h, (X * X)' h), (2, d), with h = rows.weight, for first <= c < last."""
     h = np.empty(cut.block)
     for c in range(first, last):
         out[c] = 0.0
         lo = cut.lo + c * cut.chunk
-        _moment_blocks(rows, lo, min(lo + cut.chunk, cut.hi), cut.block, h, out[c, 0], out[c, 1])
+        _moment_blocks(X, rows, lo, min(lo + cut.chunk, cut.hi), cut.block, h, out[c, 0], out[c, 1])
 
 
 @borrowing
-def _scaled_blocks(rows, work, model, lo, hi, block, sums, scaled, signs):
+def _scaled_blocks(X, rows, work, model, lo, hi, block, sums, scaled, signs):
     for start in range(lo, hi, block):
         n = min(block, hi - start)
-        at = _place(rows, work, start, n)
+        at = _place(X, rows, work, start, n)
         _block(work, model, at, n, sums)
         stages.scaled_rows(
             work.X, work.by_column, at, n, model.intercept, work.curvature, start - lo, scaled
@@ -214,17 +222,17 @@ def _scaled_blocks(rows, work, model, lo, hi, block, sums, scaled, signs):
 
 
 @kernel
-def evaluate_scaled(rows, model, cut, lo, hi, sums, scaled, signs):
+def evaluate_scaled(X, rows, model, cut, lo, hi, sums, scaled, signs):
     """Add rows lo : hi to sums and write diag(sqrt|h|) [1, X] and the signs of h.
 
     The Hessian of these rows is then one matrix product, which the BLAS does.
     """
-    work = _work(rows, cut.block)
-    _scaled_blocks(rows, work, model, lo, hi, cut.block, sums, scaled, signs)
+    work = _work(X, rows, cut.block)
+    _scaled_blocks(X, rows, work, model, lo, hi, cut.block, sums, scaled, signs)
 
 
 @borrowing
-def _batches(rows, work, model, block, theta, batch, first, last, learning_rate, sums, losses):
+def _batches(X, rows, work, model, block, theta, batch, first, last, learning_rate, sums, losses):
     samples = rows.chosen.size if rows.chosen.size else rows.y.size
     for k in range(first, last):
         lo = k * batch
@@ -233,7 +241,7 @@ def _batches(rows, work, model, block, theta, batch, first, last, learning_rate,
             sums[j] = 0.0
         for start in range(lo, hi, block):
             n = min(block, hi - start)
-            _block(work, model, _place(rows, work, start, n), n, sums)
+            _block(work, model, _place(X, rows, work, start, n), n, sums)
         losses[k] = sums[0] / (hi - lo)
         step = learning_rate / (hi - lo)
         for j in range(theta.size):
@@ -241,48 +249,48 @@ def _batches(rows, work, model, block, theta, batch, first, last, learning_rate,
 
 
 @kernel
-def train_batches(rows, model, block, theta, batch, first, last, learning_rate, losses):
+def train_batches(X, rows, model, block, theta, batch, first, last, learning_rate, losses):
     """Take the lecture's steps 2 to 5 for the batches first <= k < last.
 
     ``model.theta`` must be a read-only view of ``theta``, which is updated. A batch is
     one chunk here; the driver does larger ones.
     """
-    work = _work(rows, block)
+    work = _work(X, rows, block)
     sums = np.empty(1 + theta.size)
-    _batches(rows, work, model, block, theta, batch, first, last, learning_rate, sums, losses)
+    _batches(X, rows, work, model, block, theta, batch, first, last, learning_rate, sums, losses)
 
 
 @borrowing
-def _predict_blocks(rows, model, lo, hi, block, activation, z, out):
+def _predict_blocks(X, rows, model, lo, hi, block, activation, z, out):
     intercept = model.intercept
     b = model.theta[0] if intercept else 0.0
     for start in range(lo, hi, block):
         n = min(block, hi - start)
-        stages.margins(rows.X, rows.by_column, start, n, model.theta[intercept:], b, z)
+        stages.margins(X, rows.by_column, start, n, model.theta[intercept:], b, z)
         if rows.offset.size:
             stages.add(rows.offset, start, n, z)
         stages.activate(activation, model.scale, z, n, start, out)
 
 
 @allocating
-def _predict_chunk(rows, model, cut, c, activation, out):
+def _predict_chunk(X, rows, model, cut, c, activation, out):
     lo = cut.lo + c * cut.chunk
     hi = min(lo + cut.chunk, cut.hi)
-    _predict_blocks(rows, model, lo, hi, cut.block, activation, np.empty(cut.block), out)
+    _predict_blocks(X, rows, model, lo, hi, cut.block, activation, np.empty(cut.block), out)
 
 
 @kernel
-def predict(rows, model, cut, first, last, activation, out):
+def predict(X, rows, model, cut, first, last, activation, out):
     """Fill the rows of out that belong to the chunks first <= c < last."""
     for c in range(first, last):
-        _predict_chunk(rows, model, cut, c, activation, out)
+        _predict_chunk(X, rows, model, cut, c, activation, out)
 
 
 @parallel_kernel
-def predict_on_threads(rows, model, cut, first, last, activation, out):
+def predict_on_threads(X, rows, model, cut, first, last, activation, out):
     """Do as predict does, on Numba's threads."""
     for c in prange(first, last):
-        _predict_chunk(rows, model, cut, c, activation, out)
+        _predict_chunk(X, rows, model, cut, c, activation, out)
 
 
 @kernel

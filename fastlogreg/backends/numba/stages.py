@@ -6,17 +6,21 @@ curvature) and ``accumulate`` (g += X' r, and H += X' diag(h) X if asked). Stora
 matters to the first and the last, loss and activation to the second only, so that they
 add and never multiply.
 
-Storage is a flag and no type: X of Fortran order comes as its transpose, an array of
-the same type as one of C order. Blocks whose rows are named by an index (shuffled
+Order is a flag and no type: X of Fortran order comes as its transpose, an array of
+the same type as one of C order. Sparse rows are a type: each stage that reads X has a second
+form in :mod:`.csr`, chosen while compiling. Blocks whose rows are named by an index (shuffled
 batches, subsamples) are gathered into a buffer first and are then rows like others.
 
 Conventions: ``lo`` is the first row of the block in X, ``n`` its number of rows; w and
 g have one entry a column; all sums are float64 whatever the dtype of X.
 """
 
+import numpy as np
+
+from fastlogreg.backends.numba import csr
 from fastlogreg.backends.numba.formulas import bce_jet, exp_neg, mse_jet, sigmoid_pair
-from fastlogreg.backends.numba.intrinsics import prefetch
-from fastlogreg.backends.numba.jit import exact, stage
+from fastlogreg.backends.numba.intrinsics import freeze, prefetch
+from fastlogreg.backends.numba.jit import by_storage, exact, stage
 
 NAN = float("nan")
 _INFINITY = float("inf")
@@ -82,13 +86,15 @@ def _margins_columns(XT, lo, n, w, b, z):
             z[i] += XT[j, lo + i] * wj
 
 
-@stage
-def margins(X, by_column, lo, n, w, b, z):
+def _margins(X, by_column, lo, n, w, b, z):
     """Set z[:n] = X[lo : lo + n] @ w + b."""
     if by_column:
         _margins_columns(X, lo, n, w, b, z)
     else:
         _margins_rows(X, lo, n, w, b, z)
+
+
+margins = by_storage(_margins, csr.margins)
 
 
 @stage
@@ -261,8 +267,7 @@ def _accumulate_columns(XT, lo, n, r, g):
         g[j] += s0
 
 
-@stage
-def accumulate(X, by_column, lo, n, r, g):
+def _accumulate(X, by_column, lo, n, r, g):
     """Do g += X[lo : lo + n].T @ r[:n]."""
     if by_column:
         _accumulate_columns(X, lo, n, r, g)
@@ -270,8 +275,7 @@ def accumulate(X, by_column, lo, n, r, g):
         _accumulate_rows(X, lo, n, r, g)
 
 
-@stage
-def accumulate_squares(X, by_column, lo, n, h, s):
+def _accumulate_squares(X, by_column, lo, n, h, s):
     """Do s += (X * X)[lo : lo + n].T @ h[:n]."""
     if by_column:
         for j in range(X.shape[0]):
@@ -288,6 +292,10 @@ def accumulate_squares(X, by_column, lo, n, h, s):
                 s[j] += hi * x * x
 
 
+accumulate = by_storage(_accumulate, csr.accumulate)
+accumulate_squares = by_storage(_accumulate_squares, csr.accumulate_squares)
+
+
 @stage
 def copy(values, lo, n, out):
     """Set out[:n] = values[lo : lo + n]."""
@@ -296,7 +304,7 @@ def copy(values, lo, n, out):
 
 
 @stage
-def columns_of_block(X, by_column, lo, n, intercept, T):
+def _columns_of_block(X, by_column, lo, n, intercept, T):
     """Copy the block to float64 columns: T[0, :n] = 1 with an intercept, then X's columns."""
     if intercept:
         for i in range(n):
@@ -312,7 +320,7 @@ def columns_of_block(X, by_column, lo, n, intercept, T):
 
 
 @stage
-def accumulate_hessian(T, h, n, p, S, H):
+def _accumulate_tiles(T, h, n, p, S, H):
     """Do H[j, k] += sum_i h_i T[j, i] T[k, i] for k >= j (and a few entries below).
 
     T has its rows padded with zeros to a multiple of 4, H likewise, so that tiles of
@@ -356,6 +364,21 @@ def accumulate_hessian(T, h, n, p, S, H):
             H[j + 1, k + 3] += b3
 
 
+def _accumulate_hessian(X, by_column, lo, n, intercept, p, h, columns, products, H):
+    """Do H[j, k] += sum_i h_i A[i, j] A[i, k] for k >= j, with A = [1, X] or X."""
+    _columns_of_block(X, by_column, lo, n, intercept, columns)
+    _accumulate_tiles(columns, h, n, p, products, H)
+
+
+def _hessian_buffer(X, p, n):
+    """Return a buffer for p columns of n rows."""
+    return np.zeros((p, n))
+
+
+accumulate_hessian = by_storage(_accumulate_hessian, csr.accumulate_hessian)
+hessian_buffer = by_storage(_hessian_buffer, csr.hessian_buffer, allocates=True)
+
+
 @stage
 def scaled_rows(X, by_column, lo, n, intercept, h, first, A):
     """Write rows of diag(sqrt|h|) [1, X] to A[first : first + n], for the BLAS."""
@@ -381,8 +404,12 @@ def signs_of(h, n, first, signs):
 # --- gather ----------------------------------------------------------------------------
 
 
-@stage
-def gather_rows(X, by_column, index, lo, n, out):
+def _row_buffer(X, by_column, n):
+    """Return a buffer for n chosen rows."""
+    return np.empty((n, X.shape[0] if by_column else X.shape[1]), X.dtype)
+
+
+def _gather_rows(X, by_column, index, lo, n, out):
     """Set out[:n] = the rows index[lo : lo + n] of X."""
     if by_column:
         for j in range(X.shape[0]):
@@ -393,6 +420,16 @@ def gather_rows(X, by_column, index, lo, n, out):
             k = index[lo + i]
             for j in range(X.shape[1]):
                 out[i, j] = X[k, j]
+
+
+def _gathered(X, buffer):
+    """Return the chosen rows as a matrix of the type of X."""
+    return freeze(buffer)
+
+
+row_buffer = by_storage(_row_buffer, csr.row_buffer, allocates=True)
+gather_rows = by_storage(_gather_rows, csr.gather_rows)
+gathered = by_storage(_gathered, csr.gathered, allocates=True)
 
 
 @stage

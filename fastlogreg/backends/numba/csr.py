@@ -1,0 +1,93 @@
+"""The stages over rows of a sparse matrix in CSR form; see :mod:`.stages` for what they do.
+
+A row is a run of stored values with their columns, so each function walks runs; what a dense
+block shares between its rows (tiles, vectors) is not to be had here. Zeros that are not stored
+cost nothing, in the Hessian neither.
+
+The columns of a row must be in order and none twice (:mod:`fastlogreg.validation` sees to it).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogreg.backends.numba.intrinsics import freeze
+
+
+class Csr(NamedTuple):
+    """Row i has the values ``data[starts[i] : ends[i]]`` in the columns ``indices[...]``.
+
+    Chosen rows are chosen starts and ends: no value is moved.
+    """
+
+    data: NDArray[np.floating]
+    indices: NDArray[np.integer]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+
+def margins(X, by_column, lo, n, w, b, z):
+    """Set z[:n] = X[lo : lo + n] @ w + b."""
+    for i in range(n):
+        s = 0.0
+        for k in range(X.starts[lo + i], X.ends[lo + i]):
+            s += X.data[k] * w[X.indices[k]]
+        z[i] = s + b
+
+
+def accumulate(X, by_column, lo, n, r, g):
+    """Do g += X[lo : lo + n].T @ r[:n]."""
+    for i in range(n):
+        ri = r[i]
+        for k in range(X.starts[lo + i], X.ends[lo + i]):
+            g[X.indices[k]] += X.data[k] * ri
+
+
+def accumulate_squares(X, by_column, lo, n, h, s):
+    """Do s += (X * X)[lo : lo + n].T @ h[:n]."""
+    for i in range(n):
+        hi = h[i]
+        for k in range(X.starts[lo + i], X.ends[lo + i]):
+            x = X.data[k]
+            s[X.indices[k]] += hi * x * x
+
+
+def accumulate_hessian(X, by_column, lo, n, intercept, p, h, columns, products, H):
+    """Do H[j, k] += sum_i h_i A[i, j] A[i, k] for k >= j, with A = [1, X] or X."""
+    for i in range(n):
+        hi = h[i]
+        start = X.starts[lo + i]
+        end = X.ends[lo + i]
+        if intercept:
+            H[0, 0] += hi
+            for k in range(start, end):
+                H[0, 1 + X.indices[k]] += hi * X.data[k]
+        for k in range(start, end):
+            x = hi * X.data[k]
+            j = intercept + X.indices[k]
+            for m in range(k, end):
+                H[j, intercept + X.indices[m]] += x * X.data[m]
+
+
+def hessian_buffer(X, p, n):
+    """Return an empty buffer: the Hessian needs none."""
+    return np.zeros((0, 0))
+
+
+def row_buffer(X, by_column, n):
+    """Return a buffer for n chosen rows: their starts and ends."""
+    return np.empty((2, n), np.int64)
+
+
+def gather_rows(X, by_column, index, lo, n, out):
+    """Make out the rows index[lo : lo + n] of X."""
+    for i in range(n):
+        k = index[lo + i]
+        out[0, i] = X.starts[k]
+        out[1, i] = X.ends[k]
+
+
+def gathered(X, buffer):
+    """Return the chosen rows as a matrix of the type of X."""
+    return Csr(X.data, X.indices, freeze(buffer[0]), freeze(buffer[1]))
