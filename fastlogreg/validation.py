@@ -133,12 +133,23 @@ def check_weights(sample_weight: ArrayLike | None, n: int) -> NDArray[np.float64
         )
     if not array.any():
         raise ValueError("sample_weight is zero for every sample: there is nothing to learn from")
+    with np.errstate(over="ignore"):
+        if array.sum() == np.inf:
+            raise ValueError("sample_weight is too large: the sum of all overflows float64")
     return array
 
 
-def check_offset(offset: ArrayLike | None, n: int) -> NDArray[np.float64] | None:
-    """Return the offset as (n,) float64, or None."""
-    return None if offset is None else check_vector(offset, "offset", n)
+def check_offset(
+    offset: ArrayLike | None, n: int, *, finite: bool = False
+) -> NDArray[np.float64] | None:
+    """Return the offset as (n,) float64, or None; refuse NaN and infinity where asked to."""
+    if offset is None:
+        return None
+    array = check_vector(offset, "offset", n)
+    if finite and not np.isfinite(array).all():
+        first = int(np.flatnonzero(~np.isfinite(array))[0])
+        raise ValueError(f"offset must be finite, got {array[first]} at index {first}")
+    return array
 
 
 def check_theta(
@@ -190,13 +201,43 @@ def check_real(value: Any, name: str, *, positive: bool = True, infinite: bool =
     """Return a real number above zero (or, with positive=False, not below it)."""
     if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be a real number, got {value!r}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer
+        raise ValueError(f"{name} is beyond the largest float64") from None
     ok = number > 0.0 if positive else number >= 0.0
     if not ok or (number == np.inf and not infinite):
         bound = "above 0" if positive else "at least 0"
         finite = "" if infinite else " and finite"
         raise ValueError(f"{name} must be {bound}{finite}, got {value}")
     return number
+
+
+def check_flag(value: Any, name: str) -> bool:
+    """Return a truth value; numbers and strings are refused, they are mistakes mostly."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def check_l1_ratio(value: Any) -> None:
+    """Refuse every mix of penalties but L2 alone; None is what scikit-learn 1.7 called that."""
+    if value is not None and check_real(value, "l1_ratio", positive=False) != 0.0:
+        raise ValueError(
+            f"l1_ratio must be 0 (the L2 penalty alone), got {value}: L1 and elastic net are not "
+            "supported"
+        )
+
+
+def check_penalty(C: float, total: float) -> float:
+    """Return the strength of the penalty on the mean loss, for ``total`` the sum of weights."""
+    strength = C * total
+    if strength == 0.0 or 1.0 / strength == np.inf:
+        raise ValueError(
+            f"C={C:g} is too small: one over C times the sum of weights ({total:g}) overflows "
+            "float64"
+        )
+    return 1.0 / strength
 
 
 def check_finite(X: Matrix, *, n_threads: int | None = None) -> None:
@@ -237,6 +278,35 @@ def encode_two_classes(
     return labels, second.astype(np.float64)
 
 
+def check_class_weight(
+    value: Any,
+    labels: NDArray[Any],
+    targets: NDArray[np.float64],
+    weights: NDArray[np.float64] | None,
+) -> tuple[float, float]:
+    """Return the weights of both classes, by scikit-learn's rules.
+
+    "balanced" gives both the same total of sample weights; a class that a dict does not name has 1.
+    """
+    if isinstance(value, str) and value == "balanced":
+        total = float(targets.size if weights is None else weights.sum())
+        second = float(targets.sum() if weights is None else weights @ targets)
+        return 0.5 * total / (total - second), 0.5 * total / second
+    if not isinstance(value, dict):
+        error = ValueError if isinstance(value, str) else TypeError
+        raise error(f"class_weight must be a dict, 'balanced' or None, got {value!r}")
+    names = labels.tolist()
+    other = [name for name in value if name not in names]
+    if other and len(value) - len(other) < 2:
+        raise ValueError(
+            f"class_weight names {other[0]!r}, which is no class of y: the classes are {names}"
+        )
+    low, high = (
+        check_real(value.get(name, 1.0), f"class_weight[{name!r}]", positive=True) for name in names
+    )
+    return low, high
+
+
 def _two_numbers(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]] | None:
     """Return the labels and who has the second, if they are two whole numbers; without sorting.
 
@@ -253,16 +323,34 @@ def _two_numbers(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]] | No
     return np.array([low, high]), second
 
 
+def _is_missing(label: Any) -> bool:
+    try:
+        return label is None or bool(label != label)
+    except (TypeError, ValueError):  # pandas.NA does not say what it is
+        return True
+
+
 def _two_labels(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return the labels and who has the second, for labels of any kind."""
     from sklearn.utils.multiclass import check_classification_targets
 
+    if y.dtype.kind == "O":
+        missing = next((i for i, label in enumerate(y) if _is_missing(label)), None)
+        if missing is not None:
+            raise ValueError(f"Input y contains NaN or None, first at index {missing}")
+    try:
+        labels, codes = np.unique(y, return_inverse=True)
+    except TypeError:
+        kinds = ", ".join(sorted({type(label).__name__ for label in y}))
+        raise TypeError(
+            f"y must hold labels of one kind, which can be sorted; got {kinds}"
+        ) from None
     check_classification_targets(y)
-    labels, codes = np.unique(y, return_inverse=True)
     if labels.size > 2:
         raise ValueError(
             "Only binary classification is supported. The type of the target is multiclass: y "
-            f"has {labels.size} classes"
+            f"has {labels.size} classes; sklearn.multiclass.OneVsRestClassifier fits one model a "
+            "class"
         )
     if labels.size < 2:
         raise ValueError(

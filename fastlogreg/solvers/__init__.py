@@ -11,7 +11,7 @@ What every solver promises:
 - ``tol`` bounds the estimated distance above the optimum relative to the value there, an
   estimate that does not change when a column of X is rescaled;
 - no warning and no printing: :class:`Result` says what happened, and ``callback``
-  hears of each iteration.
+  hears of each iteration and its theta, which it must not change.
 """
 
 from collections.abc import Callable
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "Callback",
     "HessianProduct",
     "Implicit",
     "Iteration",
@@ -108,6 +109,9 @@ class Iteration(NamedTuple):
     share: float = 1.0  # of the rows; values of different shares do not compare
 
 
+Callback = Callable[[Iteration, NDArray[np.float64]], None]
+
+
 @dataclass(frozen=True)
 class Result:
     """What a solver returns.
@@ -161,7 +165,7 @@ class Solver(Protocol):
         tol: float = ...,
         max_iter: int = ...,
         floor: float = ...,
-        callback: Callable[[Iteration], None] | None = ...,
+        callback: Callback | None = ...,
     ) -> Result:
         """Minimize from ``theta`` (p,), which is not changed.
 

@@ -7,13 +7,12 @@ starts, which on well-conditioned data needs fewer passes than one Hessian costs
 what Newton would have, and a Hessian fits in memory, Newton goes on from there.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.solvers import Iteration, Result, Universal
+from fastlogreg.solvers import Callback, Iteration, Result, Universal
 from fastlogreg.solvers.newton import newton
 from fastlogreg.solvers.newton_cg import newton_cg
 
@@ -31,7 +30,7 @@ def auto(
     tol: float = 1e-8,
     max_iter: int = 100,
     floor: float = 0.0,
-    callback: Callable[[Iteration], None] | None = None,
+    callback: Callback | None = None,
     stages: bool = True,
 ) -> Result:
     """Minimize by the solver that should need least; see :func:`fastlogreg.solvers.newton.newton`.
@@ -80,10 +79,10 @@ def auto(
         return first
     history = list(first.history)
 
-    def shifted(now: Iteration) -> None:
+    def shifted(now: Iteration, at: NDArray[np.float64]) -> None:
         history.append(now._replace(n_iter=first.n_iter + now.n_iter))
         if callback is not None:
-            callback(history[-1])
+            callback(history[-1], at)
 
     rest = newton(
         objective,

@@ -9,13 +9,12 @@ number. So where that metric says that the goal is near, truncated Newton
 (:mod:`fastlogreg.solvers.newton_cg`) has the last word: mostly one solve that confirms it.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.solvers import Implicit, Iteration, Result
+from fastlogreg.solvers import Callback, Implicit, Iteration, Result
 from fastlogreg.solvers.curvature import Centred, Secants
 from fastlogreg.solvers.newton_cg import newton_cg
 from fastlogreg.solvers.search import Point, all_finite, polyak, search
@@ -35,7 +34,7 @@ def lbfgs(
     tol: float = 1e-8,
     max_iter: int = 1000,
     floor: float = 0.0,
-    callback: Callable[[Iteration], None] | None = None,
+    callback: Callback | None = None,
 ) -> Result:
     """Minimize an objective that is bounded below by zero by L-BFGS.
 
@@ -52,7 +51,7 @@ def lbfgs(
     floor : float, default=0.0
         Stop, not converged, at a value of this or less.
     callback : callable, optional
-        Hears of each :class:`fastlogreg.solvers.Iteration`.
+        Hears of each :class:`fastlogreg.solvers.Iteration` and its theta.
 
     Returns
     -------
@@ -85,15 +84,15 @@ def lbfgs(
         passes = objective.n_passes
         history.append(Iteration(n_iter, passes, here.value, norm, decrement, length))
         if callback is not None:
-            callback(history[-1])
+            callback(history[-1], theta)
 
     def last_word() -> Result:
         """Go on from here by truncated Newton, and count its steps with ours."""
 
-        def shifted(now: Iteration) -> None:
+        def shifted(now: Iteration, at: _Vector) -> None:
             history.append(now._replace(n_iter=n_iter + now.n_iter))
             if callback is not None:
-                callback(history[-1])
+                callback(history[-1], at)
 
         rest = newton_cg(
             objective, theta, tol=tol, max_iter=max_iter - n_iter, floor=floor, callback=shifted

@@ -25,14 +25,13 @@ Newton's direction leads nowhere, a step towards zero, or else a gradient step o
 counts as a rise. A decrement that is not finite is never taken for convergence.
 """
 
-from collections.abc import Callable
 from math import ceil, log
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.solvers import Iteration, Result, TwiceDifferentiable
+from fastlogreg.solvers import Callback, Iteration, Result, TwiceDifferentiable
 from fastlogreg.solvers.curvature import Base, Curvature, Secants
 from fastlogreg.solvers.search import ROUNDING, Point, all_finite, polyak, search
 
@@ -56,7 +55,7 @@ def newton(
     tol: float = 1e-8,
     max_iter: int = 100,
     floor: float = 0.0,
-    callback: Callable[[Iteration], None] | None = None,
+    callback: Callback | None = None,
     stages: bool = True,
 ) -> Result:
     """Minimize a twice differentiable objective that is bounded below by zero.
@@ -74,7 +73,7 @@ def newton(
     floor : float, default=0.0
         Stop, not converged, at a value of this or less.
     callback : callable, optional
-        Hears of each :class:`fastlogreg.solvers.Iteration`.
+        Hears of each :class:`fastlogreg.solvers.Iteration` and its theta.
     stages : bool, default=True
         Whether the first steps may be taken on a part of the rows: not where ``theta`` is
         known to be close already.
@@ -102,10 +101,10 @@ def newton(
     """
     history: list[Iteration] = []
 
-    def record(now: Iteration) -> None:
+    def record(now: Iteration, at: _Vector) -> None:
         history.append(now)
         if callback is not None:
-            callback(now)
+            callback(now, at)
 
     kept = None
     if stages and max_iter > 0:
@@ -121,7 +120,7 @@ class _Kept(NamedTuple):
 
 
 def _stages(
-    objective: TwiceDifferentiable, theta: _Vector, record: Callable[[Iteration], None]
+    objective: TwiceDifferentiable, theta: _Vector, record: Callback
 ) -> tuple[_Vector, _Kept | None]:
     """Return where a part of the rows, then a larger one, has its optimum, and its Hessian."""
     p = theta.size
@@ -162,7 +161,7 @@ def _minimize(
     max_iter: int,
     floor: float,
     history: list[Iteration],
-    record: Callable[[Iteration], None],
+    record: Callback,
 ) -> tuple[Result, Curvature]:
     """Minimize on the objective's rows; return the result and the last Hessian made or given."""
     theta = theta.copy()
@@ -179,7 +178,8 @@ def _minimize(
     def note(decrement: float) -> None:
         norm = float(np.abs(here.gradient).max())
         share = objective.share
-        record(Iteration(n_iter, objective.n_passes, here.value, norm, decrement, length, share))
+        now = Iteration(n_iter, objective.n_passes, here.value, norm, decrement, length, share)
+        record(now, theta)
 
     def finish(decrement: float, converged: bool, message: str) -> tuple[Result, Curvature]:
         norm = float(np.abs(here.gradient).max())

@@ -22,12 +22,10 @@ shortened until the value falls, and a direction of negative curvature (squared 
 ends a solve.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.solvers import HessianProduct, Implicit, Iteration, Result
+from fastlogreg.solvers import Callback, HessianProduct, Implicit, Iteration, Result
 from fastlogreg.solvers.curvature import Centred, Secants
 from fastlogreg.solvers.search import ROUNDING, Point, all_finite, polyak, search
 
@@ -50,7 +48,7 @@ def newton_cg(
     tol: float = 1e-8,
     max_iter: int = 100,
     floor: float = 0.0,
-    callback: Callable[[Iteration], None] | None = None,
+    callback: Callback | None = None,
     max_passes: float = np.inf,
 ) -> Result:
     """Minimize an objective that is bounded below by zero by truncated Newton steps.
@@ -68,7 +66,7 @@ def newton_cg(
     floor : float, default=0.0
         Stop, not converged, at a value of this or less.
     callback : callable, optional
-        Hears of each :class:`fastlogreg.solvers.Iteration`.
+        Hears of each :class:`fastlogreg.solvers.Iteration` and its theta.
     max_passes : float, optional
         Stop, not converged, once the objective counts more.
 
@@ -105,7 +103,7 @@ def newton_cg(
         passes = objective.n_passes
         history.append(Iteration(n_iter, passes, here.value, norm, decrement, length))
         if callback is not None:
-            callback(history[-1])
+            callback(history[-1], theta)
 
     def finish(converged: bool, message: str) -> Result:
         last = history[-1]

@@ -316,7 +316,7 @@ def test_start_that_is_not_finite(sample):
         (Objective(X * 1e200, y), np.zeros(4)),  # its Hessian overflows, only that
         (Objective(X, y), np.array([0.0, np.nan, 0.0, 0.0])),
     ):
-        result = newton(objective, start, callback=heard.append)
+        result = newton(objective, start, callback=lambda now, theta: heard.append(now))
         assert_array_equal(result.theta, start)
         assert np.isnan(result.decrement)
         assert not result.finite and not result.converged
@@ -330,8 +330,9 @@ def test_history_and_callback(sample, start, capsys):
     objective = Objective(*sample)
     heard = []
 
-    def callback(entry):
+    def callback(entry, theta):
         assert entry.n_passes == objective.n_passes
+        assert np.isfinite(theta).all()
         heard.append(entry)
 
     before = start.copy()

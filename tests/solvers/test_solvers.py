@@ -101,10 +101,19 @@ def test_tol_bounds_the_distance(solver, problem, tol, rng):
 
 def test_history_and_callback(solver, rng):
     X, y, l2 = ordinary(rng)
-    heard = []
+    heard, thetas = [], []
+
+    def callback(now, theta):
+        heard.append(now)
+        thetas.append(theta)
+
     objective = Objective(X, y, l2=l2)
-    result = solver(objective, np.zeros(6), callback=heard.append, max_iter=500)
+    result = solver(objective, np.zeros(6), callback=callback, max_iter=500)
     assert result.history == heard
+    # the theta that comes with an iteration is where its value was computed
+    values = [Objective(X, y, l2=l2).value(theta) for theta in thetas]
+    assert_allclose(values, [entry.value for entry in heard], rtol=1e-12)
+    assert_array_equal(thetas[-1], result.theta)
     assert [entry.n_iter for entry in heard] == sorted(entry.n_iter for entry in heard)
     assert heard[-1].value == result.value
     assert heard[-1].n_iter == result.n_iter
