@@ -6,16 +6,16 @@ case added here is seen by both. All data are seeded or shipped with scikit-lear
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg.compare import make_data
 
-Data = tuple[NDArray[np.floating], NDArray[np.float64]]
+Data = tuple[Any, NDArray[np.float64]]  # X, dense or scipy.sparse, and labels 0.0 and 1.0
 
 #: rows x columns: from what fits the first cache to what no cache holds
 SHAPES = ((1_000, 10), (200_000, 100), (1_000_000, 20), (1_000_000, 50), (2_000_000, 10),
@@ -109,28 +109,77 @@ def two_of(load: str, first: int, second: int) -> Data:
     return np.ascontiguousarray(X[keep], dtype=np.float64), (y[keep] == second).astype(np.float64)
 
 
+def power_law_csr(
+    n: int = 20_000, d: int = 50_000, density: float = 1e-3, dtype: str = "float64", seed: int = 0
+) -> Data:
+    """Return sparse rows like counts of words: few columns are frequent, most are rare.
+
+    The column of rank k is held by a share of rows in proportion to 1 / (k + 10); indices are
+    int32. The true model has weights on a tenth of the columns.
+    """
+    from scipy.sparse import coo_array
+
+    rng = np.random.default_rng(seed)
+    share = 1.0 / (np.arange(d) + 10.0)
+    counts = np.minimum(np.ceil(density * n * d * share / share.sum()), n).astype(int)
+    columns = np.repeat(rng.permutation(d), counts).astype(np.int32)
+    rows = np.concatenate([rng.choice(n, k, replace=False) for k in counts]).astype(np.int32)
+    values = 1.0 + rng.exponential(1.0, columns.size)
+    X = coo_array((values, (rows, columns)), shape=(n, d)).tocsr()
+    w = rng.standard_normal(d) * (rng.random(d) < 0.1)
+    z = X @ w
+    y = (rng.random(n) < 1.0 / (1.0 + np.exp(-2.0 * (z - z.mean()) / z.std()))).astype(np.float64)
+    return X.astype(dtype, copy=False), y
+
+
+def uneven_weights(n: int, seed: int = 1) -> NDArray[np.float64]:
+    """Return positive sample weights, log-normal."""
+    return np.random.default_rng(seed).lognormal(0.0, 1.0, n)
+
+
+class Problem(NamedTuple):
+    """What is fitted: X (n, d), labels y (n,), weights (n,) or None, and the penalty's C."""
+
+    X: Any
+    y: NDArray[np.float64]
+    sample_weight: NDArray[np.float64] | None = None
+    C: float = 1.0
+
+
 @dataclass(frozen=True)
 class Fit:
-    """A problem to fit: its name, how to make it, and its penalty."""
+    """A problem to fit: its name, how to make X and y, its penalty and its weights."""
 
     name: str
     make: Callable[[], Data]
     C: float = 1.0
+    weights: Callable[[int], NDArray[np.float64]] | None = None
+
+
+def _with_penalties(fit: Fit) -> tuple[Fit, ...]:
+    """Return a case at C = 1 and, on the same data, at 0.01 and 10,000."""
+    return (fit, *(replace(fit, name=f"{fit.name} C={C:g}", C=C) for C in (1e-2, 1e4)))
 
 
 FITS = {
     fit.name: fit
     for fit in (
         Fit("iris", partial(two_of, "load_iris", 1, 2)),
-        Fit("breast cancer", partial(two_of, "load_breast_cancer", 0, 1)),
+        *_with_penalties(Fit("breast cancer", partial(two_of, "load_breast_cancer", 0, 1))),
         Fit("digits 3 against 8", partial(two_of, "load_digits", 3, 8)),
-        Fit("census-like", census),
+        *_with_penalties(Fit("census-like", census)),
         Fit("1e6 x 10", partial(synthetic, 1_000_000, 10)),
+        Fit("1e6 x 10 float32", partial(synthetic, 1_000_000, 10, dtype="float32")),
+        Fit("1e6 x 10 weighted", partial(synthetic, 1_000_000, 10), weights=uneven_weights),
         Fit("1e6 x 20 unscaled", partial(synthetic, 1_000_000, 20, scales=(1e-2, 1e2))),
-        Fit("3e5 x 50", partial(synthetic, 300_000, 50)),
+        *_with_penalties(Fit("3e5 x 50", partial(synthetic, 300_000, 50))),
         Fit("3e5 x 50 float32", partial(synthetic, 300_000, 50, dtype="float32")),
-        Fit("1e5 x 200 correlated", partial(synthetic, 100_000, 200, correlation=0.95)),
+        Fit("3e5 x 50 unscaled", partial(synthetic, 300_000, 50, scales=(1e-2, 1e2))),
+        Fit("1e5 x 200 correlated 0.5", partial(synthetic, 100_000, 200, correlation=0.5)),
+        Fit("1e5 x 200 correlated 0.95", partial(synthetic, 100_000, 200, correlation=0.95)),
         Fit("2e4 x 1000", partial(synthetic, 20_000, 1_000)),
+        Fit("2e3 x 5000", partial(synthetic, 2_000, 5_000)),
+        Fit("CSR 2e4 x 5e4", power_law_csr),
     )
 }
 #: what a smoke run fits
@@ -138,6 +187,13 @@ SMALL_FITS = ("iris", "breast cancer", "digits 3 against 8")
 
 
 @lru_cache(maxsize=1)
-def fit_data(name: str) -> Data:
-    """Return X and y of a fit; the last is kept."""
-    return FITS[name].make()
+def _rows(make: Callable[[], Data]) -> Data:
+    return make()
+
+
+def fit_data(name: str) -> Problem:
+    """Return the problem of a case; the last X and y are kept."""
+    fit = FITS[name]
+    X, y = _rows(fit.make)
+    weights = None if fit.weights is None else fit.weights(y.size)
+    return Problem(X, y, weights, fit.C)

@@ -5,20 +5,18 @@ backend, scikit-learn's compiled loss (``LinearModelLoss``, what its solvers cal
 fused kernels, in interleaved rounds; the best of each is shown.
 """
 
-import json
-import math
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
 
 import fastlogreg as flr
 from benchmarks import cases
+from benchmarks.report import geometric_mean, ms, show
 from fastlogreg.backends import numba as kernels
-from fastlogreg.compare import best_of_rounds, machine, new_table
+from fastlogreg.compare import best_of_rounds, new_table
 
 
 def measure(n: int, d: int, dtype: str, seconds: float) -> dict[str, Any]:
@@ -43,11 +41,6 @@ def measure(n: int, d: int, dtype: str, seconds: float) -> dict[str, Any]:
     return {"n": n, "d": d, "dtype": dtype, **{name: min(own) for name, own in times.items()}}
 
 
-def geometric_mean(values: list[float]) -> float:
-    """Return exp of the mean logarithm."""
-    return math.exp(sum(map(math.log, values)) / len(values))
-
-
 def main(
     dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
     seconds: Annotated[float, typer.Option(help="Of rounds for each shape.")] = 4.0,
@@ -65,17 +58,14 @@ def main(
             found.append(row[peer] / row["fastlogreg"])
         table.add_row(
             f"{row['n']:,} x {row['d']}",
-            *(f"{row[k] * 1e3:.3g}" for k in ("read", "numpy", "scikit-learn", "fastlogreg")),
+            *(ms(row[k]) for k in ("read", "numpy", "scikit-learn", "fastlogreg")),
             f"{row['fastlogreg'] / row['read']:.2f}",
             *(f"{found[-1]:.1f} x" for found in ratios.values()),
         )
     means = [f"{geometric_mean(found):.1f} x" for found in ratios.values()]
     table.add_section()
     table.add_row("geometric mean", *[""] * 5, *means)
-    Console().print(table)
-    if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+    show(table, rows, output)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,11 @@ class TwiceDifferentiable(Smooth, Protocol):
     ) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
         """Return f(theta), its gradient, (p,), and its Hessian, (p, p)."""
 
+    def value_gradient_product(
+        self, theta: NDArray[np.float64]
+    ) -> tuple[float, NDArray[np.float64], "HessianProduct"]:
+        """Return f(theta), its gradient, (p,), and its Hessian as an operator; not of a part."""
+
 
 class HessianProduct(Protocol):
     """The Hessian at one iterate, as far as one can know it without making it."""

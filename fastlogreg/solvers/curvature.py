@@ -4,8 +4,11 @@
 matter, and factored. Where its Cholesky factor shows that it is singular to rounding (collinear
 columns without penalty) or indefinite (squared error of a sigmoid), the eigenvalues decide:
 absolute values, raised to :data:`_FLAT`; a flat direction is followed only where it promises
-more than what is negligible, so that rounding noise along duplicate columns is not followed
-at all.
+more than what is negligible, and where the gradient along it is more than rounding, so that noise
+along duplicate columns is not followed at all. Where it is more, the columns are nearly collinear,
+or their offsets are 1e8 times their spread, and the Hessian has lost what curvature there is.
+Hessian products still give it (:meth:`Curvature.sharpen`): a margin loses half the digits that a
+sum of squares loses.
 
 :class:`Secants` corrects a Hessian that is kept while the iterate moves on, or that was made of
 a part of the rows: the changes of the gradient along past steps say what the curvature there
@@ -13,6 +16,7 @@ really is (L-BFGS with the Hessian as its initial matrix). A pass that asks for 
 then still improves the direction.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -20,10 +24,12 @@ from numpy.typing import NDArray
 from scipy.linalg.blas import daxpy, ddot
 from scipy.linalg.lapack import dpotrf, dpotrs
 
-__all__ = ["Base", "Centred", "Curvature", "Secants"]
+__all__ = ["Base", "Centred", "Curvature", "Secants", "is_lost"]
 
 _EPS = float(np.finfo(np.float64).eps)
 _FLAT = 10 * _EPS  # times p: curvature below this share of the diagonal is rounding
+_ROUNDED = 32 * _EPS  # times the root of the value: a scaled gradient up to this may be rounding
+_LOST = 1e-14  # variance below this share of the mean square is rounding
 _MEMORY = 12  # secant pairs
 _NOISE = 1e-8  # change of the slope along a step, relative to it, that may be rounding
 
@@ -40,9 +46,18 @@ class Base(Protocol):
 
 
 class Curvature:
-    """A Hessian (p, p) made ready to solve with, in coordinates where its diagonal is one."""
+    """A Hessian (p, p) made ready to solve with, in coordinates where its diagonal is one.
 
-    def __init__(self, hessian: NDArray[np.float64]) -> None:
+    Parameters
+    ----------
+    hessian : ndarray of shape (p, p)
+    value : float
+        The objective where it was made; it says how large the gradient's rounding is. A residual is
+        at most the loss of its row, so a scaled component sums terms with squares that sum to
+        the value at most.
+    """
+
+    def __init__(self, hessian: NDArray[np.float64], value: float = 0.0) -> None:
         size = hessian.shape[0]
         self.diagonal = np.abs(hessian.diagonal())
         self.frozen = self.diagonal == 0.0
@@ -52,6 +67,7 @@ class Curvature:
         scaled *= self.scale
         scaled.flat[:: size + 1][self.frozen] = 1.0
         self.flat = _FLAT * size
+        self.rounded = _ROUNDED * np.sqrt(value)
         # lower triangle of the transpose: LAPACK gets its column order without a copy
         factor, info = dpotrf(scaled.T, lower=1, clean=0)
         self.factor = None
@@ -61,6 +77,23 @@ class Curvature:
             values, self.vectors = np.linalg.eigh(scaled)
             self.values = np.maximum(np.abs(values), self.flat)
 
+    def unresolved(self, gradient: _Vector) -> bool:
+        """Whether the gradient is more than rounding along a direction that seems flat."""
+        if self.factor is not None:
+            return False
+        along = (self.scale * gradient) @ self.vectors[:, self.values <= self.flat]
+        return bool((np.abs(along) > self.rounded).any())
+
+    def sharpen(self, product: Callable[[_Vector], _Vector]) -> None:
+        """Learn the curvature along flat directions from Hessian products, one for each."""
+        flat = self.values <= self.flat
+        vectors = self.vectors[:, flat]
+        along = [self.scale * product(self.scale * v) for v in vectors.T]
+        values, rotation = np.linalg.eigh(vectors.T @ np.column_stack(along))
+        self.vectors[:, flat] = vectors @ rotation
+        self.flat **= 2
+        self.values[flat] = np.maximum(np.abs(values), self.flat)
+
     def solve(self, gradient: _Vector, negligible: float) -> _Vector:
         """Return H^-1 gradient; flat directions that promise less than negligible left out."""
         g = self.scale * gradient
@@ -69,7 +102,8 @@ class Curvature:
         else:
             along = g @ self.vectors
             shares = along / self.values
-            shares[(self.values <= self.flat) & (along * shares <= 2 * negligible)] = 0.0
+            nothing = (along * shares <= 2 * negligible) | (np.abs(along) <= self.rounded)
+            shares[(self.values <= self.flat) & nothing] = 0.0
             s = self.vectors @ shares
         found: _Vector = self.scale * s
         return found
@@ -102,7 +136,7 @@ class Centred:
         self.means = sums / total if self.intercept else np.zeros_like(sums)
         spread = squares - sums * self.means
         # the difference of nearly equal numbers: a constant column has no variance
-        free = np.maximum(np.maximum(spread, 1e-10 * squares) + penalty, 0.0)
+        free = np.maximum(np.maximum(spread, _LOST * squares) + penalty, 0.0)
         self.inverse = np.divide(1.0, free, out=np.zeros_like(free), where=free > 0.0)
         self.frozen = np.concatenate([np.full(self.first, total <= 0.0), free <= 0.0])
 
@@ -167,3 +201,12 @@ class Secants:
             if not np.isfinite(decrease) or not np.isfinite(r).all():
                 return -r, np.nan
         return -r, abs(decrease)
+
+
+def is_lost(curvature: Base, gradient: _Vector) -> bool:
+    """Whether columns without any curvature hold a real share of the gradient."""
+    if not curvature.frozen.any():
+        return False
+    # largest components: a norm would square them, and may underflow
+    share = np.abs(gradient[curvature.frozen]).max()
+    return bool(share > np.sqrt(_EPS) * np.abs(gradient).max())

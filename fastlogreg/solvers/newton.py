@@ -22,7 +22,10 @@ How it stays sturdy: see :class:`fastlogreg.solvers.curvature.Curvature` for sin
 indefinite Hessians. Where columns have no curvature but a gradient (every sample saturated), or
 Newton's direction leads nowhere, a step towards zero, or else a gradient step of Polyak's length
 ``f / ||g||²`` (the loss is bounded below by zero), leads back. A trial value that is not finite
-counts as a rise. A decrement that is not finite is never taken for convergence.
+counts as a rise. A decrement that is not finite is never taken for convergence, nor is a small one
+whose last full step left more than a tenth of it: a row far outside holds all the curvature until
+its loss, which falls to 1/e in a step, is nothing; the other directions show only then (a row of
+1e9 times the others' size: 1e-10 at step 27, and yet 8e-4 above the optimum).
 """
 
 from math import ceil, log
@@ -32,13 +35,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg.solvers import Callback, Iteration, Result, TwiceDifferentiable
-from fastlogreg.solvers.curvature import Base, Curvature, Secants
+from fastlogreg.solvers.curvature import Curvature, Secants, is_lost
 from fastlogreg.solvers.search import ROUNDING, Point, all_finite, polyak, search
 
 __all__ = ["newton"]
 
 _EPS = float(np.finfo(np.float64).eps)
 _AIM = 1e-2  # share of tol to reach: the estimate of a kept Hessian may be off by as much
+_SLOW = 0.1  # share of the distance that a step near the optimum leaves at most
 _RATE = 30.0  # a new Hessian divides a relative distance r by 1 / (30 r), until seen otherwise
 _STAGE = 8  # rows of one stage over those of the one before
 _STAGE_ROWS = 20  # times p: the least rows of a stage
@@ -138,7 +142,7 @@ def _stages(
             start = Point(*part.value_gradient_hessian(theta))
             if not all_finite(start):
                 return theta, None
-            kept = _Kept(Curvature(start.curvature), 0.5)
+            kept = _Kept(Curvature(start.curvature, start.value), 0.5)
         # a penalty of one sample's worth of data, or columns that the part hardly holds could
         # be separated there and run away
         part.damp(kept.curvature.diagonal / m)
@@ -172,6 +176,12 @@ def _minimize(
     def slim(at: _Vector) -> Point:
         return Point(*objective.value_gradient(at), None)
 
+    def factored(point: Point, at: _Vector) -> Curvature:
+        curvature = Curvature(point.curvature, point.value)
+        if objective.share == 1.0 and curvature.unresolved(point.gradient):
+            curvature.sharpen(objective.value_gradient_product(at)[2])
+        return curvature
+
     here = full(theta) if kept is None else slim(theta)
     n_iter, length = 0, 1.0
 
@@ -202,45 +212,55 @@ def _minimize(
         return finish(np.nan, False, "the objective or a derivative is not finite at the start")
     fresh = kept is None  # the Hessian is that of this iterate and all rows
     rate = 0.5 if kept is None else kept.rate  # what the next step should leave of the distance
-    curvature = Curvature(here.curvature) if kept is None else kept.curvature
+    curvature = factored(here, theta) if kept is None else kept.curvature
     model = Secants(curvature)
     worth = _RATE  # a new Hessian leaves worth * distance / value of the distance
     last: tuple[float, bool] | None = None  # distance and fresh before the last full step
+    slow = False  # the last full step left more than a step near the optimum would
 
     while True:
         goal = max(aim * tol, ROUNDING) * here.value
         step, decrement = model.step(here.gradient, goal)
-        lost = not np.isfinite(decrement) or _is_lost(curvature, here.gradient)
+        lost = not np.isfinite(decrement) or is_lost(curvature, here.gradient)
         if lost:
             decrement = here.value  # the most that it can be: losses are not below zero
         if last is not None:
             rate = decrement / last[0] if length == 1.0 and not lost else 1.0
+            slow = rate > _SLOW
             if last[1] and not lost:
                 worth = max(_RATE / 10, min(rate * here.value / last[0], 1e6))
         note(decrement)
         if here.value <= floor:
             return finish(decrement, False, "the objective fell to its floor")
-        converged = decrement <= tol * here.value
-        if decrement <= goal:
+        # a kept Hessian may hide that the objective still falls along a direction flat in it
+        known = fresh or objective.share < 1.0 or not curvature.unresolved(here.gradient)
+        sure = known and (not slow or objective.share < 1.0 or decrement <= ROUNDING * here.value)
+        converged = sure and decrement <= tol * here.value
+        if sure and decrement <= goal:
             return finish(decrement, True, "converged")
         if n_iter >= max_iter:
             return finish(decrement, converged, "max_iter reached")
 
-        keep = not lost and _keeping_pays(
-            decrement,
-            goal,
-            min(0.5, worth * decrement / here.value) if fresh else rate,
-            worth / here.value,
-            objective.hessian_passes,
+        keep = (
+            not lost
+            and known
+            and decrement > goal
+            and _keeping_pays(
+                decrement,
+                goal,
+                min(0.5, worth * decrement / here.value) if fresh else rate,
+                worth / here.value,
+                objective.hessian_passes,
+            )
         )
         first = slim if keep else full if length == 1.0 else None
-        if lost:
+        if lost or not known:
             found = None
         else:
             found = search(theta, here, step, first=first, value=objective.value, full=full)
         if found is None and not fresh:
             here = full(theta)
-            curvature, fresh, last = Curvature(here.curvature), True, None
+            curvature, fresh, last = factored(here, theta), True, None
             model = Secants(curvature)
             continue
         if found is None and not converged:
@@ -255,7 +275,7 @@ def _minimize(
         if here.curvature is None:
             model.add(moved - theta, before.gradient, here.gradient)
         else:
-            curvature = Curvature(here.curvature)
+            curvature = factored(here, moved)
             model = Secants(curvature)
         theta = moved
         last = None if lost else (decrement, fresh)
@@ -286,12 +306,3 @@ def _steps(distance: float, goal: float, rate: float) -> float:
     if rate >= 1.0:
         return np.inf
     return float(ceil(log(goal / distance) / log(max(rate, _EPS))))
-
-
-def _is_lost(curvature: Base, gradient: _Vector) -> bool:
-    """Whether columns without any curvature hold a real share of the gradient."""
-    if not curvature.frozen.any():
-        return False
-    # largest components: a norm would square them, and may underflow
-    share = np.abs(gradient[curvature.frozen]).max()
-    return bool(share > np.sqrt(_EPS) * np.abs(gradient).max())

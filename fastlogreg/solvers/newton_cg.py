@@ -20,13 +20,16 @@ How passes are saved:
 Progress is safe: conjugate gradients from zero give a descent direction at any moment, steps are
 shortened until the value falls, and a direction of negative curvature (squared error of a sigmoid)
 ends a solve.
+
+What it does not see: a direction of little curvature that holds little of the gradient (columns
+equal to 1e-6, without a penalty). The Hessian of :mod:`fastlogreg.solvers.newton` does.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg.solvers import Callback, HessianProduct, Implicit, Iteration, Result
-from fastlogreg.solvers.curvature import Centred, Secants
+from fastlogreg.solvers.curvature import Centred, Secants, is_lost
 from fastlogreg.solvers.search import ROUNDING, Point, all_finite, polyak, search
 
 __all__ = ["newton_cg"]
@@ -37,6 +40,10 @@ _MOST = 500  # products of one solve
 _MEMORY = 24  # pairs that correct the preconditioner
 _LEAST_MEMORY = 4
 _AGED = 0.3  # the preconditioner is made anew once the value has fallen to this share
+_POOR = 1e-6  # or a Ritz value to this: rows that gave a column its scale may be saturated by now
+_SLOW = (
+    0.3  # or a full step left more: so do steps of 1 along an outlier that holds all the curvature
+)
 
 _Vector = NDArray[np.float64]
 
@@ -125,15 +132,18 @@ def newton_cg(
     # what the pairs cost in an iteration, 4 p values each, should stay below a pass
     memory = int(min(_MEMORY, max(_LEAST_MEMORY, objective.n_values / (2 * theta.size))))
     made_at = np.inf  # the value where the preconditioner was made
+    made_in, smallest = -1, 1.0  # the iteration where it was, and the least Ritz value since
+    last, slow = np.inf, False  # the decrement before the last step; whether that left much of it
     largest = 0.0  # size of the gradient at the start, in the preconditioner's metric
 
     while True:
         goal = max(_AIM * tol, ROUNDING) * here.value
-        if here.value < _AGED * made_at:
+        poor = (slow or smallest < _POOR) and made_in < n_iter
+        if here.value < _AGED * made_at or poor:
             base, made_at = Centred(*here.curvature.moments()), here.value
-            model, smallest = Secants(base, memory), 1.0
+            made_in, model, smallest = n_iter, Secants(base, memory), 1.0
         quick, short = model.step(here.gradient, 0.0)
-        lost = not np.isfinite(short)
+        lost = not np.isfinite(short) or is_lost(base, here.gradient)
         if lost:
             step, decrement = -theta, here.value
         elif n_iter and short / smallest <= goal:
@@ -146,10 +156,13 @@ def newton_cg(
                     here.curvature, here.gradient, model, base, wanted, goal, smallest
                 )
         note(decrement)
+        slow = length == 1.0 and decrement > _SLOW * last
+        last = decrement
         if here.value <= floor:
             return finish(False, "the objective fell to its floor")
-        converged = decrement <= tol * here.value
-        if decrement <= goal:
+        sure = not slow or decrement <= ROUNDING * here.value
+        converged = sure and decrement <= tol * here.value
+        if sure and decrement <= goal:
             return finish(True, "converged")
         if n_iter >= max_iter:
             return finish(converged, "max_iter reached")

@@ -6,8 +6,8 @@ cost nothing, in the Hessian neither.
 
 The columns of a row must be in order and none twice (:mod:`fastlogreg.validation` sees to it).
 
-Places are unsigned in the loops (:data:`_place`): for signed ones Numba looks whether they count from
-the end, which takes 1.7 ns a stored value where the product takes 0.65.
+Places are unsigned in the loops (:data:`_place`): for signed ones Numba looks whether they count
+from the end, which takes 1.7 ns a stored value where the product takes 0.65.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg.backends.numba.intrinsics import freeze
-
 
 _place = np.uint64
 
