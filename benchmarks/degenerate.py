@@ -16,10 +16,10 @@ import typer
 from numpy.typing import NDArray
 
 import fastlogreg as flr
-from benchmarks import extended, peers
+from benchmarks import contest, extended
 from benchmarks.cases import Problem
 from benchmarks.quality import theta_of
-from benchmarks.report import ms, show, tiny
+from benchmarks.tables import ms, show, tiny
 from fastlogreg.compare import best_of_rounds, new_table
 
 Rows = NDArray[np.floating]
@@ -211,7 +211,7 @@ PEERS = ("lbfgs", "newton-cholesky")
 def outcome(model: Any, problem: Problem) -> dict[str, Any]:
     """Return what a fit came to: theta or an error, the first warning."""
     try:
-        _, warning = peers.fit(model, problem)
+        _, warning = contest.fit(model, problem)
     except ValueError as error:
         return {"theta": None, "note": str(error).splitlines()[0], "ended": "refused"}
     theta = theta_of(model)
@@ -224,10 +224,10 @@ def measure(case: Case, seconds: float) -> dict[str, Any]:
     problem = case.make()
     models: dict[str, Any] = {"fastlogreg": flr.LogisticRegression(C=problem.C)}
     for solver in PEERS:
-        models[solver] = peers.Run(solver, None).model(problem.C)
+        models[solver] = contest.Run(solver, None).model(problem.C)
     row: dict[str, Any] = {name: outcome(model, problem) for name, model in models.items()}
     fits = {
-        name: partial(peers.fit, model, problem)
+        name: partial(contest.fit, model, problem)
         for name, model in models.items()
         if row[name]["theta"] is not None
     }
@@ -237,7 +237,7 @@ def measure(case: Case, seconds: float) -> dict[str, Any]:
     if ours["theta"] is not None:
         ours["passes"] = models["fastlogreg"].n_passes_
         mirrored = flr.LogisticRegression(C=problem.C)
-        peers.fit(mirrored, problem._replace(y=1.0 - problem.y))
+        contest.fit(mirrored, problem._replace(y=1.0 - problem.y))
         ours["flipped"] = float(np.abs(theta_of(mirrored) + ours["theta"]).max())
     if not (case.warning or case.error):
         judge = extended.Extended(problem)

@@ -1,7 +1,7 @@
 """Exact fits against scikit-learn: ``python -m benchmarks.fit_matrix``.
 
 For each case of :data:`benchmarks.cases.FITS`: our fit at its defaults, and every solver of
-scikit-learn at its defaults and at tighter tolerances (:mod:`benchmarks.peers`). The runs that
+scikit-learn at its defaults and at tighter tolerances (:mod:`benchmarks.contest`). The runs that
 can be the best, scikit-learn's default, ours and a parallel read of X are then timed again
 in interleaved rounds, and the best of each is shown. Distances above the optimum are relative
 and computed in the same way for everyone (:mod:`benchmarks.quality`).
@@ -16,8 +16,8 @@ import typer
 from rich.table import Table
 
 import fastlogreg as flr
-from benchmarks import cases, peers, quality
-from benchmarks.report import console, geometric_mean, ms, ratio, show, tiny
+from benchmarks import cases, contest, quality
+from benchmarks.tables import console, geometric_mean, ms, ratio, show, tiny
 from fastlogreg.backends import numba as kernels
 from fastlogreg.compare import best_of_rounds, new_table
 
@@ -52,8 +52,8 @@ def measure(case: str, seconds: float, limit: float, *, with_peers: bool = True)
     calls: dict[Any, Any] = {"read": partial(kernels.read_sum, values)}
     thetas = []
     try:
-        peers.fit(model, problem)  # compiles, and says whether it can
-        first, row["warning"] = peers.fit(model, problem)
+        contest.fit(model, problem)  # compiles, and says whether it can
+        first, row["warning"] = contest.fit(model, problem)
         thetas.append(quality.theta_of(model))
         row |= {"passes": model.n_passes_, "n_iter": int(model.n_iter_[0])}
         row["converged"] = model.converged_
@@ -62,17 +62,15 @@ def measure(case: str, seconds: float, limit: float, *, with_peers: bool = True)
         first, row["error"] = 0.1, f"{type(error).__name__}: {str(error).splitlines()[0]}"
     best = quality.optimum(problem, *thetas)
 
-    runs: list[peers.Run] = []
+    runs: list[contest.Run] = []
     if with_peers:
-        with peers.Contest(problem) as contest:
-            runs.extend(
-                contest.all(first, limit, lambda theta: quality.above(problem, theta, best))
-            )
+        with contest.Contest(problem) as theirs:
+            runs.extend(theirs.all(first, limit, lambda theta: quality.above(problem, theta, best)))
         best = min([best, *(quality.objective(problem, r.theta) for r in runs if _fitted(r))])
         for run in filter(_fitted, runs):
             run.above = quality.above(problem, run.theta, best)
         for run in _again(runs):
-            calls[run.name] = partial(peers.fit, run.model(C), problem)
+            calls[run.name] = partial(contest.fit, run.model(C), problem)
     times = best_of_rounds(calls, seconds)
     row["read"] = min(times["read"])
     row["optimum"] = best
@@ -97,11 +95,11 @@ def measure(case: str, seconds: float, limit: float, *, with_peers: bool = True)
     return row
 
 
-def _fitted(run: peers.Run) -> bool:
+def _fitted(run: contest.Run) -> bool:
     return run.theta is not None
 
 
-def _again(runs: list[peers.Run]) -> list[peers.Run]:
+def _again(runs: list[contest.Run]) -> list[contest.Run]:
     """Return who is timed again, beside us: who may be the best, and scikit-learn's default."""
     solved = sorted((r for r in runs if r.solved), key=lambda r: r.seconds or np.inf)
     near = [r for r in solved if r.seconds <= _NEAR_THE_BEST * solved[0].seconds][:_CONTENDERS]
@@ -148,8 +146,8 @@ def matrix(rows: list[dict[str, Any]]) -> Table:
         *("reads", "passes", "ms", "above", "ended"),
         *("best of sklearn", "ms", "above", "ratio", "lbfgs ms", "above", "ratio"),
         caption="reads: our time in parallel reads of X; above: the objective above its optimum, "
-        f"relative; best of sklearn: the fastest run within {peers.NEAR:g}; lbfgs: scikit-learn's "
-        "defaults; > where a fit was cut off; liblinear penalizes the intercept too",
+        f"relative; best of sklearn: the fastest run within {contest.NEAR:g}; lbfgs: "
+        "scikit-learn's defaults; > where a fit was cut off; liblinear penalizes the intercept too",
     )
     for row in rows:
         if row["error"]:

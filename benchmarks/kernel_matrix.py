@@ -14,7 +14,7 @@ import typer
 
 import fastlogreg as flr
 from benchmarks import cases
-from benchmarks.report import geometric_mean, ms, show
+from benchmarks.tables import geometric_mean, ms, show
 from fastlogreg.backends import numba as kernels
 from fastlogreg.compare import best_of_rounds, new_table
 

@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression as Reference
 
 import fastlogreg as flr
-from benchmarks import cases, peers, quality
+from benchmarks import cases, contest, quality
 
 
 # a peer's warning of a solver that gave up is shown by its distance above the optimum
@@ -21,7 +21,7 @@ def test_fit(benchmark, case, solver):
     if solver == "fastlogreg":
         model = flr.LogisticRegression(C=C)
     else:
-        reason = peers.refusal("newton-cholesky", X.shape)
+        reason = contest.refusal("newton-cholesky", X.shape)
         if reason:
             pytest.skip(reason)
         model = Reference(C=C, solver="newton-cholesky")
