@@ -543,15 +543,16 @@ class LogisticRegression(_TwoClassModel):
             tasks = _Tasks(self, X, y, {"sample_weight": sample_weight, "offset": offset})
         watch = _Watch(begun, bool(self.verbose > 0), tasks)
         try:
-            result = solve(
-                objective,
-                np.zeros(objective.size) if start is None else start,
-                tol=tol,
-                max_iter=max_iter,
-                floor=_SEPARATED if C == np.inf else 0.0,
-                callback=watch,
-                **({"stages": start is None} if solve in (auto, newton) else {}),
-            )
+            with objective.solving():
+                result = solve(
+                    objective,
+                    np.zeros(objective.size) if start is None else start,
+                    tol=tol,
+                    max_iter=max_iter,
+                    floor=_SEPARATED if C == np.inf else 0.0,
+                    callback=watch,
+                    **({"stages": start is None} if solve in (auto, newton) else {}),
+                )
         except _Stop as stop:
             result = stop.result(objective, tol)
         if not result.finite:

@@ -18,6 +18,7 @@ Nothing is checked here: the arrays follow the contract of :mod:`fastlogreg.back
 which :mod:`fastlogreg.validation` establishes.
 """
 
+from contextlib import AbstractContextManager
 from copy import copy
 from typing import Any
 
@@ -115,6 +116,10 @@ class Objective:
     def n_passes(self) -> float:
         """Return the passes over the rows so far."""
         return float(self._passes.total)
+
+    def solving(self) -> AbstractContextManager[None]:
+        """Return the context to solve in: vector work between passes leaves them the threads."""
+        return self._backend.solving(self.size)
 
     def value(self, theta: NDArray[np.float64]) -> float:
         """Return f(theta) in one pass."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastlogreg import backends
@@ -163,3 +164,19 @@ def test_free_parameters_may_be_huge(backend, l2):
     X, y = np.array([[-1.0], [1.0]]), np.array([0.0, 0.0])
     objective = Objective(X, y, l2=l2, backend=backend)
     assert objective.value(np.array([1e160, 0.0])) == pytest.approx(1e160)
+
+
+@pytest.mark.parametrize(("p", "limited"), [(5, False), (200, True)])
+def test_the_blas_leaves_the_cores_to_the_passes_while_solving(p: int, limited: bool) -> None:
+    def threads() -> list[int]:
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    objective = Objective(np.zeros((3, p)), np.array([0.0, 1.0, 1.0]), intercept=False)
+    with threadpool_limits(limits=2, user_api="blas"):
+        before = threads()
+        with objective.solving():
+            assert threads() == ([1] * len(before) if limited else before)
+            with objective.solving():
+                pass
+            assert threads() == ([1] * len(before) if limited else before)
+        assert threads() == before

@@ -18,6 +18,7 @@ backends rely on it and check nothing):
 - the results are float64.
 """
 
+from contextlib import AbstractContextManager
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, cast
@@ -80,6 +81,9 @@ class Backend(Protocol):
         as long as there are samples, is filled with weight times second derivative of
         the loss in the margin.
         """
+
+    def solving(self, p: int) -> AbstractContextManager[None]:
+        """Return what a solver of p parameters runs in, so that passes find the threads free."""
 
     def hessian_passes(self, X: Matrix, p: int) -> float:
         """Return what ``evaluate`` of order 2 costs, in evaluations of order 1 (an estimate)."""

@@ -9,6 +9,7 @@ A sparse X is made dense first: what the loop can do in a lifetime fits in memor
 """
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -159,6 +160,11 @@ def evaluate(
         return total / size, g, None
     H = np.array(upper) / size
     return total / size, g, H + np.triu(H, 1).T
+
+
+def solving(p: int) -> AbstractContextManager[None]:
+    """Return a context that changes nothing; see :class:`fastlogreg.backends.Backend`."""
+    return nullcontext()
 
 
 def hessian_passes(X: _Matrix, p: int) -> float:

@@ -10,6 +10,7 @@ every backend; a product in float32 would lose seven digits.
 X may be sparse: SciPy's products take the place of NumPy's.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -149,6 +150,11 @@ def evaluate(
         hessian[0, 1:] = hessian[1:, 0] = X.T @ curvature
     upper = np.triu(hessian)  # the product is symmetric to rounding only
     return mean, gradient, (upper + np.triu(hessian, 1).T) / size
+
+
+def solving(p: int) -> AbstractContextManager[None]:
+    """Return a context that changes nothing; see :class:`fastlogreg.backends.Backend`."""
+    return nullcontext()
 
 
 def hessian_passes(X: _Matrix, p: int) -> float:

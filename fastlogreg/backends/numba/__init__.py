@@ -16,6 +16,7 @@ from fastlogreg.backends.numba.driver import (
     predict,
     predict_pair,
     read_sum,
+    solving,
     train_epoch,
     warmup,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "predict",
     "predict_pair",
     "read_sum",
+    "solving",
     "train_epoch",
     "warmup",
 ]

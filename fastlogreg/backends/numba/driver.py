@@ -9,6 +9,7 @@ columns, and beyond them the BLAS, one thread a chunk, on rows scaled while they
 """
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -23,6 +24,9 @@ from fastlogreg.backends.numba.threads import one_blas_thread, run_chunks
 BLAS_WIDTH = (
     72  # p from which the BLAS makes the Hessian: 28 against 34 GFLOP/s at 80, 30 against 26 at 63
 )
+_BLAS_THREADS_FROM = 96  # p from which OpenBLAS uses threads between passes: p * p of 9216
+_FACTOR_THREADS_FROM = 2000  # p from which a Cholesky factor gains more than the passes lose
+_VECTOR_THREADS_FROM = 10_000  # p from which OpenBLAS adds vectors on threads
 _BLAS_ROWS = 1024  # rows of one matrix product
 _BLOCK_BYTES = 24576  # of X in one block: half of L1, the other half for the next block
 _MIN_BLOCK, _MAX_BLOCK = 16, 512
@@ -240,6 +244,19 @@ def evaluate(
     if hessian is not None:
         hessian /= size
     return float(sums[0]), sums[1:] if order else None, hessian
+
+
+def solving(p: int) -> AbstractContextManager[None]:
+    """Return what a solver runs in; see :class:`fastlogreg.backends.Backend`.
+
+    The BLAS keeps its threads spinning for a while after a call, on the cores that the next pass
+    wants, so between passes it gets one thread. Below :data:`_BLAS_THREADS_FROM` parameters it
+    takes no more anyway; a factor of :data:`_FACTOR_THREADS_FROM` or more gains from several,
+    and vectors of :data:`_VECTOR_THREADS_FROM` are beyond any Hessian.
+    """
+    if _BLAS_THREADS_FROM <= p < _FACTOR_THREADS_FROM or p >= _VECTOR_THREADS_FROM:
+        return one_blas_thread()
+    return nullcontext()
 
 
 def hessian_passes(X: _Matrix, p: int) -> float:
