@@ -2,6 +2,8 @@
 
 import json
 import math
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +41,23 @@ def console() -> Console:
     return out if out.is_terminal else Console(width=200)
 
 
-def show(table: Table, rows: list[dict[str, Any]], output: Path | None) -> None:
-    """Print a table and, where a file is named, store its rows and the machine."""
+def command() -> str:
+    """Return the command that is running, as one would type it."""
+    spec = sys.modules["__main__"].__spec__
+    program = f"-m {spec.name}" if spec is not None else sys.argv[0]
+    return " ".join(["python", program.removesuffix(".__main__"), *map(shlex.quote, sys.argv[1:])])
+
+
+def store(rows: list[dict[str, Any]], output: Path | None, **more: Any) -> None:
+    """Write rows, the machine, the command and whatever else to a JSON file, where one is named."""
+    if output is None:
+        return
+    found = {"format": 1, "command": command(), "machine": machine(), **more, "rows": rows}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def show(table: Table, rows: list[dict[str, Any]], output: Path | None, **more: Any) -> None:
+    """Print a table and store its rows (:func:`store`)."""
     console().print(table)
-    if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+    store(rows, output, **more)
