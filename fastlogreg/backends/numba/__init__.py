@@ -2,7 +2,9 @@
 
 From the top: ``driver`` (chunks and sums in a fixed order), ``threads`` (who runs the
 chunks), ``kernels`` (what is compiled and cached), ``stages`` (block stages),
-``formulas`` (scalar mathematics), ``jit`` (compile options and the disk cache).
+``formulas`` (scalar mathematics), ``jit`` (compile options and the disk cache). Mini-batches have
+their own: ``epochs`` (plans, the team of threads), ``batches`` (the compiled loop), ``updates``
+(optimizers, penalties, scales) and ``order`` (of the rows).
 """
 
 from typing import Any
@@ -17,9 +19,8 @@ from fastlogreg.backends.numba.driver import (
     predict_pair,
     read_sum,
     solving,
-    train_epoch,
-    warmup,
 )
+from fastlogreg.backends.numba.epochs import train_epoch, warmup
 from fastlogreg.backends.numba.threads import default_threads
 
 __all__ = [

@@ -97,3 +97,25 @@ def gather_rows(X, by_column, index, lo, n, out):
 def gathered(X, buffer):
     """Return the chosen rows as a matrix of the type of X."""
     return Csr(X.data, X.indices, freeze(buffer[0]), freeze(buffer[1]))
+
+
+# --- rows named one by one ---------------------------------------------------------------
+
+
+def margins_at(X, by_column, index, n, w, b, z):
+    """Set z[:n] = X[index[:n]] @ w + b."""
+    for i in range(n):
+        row = index[i]
+        s = 0.0
+        for k in range(_place(X.starts[row]), _place(X.ends[row])):
+            s += X.data[k] * w[_place(X.indices[k])]
+        z[i] = s + b
+
+
+def accumulate_at(X, by_column, index, n, r, g, ahead):
+    """Do g += X[index[:n]].T @ r[:n]."""
+    for i in range(n):
+        ri = r[i]
+        row = index[i]
+        for k in range(_place(X.starts[row]), _place(X.ends[row])):
+            g[_place(X.indices[k])] += X.data[k] * ri

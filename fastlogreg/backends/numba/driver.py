@@ -38,9 +38,9 @@ _ACCUMULATOR_BYTES = 64 << 20  # of all chunks together, where that leaves 4 of 
 _ACCUMULATOR_SHARE = 0.2  # of a chunk's time for its accumulator, where that leaves 4 of them
 
 # Rough costs on one thread, for planning only.
-_ROW_SECONDS = 4e-9
-_VALUE_SECONDS = 4e-10
-_SPARSE_VALUE_SECONDS = 2e-9
+ROW_SECONDS = 4e-9
+VALUE_SECONDS = 4e-10
+SPARSE_VALUE_SECONDS = 2e-9
 _SPARSE_PRODUCT_SECONDS = 1e-9  # two stored values of a row
 _ACCUMULATOR_SECONDS = 4e-10  # a byte: set to zero, and summed at the end
 _COPY_SECONDS = 3e-10  # a value, into the buffer of the Hessian
@@ -69,7 +69,7 @@ _NO_VALUES = _readonly(_NONE)
 _NO_ROWS = _readonly(_NO_INDEX)
 
 
-def _rows(
+def prepared(
     X: _Matrix,
     y: NDArray[np.float64] = _NONE,
     weight: NDArray[np.float64] | None = None,
@@ -98,19 +98,24 @@ def _csr(X: Any) -> Csr:
     return Csr(_readonly(X.data), _readonly(X.indices), indptr[:-1], indptr[1:])
 
 
-def _code(X: NDArray[np.floating] | Csr) -> str:
+def storage_code(X: NDArray[np.floating] | Csr) -> str:
     """Return what the kernels for this storage are called; see :class:`.jit.Kernel`."""
     if isinstance(X, Csr):
         return X.data.dtype.char + X.indices.dtype.char
     return X.dtype.char
 
 
-def _model(theta: NDArray[np.float64], loss: str, activation: str, intercept: bool) -> Model:
+def kind_of(loss: str, activation: str) -> tuple[int, float]:
+    """Return pointwise's code and scale."""
     kind = stages.SQUARED if activation == "identity" else _KIND[loss]
-    return Model(_readonly(theta), int(intercept), kind, 2.0 if activation == "tanh" else 1.0)
+    return kind, 2.0 if activation == "tanh" else 1.0
 
 
-class _Shape(NamedTuple):
+def _model(theta: NDArray[np.float64], loss: str, activation: str, intercept: bool) -> Model:
+    return Model(_readonly(theta), int(intercept), *kind_of(loss, activation))
+
+
+class Shape(NamedTuple):
     """What plans depend on: stored values of a row and their bytes, and how they lie."""
 
     width: float
@@ -119,25 +124,26 @@ class _Shape(NamedTuple):
     sparse: bool = False
 
 
-def _shape(X: NDArray[np.floating] | Csr, rows: Rows) -> _Shape:
+def shape_of(X: NDArray[np.floating] | Csr, rows: Rows) -> Shape:
+    """Return what plans depend on."""
     if isinstance(X, Csr):
         width = X.data.size / max(1, X.starts.size)
-        return _Shape(width, X.data.itemsize + X.indices.itemsize, False, True)
-    return _Shape(X.shape[0 if rows.by_column else 1], X.itemsize, bool(rows.by_column))
+        return Shape(width, X.data.itemsize + X.indices.itemsize, False, True)
+    return Shape(X.shape[0 if rows.by_column else 1], X.itemsize, bool(rows.by_column))
 
 
 @lru_cache(maxsize=1024)
-def _block_rows(shape: _Shape, by_column: bool) -> int:
+def _block_rows(shape: Shape, by_column: bool) -> int:
     rows = int(_BLOCK_BYTES / max(1.0, shape.width * shape.itemsize)) // 8 * 8
     return max(_MIN_COLUMN_BLOCK if by_column else _MIN_BLOCK, min(_MAX_BLOCK, rows))
 
 
 @lru_cache(maxsize=1024)
-def _plan(n: int, shape: _Shape, p: int, gathers: bool, order: int) -> tuple[int, int, int, float]:
+def _plan(n: int, shape: Shape, p: int, gathers: bool, order: int) -> tuple[int, int, int, float]:
     """Return (rows a block, rows a chunk, chunks, seconds a chunk): of the shape alone."""
     block = _block_rows(shape, shape.by_column and not gathers)
-    value = _SPARSE_VALUE_SECONDS if shape.sparse else _VALUE_SECONDS
-    per_row = _ROW_SECONDS + shape.width * value * (_GATHER_FACTOR if gathers else 1.0)
+    value = SPARSE_VALUE_SECONDS if shape.sparse else VALUE_SECONDS
+    per_row = ROW_SECONDS + shape.width * value * (_GATHER_FACTOR if gathers else 1.0)
     chunk_bytes = 8 * (p + 1)
     if order == 2:
         per_row += _products_seconds(shape.width**2) if shape.sparse else p * p * _PRODUCT_SECONDS
@@ -196,12 +202,12 @@ def _predict(
 ) -> NDArray[np.float64]:
     n = X.shape[0]
     out = np.empty((n, width))
-    storage, rows = _rows(X, offset=offset)
+    storage, rows = prepared(X, offset=offset)
     model = _model(theta, "mse", activation, intercept)
-    block, chunk, chunks, seconds = _plan(n, _shape(storage, rows), theta.size, False, 0)
+    block, chunk, chunks, seconds = _plan(n, shape_of(storage, rows), theta.size, False, 0)
     cut = Cut(0, n, chunk, block)
     form = stages.MARGIN if activation == "identity" else stages.PROBABILITY
-    code = _code(storage)
+    code = storage_code(storage)
     run_chunks(
         lambda first, last: kernels.predict[code](
             storage, rows, model, cut, first, last, form, out
@@ -232,7 +238,7 @@ def evaluate(
     curvatures: NDArray[np.float64] | None = None,
 ) -> tuple[float, NDArray[np.float64] | None, NDArray[np.float64] | None]:
     """Return mean loss, gradient and Hessian; see :class:`fastlogreg.backends.Backend`."""
-    storage, samples = _rows(X, y, sample_weight, offset, rows)
+    storage, samples = prepared(X, y, sample_weight, offset, rows)
     model = _model(theta, loss, activation, intercept)
     n = y.size if rows is None else rows.size
     sums, hessian = _sum_chunks(storage, samples, model, 0, n, order, n_threads, curvatures)
@@ -270,9 +276,9 @@ def hessian_passes(X: _Matrix, p: int) -> float:
         products = _products_seconds(float(counts @ counts))
         chunks = min(4.0, max(1.0, products / _CHUNK_SECONDS))  # at the least
         adding = chunks * 8.0 * p * p * _ACCUMULATOR_SECONDS
-        gradient = _CALL_SECONDS + n * _ROW_SECONDS + X.nnz * _SPARSE_VALUE_SECONDS
+        gradient = _CALL_SECONDS + n * ROW_SECONDS + X.nnz * SPARSE_VALUE_SECONDS
         return float(1.0 + (products + adding) / gradient)
-    gradient = _CALL_SECONDS + n * (_ROW_SECONDS + p * _PASS_SECONDS)
+    gradient = _CALL_SECONDS + n * (ROW_SECONDS + p * _PASS_SECONDS)
     product = _PRODUCT_SECONDS if p < BLAS_WIDTH else _BLAS_SECONDS * (1.0 + 100.0 / p)
     return float(1.0 + n * p * (_COPY_SECONDS + p * product) / gradient)
 
@@ -290,7 +296,7 @@ def hessian_product(
     It is half the gradient at v of the squared error with weights h and targets 0, so the
     kernel of the loss does it.
     """
-    storage, rows = _rows(X, np.zeros(curvatures.size), curvatures)
+    storage, rows = prepared(X, np.zeros(curvatures.size), curvatures)
     model = _model(vector, "mse", "identity", intercept)
     sums, _ = _sum_chunks(storage, rows, model, 0, curvatures.size, 1, n_threads)
     product = sums[1:]
@@ -303,11 +309,11 @@ def column_moments(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return X' h and (X * X)' h; see :class:`fastlogreg.backends.Backend`."""
     n, d = X.shape
-    storage, rows = _rows(X, weight=curvatures)
-    block, chunk, chunks, seconds = _plan(n, _shape(storage, rows), 2 * d, False, 1)
+    storage, rows = prepared(X, weight=curvatures)
+    block, chunk, chunks, seconds = _plan(n, shape_of(storage, rows), 2 * d, False, 1)
     cut = Cut(0, n, chunk, block)
     out = np.empty((chunks, 2, d))
-    run = kernels.moments[_code(storage)]
+    run = kernels.moments[storage_code(storage)]
     run_chunks(
         lambda first, last: run(storage, rows, cut, first, last, out),
         None,
@@ -333,8 +339,8 @@ def _sum_chunks(
 
     ``curvatures``, (hi - lo,) with lo = 0, is filled where it is given (order 0 or 1).
     """
-    code = _code(X)
-    shape = _shape(X, rows)
+    code = storage_code(X)
+    shape = shape_of(X, rows)
     p = model.theta.size
     block, chunk, chunks, seconds = _plan(hi - lo, shape, p, rows.chosen.size > 0, order)
     cut = Cut(lo, hi, chunk, block)
@@ -385,7 +391,7 @@ def _sum_chunks_by_blas(
     chunks = sums.shape[0]
     p = model.theta.size
     hessians = np.empty((chunks, p, p))
-    fill = kernels.evaluate_scaled[_code(X)]
+    fill = kernels.evaluate_scaled[storage_code(X)]
     always_convex = model.kind != stages.MSE
 
     def run(first: int, last: int) -> None:
@@ -412,64 +418,6 @@ def _sum_chunks_by_blas(
     return sums.sum(axis=0), _symmetric(hessians.sum(axis=0))
 
 
-def train_epoch(
-    X: _Matrix,
-    y: NDArray[np.float64],
-    theta: NDArray[np.float64],
-    rows: NDArray[np.int64] | None = None,
-    *,
-    batch_size: int,
-    learning_rate: float,
-    loss: str = "bce",
-    activation: str = "sigmoid",
-    intercept: bool = True,
-    n_threads: int | None = None,
-) -> NDArray[np.float64]:
-    """Run one epoch of gradient steps; see :class:`fastlogreg.backends.Backend`.
-
-    Batches of one chunk run inside one compiled loop, on one thread; larger ones run
-    their chunks in parallel and are updated from here. Which of the two is a matter of
-    the shape alone, so the result does not depend on ``n_threads``.
-    """
-    storage, samples = _rows(X, y, chosen=rows)
-    model = _model(theta, loss, activation, intercept)
-    n = X.shape[0]
-    block, _, chunks, seconds = _plan(
-        batch_size, _shape(storage, samples), theta.size, rows is not None, 1
-    )
-    batches = -(-n // batch_size)
-    losses = np.empty(batches)
-    if chunks == 1:
-        block = min(block, -(-batch_size // 8) * 8)
-        run = kernels.train_batches[_code(storage)]
-        run_chunks(
-            lambda first, last: run(
-                storage,
-                samples,
-                model,
-                block,
-                theta,
-                batch_size,
-                first,
-                last,
-                learning_rate,
-                losses,
-            ),
-            None,
-            batches,
-            seconds,
-            1,
-        )
-        return losses
-    for k in range(batches):
-        lo = k * batch_size
-        hi = min(lo + batch_size, n)
-        sums, _ = _sum_chunks(storage, samples, model, lo, hi, 1, n_threads)
-        losses[k] = sums[0] / (hi - lo)
-        theta -= learning_rate / (hi - lo) * sums[1:]
-    return losses
-
-
 def read_sum(X: _Matrix, *, n_threads: int | None = None) -> float:
     """Return the sum of X by one parallel pass: the floor under every pass over X.
 
@@ -480,7 +428,7 @@ def read_sum(X: _Matrix, *, n_threads: int | None = None) -> float:
     for matrix in _values(X):
         _, chunk, chunks, seconds = _reader_plan(matrix)
         out = np.empty(chunks)
-        code = _code(matrix)
+        code = storage_code(matrix)
         run_chunks(
             partial(_read, kernels.read[code], matrix, chunk, out),
             partial(_read, kernels.read_on_threads[code], matrix, chunk, out),
@@ -509,7 +457,7 @@ def _values(X: _Matrix) -> list[NDArray[np.floating]]:
 
 def _reader_plan(matrix: NDArray[np.floating]) -> tuple[int, int, int, float]:
     n, d = matrix.shape
-    return _plan(n, _Shape(d, matrix.itemsize), d, False, 0)
+    return _plan(n, Shape(d, matrix.itemsize), d, False, 0)
 
 
 def first_not_finite(X: _Matrix, *, n_threads: int | None = None) -> tuple[int, int] | None:
@@ -519,7 +467,7 @@ def first_not_finite(X: _Matrix, *, n_threads: int | None = None) -> tuple[int, 
     for matrix in _values(X):
         _, chunk, chunks, seconds = _reader_plan(matrix)
         out = np.empty(chunks, dtype=np.int64)
-        run = kernels.not_finite[_code(matrix)]
+        run = kernels.not_finite[storage_code(matrix)]
         run_chunks(partial(_read, run, matrix, chunk, out), None, chunks, seconds, n_threads)
         if out.any():
             found = True
@@ -545,12 +493,12 @@ def warmup(dtypes: tuple[str, ...] = ("float64", "float32")) -> Iterator[tuple[s
     for name in dtypes:
         dtype = np.dtype(name)
         X = np.ones((16, 3), dtype=dtype)
-        matrix, rows = _rows(X, np.zeros(16), np.ones(16))
+        matrix, rows = prepared(X, np.zeros(16), np.ones(16))
         theta = np.zeros(4)
         model = _model(theta, "bce", "sigmoid", True)
         cut = Cut(0, 16, 16, 16)
         sums, hessians, out = np.empty((1, 5)), np.empty((1, 4, 4)), np.empty((16, 2))
-        code = _code(matrix)
+        code = storage_code(matrix)
         one = np.empty(1)
         evaluating = (matrix, rows, model, cut, 0, 1, sums, hessians, np.empty(0))
         predicting = (matrix, rows, model, cut, 0, 1, stages.PROBABILITY, out)
@@ -559,7 +507,6 @@ def warmup(dtypes: tuple[str, ...] = ("float64", "float32")) -> Iterator[tuple[s
             (kernels.evaluate, evaluating),
             (kernels.predict, predicting),
             (kernels.evaluate_scaled, (matrix, rows, model, cut, 0, 16, sums[0], scaled, signs)),
-            (kernels.train_batches, (matrix, rows, model, 16, theta, 8, 0, 2, 0.1, np.empty(2))),
             (kernels.not_finite, (matrix, 16, 0, 1, np.empty(1, dtype=np.int64))),
             (kernels.read, (matrix, 16, 0, 1, one)),
             (kernels.moments, (matrix, rows, cut, 0, 1, np.empty((1, 2, 3)))),

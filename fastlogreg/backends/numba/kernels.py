@@ -232,35 +232,6 @@ def evaluate_scaled(X, rows, model, cut, lo, hi, sums, scaled, signs):
 
 
 @borrowing
-def _batches(X, rows, work, model, block, theta, batch, first, last, learning_rate, sums, losses):
-    samples = rows.chosen.size if rows.chosen.size else rows.y.size
-    for k in range(first, last):
-        lo = k * batch
-        hi = min(lo + batch, samples)
-        for j in range(sums.size):
-            sums[j] = 0.0
-        for start in range(lo, hi, block):
-            n = min(block, hi - start)
-            _block(work, model, _place(X, rows, work, start, n), n, sums)
-        losses[k] = sums[0] / (hi - lo)
-        step = learning_rate / (hi - lo)
-        for j in range(theta.size):
-            theta[j] -= step * sums[1 + j]
-
-
-@kernel
-def train_batches(X, rows, model, block, theta, batch, first, last, learning_rate, losses):
-    """Take the lecture's steps 2 to 5 for the batches first <= k < last.
-
-    ``model.theta`` must be a read-only view of ``theta``, which is updated. A batch is
-    one chunk here; the driver does larger ones.
-    """
-    work = _work(X, rows, block)
-    sums = np.empty(1 + theta.size)
-    _batches(X, rows, work, model, block, theta, batch, first, last, learning_rate, sums, losses)
-
-
-@borrowing
 def _predict_blocks(X, rows, model, lo, hi, block, activation, z, out):
     intercept = model.intercept
     b = model.theta[0] if intercept else 0.0

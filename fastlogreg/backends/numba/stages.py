@@ -439,6 +439,118 @@ def gather(values, index, lo, n, out):
         out[i] = values[index[lo + i]]
 
 
+# --- rows named one by one ---------------------------------------------------------------
+#
+# Mini-batches in random order read rows where they lie: gathering them into a buffer first takes
+# 27 ns a row at 20 columns where this takes 15 (in order: 10).
+
+
+@stage
+def _margins_at_rows(X, index, n, w, b, z):
+    d = X.shape[1]
+    body = n - n % 4
+    for i in range(0, body, 4):
+        k0 = index[i]
+        k1 = index[i + 1]
+        k2 = index[i + 2]
+        k3 = index[i + 3]
+        s0 = 0.0
+        s1 = 0.0
+        s2 = 0.0
+        s3 = 0.0
+        for j in range(d):
+            wj = w[j]
+            s0 += X[k0, j] * wj
+            s1 += X[k1, j] * wj
+            s2 += X[k2, j] * wj
+            s3 += X[k3, j] * wj
+        z[i] = s0 + b
+        z[i + 1] = s1 + b
+        z[i + 2] = s2 + b
+        z[i + 3] = s3 + b
+    for i in range(body, n):
+        k = index[i]
+        s0 = 0.0
+        for j in range(d):
+            s0 += X[k, j] * w[j]
+        z[i] = s0 + b
+
+
+@stage
+def _margins_at_columns(XT, index, n, w, b, z):
+    for i in range(n):
+        z[i] = b
+    for j in range(XT.shape[0]):
+        wj = w[j]
+        for i in range(n):
+            z[i] += XT[j, index[i]] * wj
+
+
+def _margins_at(X, by_column, index, n, w, b, z):
+    """Set z[:n] = X[index[:n]] @ w + b."""
+    if by_column:
+        _margins_at_columns(X, index, n, w, b, z)
+    else:
+        _margins_at_rows(X, index, n, w, b, z)
+
+
+@stage
+def _accumulate_at_rows(X, index, n, r, g, ahead):
+    d = X.shape[1]
+    body = n - n % 8
+    for i in range(0, body, 8):
+        # rows of a later batch, in the order of the memory: 21 -> 15 ns a row at 20 columns,
+        # where asking for all of them in one burst gains nothing
+        for j in range(d):
+            prefetch(X, (ahead + i) * d + 8 * j)
+        k0 = index[i]
+        k1 = index[i + 1]
+        k2 = index[i + 2]
+        k3 = index[i + 3]
+        k4 = index[i + 4]
+        k5 = index[i + 5]
+        k6 = index[i + 6]
+        k7 = index[i + 7]
+        r0 = r[i]
+        r1 = r[i + 1]
+        r2 = r[i + 2]
+        r3 = r[i + 3]
+        r4 = r[i + 4]
+        r5 = r[i + 5]
+        r6 = r[i + 6]
+        r7 = r[i + 7]
+        for j in range(d):
+            g[j] += ((X[k0, j] * r0 + X[k1, j] * r1) + (X[k2, j] * r2 + X[k3, j] * r3)) + (
+                (X[k4, j] * r4 + X[k5, j] * r5) + (X[k6, j] * r6 + X[k7, j] * r7)
+            )
+    for i in range(body, n):
+        k = index[i]
+        ri = r[i]
+        for j in range(d):
+            g[j] += X[k, j] * ri
+
+
+@stage
+def _accumulate_at_columns(XT, index, n, r, g):
+    for j in range(XT.shape[0]):
+        s = 0.0
+        for i in range(n):
+            s += XT[j, index[i]] * r[i]
+        g[j] += s
+
+
+def _accumulate_at(X, by_column, index, n, r, g, ahead):
+    """Do g += X[index[:n]].T @ r[:n]; ``ahead`` is the first of n rows that come later."""
+    if by_column:
+        _accumulate_at_columns(X, index, n, r, g)
+    else:
+        _accumulate_at_rows(X, index, n, r, g, ahead)
+
+
+margins_at = by_storage(_margins_at, csr.margins_at)
+accumulate_at = by_storage(_accumulate_at, csr.accumulate_at)
+
+
 # --- readers ---------------------------------------------------------------------------
 
 

@@ -1,0 +1,284 @@
+"""Mini-batch training with the compiled loop: plans, orders, the team of threads, what is kept.
+
+:class:`Epochs` binds rows to a plan and runs epochs on a :class:`State`, which outlives it: the
+next piece of a stream is another :class:`Epochs` on the same state. What a batch is, which rows
+it holds and how it is cut depend on the shape of the data and on the seed alone.
+"""
+
+from collections.abc import Iterator
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogreg.backends.numba import batches, driver, updates
+from fastlogreg.backends.numba import order as orders
+from fastlogreg.backends.numba.batches import LEADER, LINE, Plan
+from fastlogreg.backends.numba.driver import (
+    ROW_SECONDS,
+    SPARSE_VALUE_SECONDS,
+    VALUE_SECONDS,
+    Shape,
+    kind_of,
+    prepared,
+    shape_of,
+    storage_code,
+)
+from fastlogreg.backends.numba.order import Order
+from fastlogreg.backends.numba.threads import (
+    CALL_SECONDS,
+    SERIAL_SECONDS,
+    default_threads,
+    run_on_pool,
+)
+from fastlogreg.backends.numba.updates import CLOCK, Rule, State
+
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "adam")
+SCHEDULES = ("constant", "invscaling", "optimal")
+
+_BLOCK_BYTES = 5120  # of rows that are fetched together
+_MIN_HEIGHT, _MAX_HEIGHT = 8, 128
+_MAX_BLOCK = 128  # rows
+_TWO_CHUNKS, _MORE_CHUNKS = 2e-6, 4e-6  # seconds of a batch, and of each of its chunks beyond two
+_SPARSE_CHUNK = 8e-6
+_MAX_CHUNKS, _MAX_SPARSE_CHUNKS = 32, 4
+
+_Matrix = Any  # an array or a SciPy matrix in CSR form
+_Vector = NDArray[np.float64]
+
+
+def new_state(p: int, theta: _Vector | None = None) -> State:
+    """Return the state before the first update, from theta (p,) or from zeros."""
+
+    def zeros() -> _Vector:
+        return np.zeros(p)
+
+    return State(
+        theta=zeros() if theta is None else theta.copy(),
+        velocity=zeros(),
+        squares=zeros(),
+        average=zeros(),
+        inverse=np.ones(p),
+        mean=zeros(),
+        reference=zeros(),
+        lag=zeros(),
+        met=zeros(),
+        step=np.empty(p),
+        size=np.zeros(p),
+        moments=np.zeros((3, p)),
+        clock=np.zeros(CLOCK),
+    )
+
+
+def learn_scales(state: State, intercept: bool) -> None:
+    """Let a new state know no scale, so that no column moves before it has one."""
+    state.inverse[int(intercept) :] = 0.0
+
+
+def settled(state: State, rule: Rule, intercept: bool, *, sparse: bool) -> _Vector:
+    """Return theta, or its average, with all paid that is owed to columns of sparse rows."""
+    clock = state.clock
+    now = clock[updates.AVERAGED]
+    if not sparse or rule.optimizer not in (updates.SGD, updates.ADAGRAD):
+        return (state.average if now > 0.0 else state.theta).copy()
+    theta = state.theta.copy()
+    if now > 0.0:  # of what was held: a debt is no part of it
+        before = state.met[:, None] + np.arange(updates.RECENCY)
+        share = np.prod(before / (now + np.arange(updates.RECENCY)), axis=1)
+        averaged: _Vector = theta + share * (state.average - theta)
+        return averaged
+    first = int(intercept)
+    owed = state.size[first:] * (clock[updates.STEPS] - state.lag[first:])
+    w = theta[first:]
+    w[:] = np.sign(w) * np.maximum(np.abs(w) - rule.l1 * owed, 0.0) / (1.0 + rule.l2 * owed)
+    return theta
+
+
+def _cut(n: int, batch: int, shape: Shape) -> tuple[int, int, float]:
+    """Return chunks of a batch, positions of a chunk and the seconds of a batch."""
+    value = SPARSE_VALUE_SECONDS if shape.sparse else VALUE_SECONDS
+    seconds = batch * (ROW_SECONDS + shape.width * value)
+    if shape.sparse:
+        chunks = min(_MAX_SPARSE_CHUNKS, int(seconds / _SPARSE_CHUNK))
+    elif seconds < 4.0 * _MORE_CHUNKS:
+        chunks = 2 if seconds >= _TWO_CHUNKS else 1
+    else:
+        chunks = min(_MAX_CHUNKS, int(seconds / _MORE_CHUNKS))
+    chunks = 1 << max(0, chunks.bit_length() - 1)
+    chunk = -(-batch // chunks)
+    return -(-batch // chunk), chunk, seconds
+
+
+class Epochs:
+    """Rows, and how an epoch of mini-batches goes over them.
+
+    Parameters
+    ----------
+    X, y, sample_weight, offset
+        As in :class:`fastlogreg.backends.Backend`.
+    batch_size : int
+        Rows of a batch; more than there are means all.
+    shuffle : bool or "full"
+        False: as stored. True: by windows. "full": a permutation of all rows.
+    subset : ndarray of int64, optional
+        The rows to use.
+    """
+
+    def __init__(
+        self,
+        X: _Matrix,
+        y: _Vector,
+        *,
+        batch_size: int,
+        shuffle: bool | str = True,
+        sample_weight: _Vector | None = None,
+        offset: _Vector | None = None,
+        subset: NDArray[np.int64] | None = None,
+        loss: str = "bce",
+        activation: str = "sigmoid",
+        intercept: bool = True,
+        n_threads: int | None = None,
+    ) -> None:
+        self.storage, self.rows = prepared(X, y, sample_weight, offset)
+        self.shuffle = shuffle
+        self.subset = np.empty(0, np.int64) if subset is None else subset.copy()
+        self.subset.flags.writeable = False
+        shape = shape_of(self.storage, self.rows)
+        self.sparse = shape.sparse
+        n = X.shape[0] if subset is None else subset.size
+        batch = min(batch_size, n)
+        chunks, chunk, self.seconds = _cut(n, batch, shape)
+        row_bytes = max(1.0, shape.width * shape.itemsize)
+        height = int(_BLOCK_BYTES / row_bytes) // 8 * 8
+        self.height = min(_MAX_HEIGHT, max(_MIN_HEIGHT, height))
+        self.by_windows = (
+            shuffle is True and n >= orders.LEAST_WINDOWS * self.height * orders.STRETCHES
+        )
+        lanes = self.by_windows and chunk * chunks == batch
+        kind, scale = kind_of(loss, activation)
+        self.plan = Plan(
+            samples=n,
+            batch=batch,
+            chunks=chunks,
+            chunk=chunk,
+            stride=chunk if lanes else batch,
+            lane=n // batch * chunk if lanes else chunk,
+            block=min(
+                _MAX_BLOCK, self.height if self.by_windows else _MAX_BLOCK, -(-chunk // 8) * 8
+            ),
+            intercept=int(intercept),
+            kind=kind,
+            scale=scale,
+        )
+        self.n_batches = -(-n // batch)
+        self.p = X.shape[1] + int(intercept)
+        width = -(-(2 + self.p) // LINE) * LINE + LINE  # chunks share no line
+        self.sums = np.zeros((chunks, width))
+        threads = min(n_threads or default_threads(), chunks)
+        self.threads = threads if self.n_batches * self.seconds > SERIAL_SECONDS else 1
+
+    def order(self, random: np.random.Generator | None) -> Order:
+        """Return the order of a new epoch; None for that of the memory."""
+        n = self.plan.samples
+        if random is None or self.shuffle is False or self.plan.batch == n:
+            return orders.as_stored(self.subset)
+        if self.by_windows:
+            return orders.by_windows(n, self.height, random, self.subset)
+        return orders.listed(random.permutation(n), self.subset)
+
+    def run(
+        self,
+        state: State,
+        rule: Rule,
+        order: Order,
+        losses: _Vector | None = None,
+    ) -> tuple[float, float]:
+        """Run one epoch; return the sums of loss and weight, before each update.
+
+        ``losses``, (n_batches,), is filled with the mean loss of each batch. ``state.clock`` says
+        whether the epoch ended early at a loss that is not finite.
+        """
+        clock = state.clock
+        clock[[updates.LOSS, updates.WEIGHT, updates.FAILED]] = 0.0
+        if self.sparse:  # those of a run that was interrupted, or failed
+            self.sums[:] = 0.0
+        run = batches.train[storage_code(self.storage)]
+        out = np.empty(0) if losses is None else losses
+        step = max(1, int(CALL_SECONDS / self.seconds))
+        for first in range(0, self.n_batches, step):
+            last = min(first + step, self.n_batches)
+            control = np.zeros((1 + 2 * self.plan.chunks) * LINE, np.int64)
+
+            team = (self.storage, self.rows, order, self.plan, rule, state, self.sums, control, out)
+
+            def work(rank: int, team: Any = team, first: int = first, last: int = last) -> None:
+                begin = rank * self.plan.chunks // self.threads if rank else LEADER
+                run(*team, first, last, begin)
+
+            run_on_pool(work, self.threads, self.threads)
+            if clock[updates.FAILED]:
+                break
+        return float(clock[updates.LOSS]), float(clock[updates.WEIGHT])
+
+
+_PLAIN = Rule(
+    optimizer=updates.SGD,
+    schedule=updates.CONSTANT,
+    eta0=0.0,
+    power=0.0,
+    shift=0.0,
+    alpha=0.0,
+    momentum=0.0,
+    beta1=0.0,
+    beta2=0.0,
+    epsilon=0.0,
+    l1=0.0,
+    l2=0.0,
+    average_from=-1.0,
+    learns_scales=0,
+    centres=0,
+    stops=0,
+)
+
+
+def train_epoch(
+    X: _Matrix,
+    y: _Vector,
+    theta: _Vector,
+    rows: NDArray[np.int64] | None = None,
+    *,
+    batch_size: int,
+    learning_rate: float,
+    loss: str = "bce",
+    activation: str = "sigmoid",
+    intercept: bool = True,
+    n_threads: int | None = None,
+) -> _Vector:
+    """Run one epoch of gradient steps; see :class:`fastlogreg.backends.Backend`."""
+    epochs = Epochs(
+        X,
+        y,
+        batch_size=batch_size,
+        shuffle=False,
+        loss=loss,
+        activation=activation,
+        intercept=intercept,
+        n_threads=n_threads,
+    )
+    order = orders.as_stored(epochs.subset) if rows is None else orders.listed(rows, epochs.subset)
+    state = new_state(theta.size)._replace(theta=theta)
+    losses = np.empty(epochs.n_batches)
+    epochs.run(state, _PLAIN._replace(eta0=float(learning_rate)), order, losses)
+    return losses
+
+
+def warmup(dtypes: tuple[str, ...] = ("float64", "float32")) -> Iterator[tuple[str, float]]:
+    """Compile (or load) every kernel; yield its name and the seconds it took."""
+    yield from driver.warmup(dtypes)
+    for name in dtypes:
+        start = perf_counter()
+        train_epoch(
+            np.ones((16, 3), name), np.zeros(16), np.zeros(4), batch_size=8, learning_rate=0.1
+        )
+        yield f"train ({name})", perf_counter() - start

@@ -1,0 +1,459 @@
+"""From the gradient of a batch to new parameters: optimizers, penalties, averaging, scales.
+
+Dense and sparse rows share the rules and differ in who is moved. With dense rows every
+coefficient moves with every batch, in loops over the columns that LLVM vectorizes. With sparse
+rows :data:`SGD` and :data:`ADAGRAD` move only the columns that the batch holds, so that a batch
+costs what it stores, however many columns there are; what the penalty and the average owe to the
+others is paid where they are met next (Langford, Li and Zhang, "Sparse online learning via
+truncated gradient", 2009), or by :func:`fastlogreg.backends.numba.epochs.settled`. Optimizers with
+a velocity move all columns always.
+
+Scales. Coefficient j moves in units of ``1 / s_j``, where s_j is the root mean square of what is
+stored in column j, about its mean where the model has an intercept and the rows are dense: learned
+as the rows come (Ross, Mineiro and Langford, "Normalized online learning", 2013). The
+intercept then is the one at the mean: where coefficients move it is moved so that margins at the
+mean stay. X is never touched.
+
+Penalties are proximal steps: ``w`` becomes ``soft(w, a l1) / (1 + a l2)``, with the length ``a`` of
+the step that the loss takes in that column, so that the fixed point is the optimum of loss plus
+penalty for any step length (Beck and Teboulle 2009 for one length; here each column has its own).
+
+The average weighs later iterates more (polynomial decay, Shamir and Zhang 2013), so that it forgets
+the way from the start: iterate t in proportion to (t + 1) .. (t + k - 1), k = :data:`RECENCY`.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogreg.backends.numba.jit import borrowing, by_storage, stage
+
+SGD, MOMENTUM, NESTEROV, ADAGRAD, ADAM = 0, 1, 2, 3, 4
+CONSTANT, INVSCALING, OPTIMAL = 0, 1, 2
+RECENCY = 3
+
+_place = np.uint64
+
+# places in State.clock
+UPDATES, STEPS, SEEN, STORED, SAMPLES, AVERAGED, FAILED, LOSS, WEIGHT = range(9)
+CLOCK = 9
+
+_SEEN_ALWAYS = 4096  # samples: until then each batch is looked at for scales
+_SEEN_EVERY = 16  # then every so many
+
+
+class Rule(NamedTuple):
+    """How parameters are moved: an optimizer, a schedule, penalties on the mean loss."""
+
+    optimizer: int
+    schedule: int
+    eta0: float
+    power: float
+    shift: float
+    alpha: float
+    momentum: float
+    beta1: float
+    beta2: float
+    epsilon: float
+    l1: float
+    l2: float
+    average_from: float  # samples; negative for no average
+    learns_scales: int
+    centres: int
+    stops: int  # at a loss that is not finite
+
+
+class State(NamedTuple):
+    """What moves; all of theta's size p, but moments (3, p), clock, and step, size as buffers.
+
+    ``moments`` holds, for each column, the sums of ``x - reference`` and of its square and the
+    number of values that are not 0, over the samples that were looked at; ``lag`` and ``met`` are
+    the sum of step lengths and the averaged updates when a sparse column was last moved.
+    """
+
+    theta: NDArray[np.float64]
+    velocity: NDArray[np.float64]
+    squares: NDArray[np.float64]
+    average: NDArray[np.float64]
+    inverse: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    reference: NDArray[np.float64]
+    lag: NDArray[np.float64]
+    met: NDArray[np.float64]
+    step: NDArray[np.float64]
+    size: NDArray[np.float64]
+    moments: NDArray[np.float64]
+    clock: NDArray[np.float64]
+
+
+@borrowing
+def rate(rule, clock):
+    """Return the learning rate of the next update."""
+    t = clock[UPDATES]
+    if rule.schedule == INVSCALING:
+        return rule.eta0 / (t + 1.0) ** rule.power
+    if rule.schedule == OPTIMAL:
+        return 1.0 / (rule.alpha * (rule.shift + t))
+    return rule.eta0
+
+
+@borrowing
+def looks(rule, clock, batch):
+    """Whether the batch is looked at for scales: a matter of how much has been seen alone."""
+    if not rule.learns_scales:
+        return False
+    if clock[SAMPLES] < _SEEN_ALWAYS:
+        return True
+    return clock[UPDATES] % _SEEN_EVERY == 0.0
+
+
+# --- scales ------------------------------------------------------------------------------
+
+
+def _look_dense(X, by_column, index, n, intercept, state):
+    reference = state.reference[intercept:]
+    sums = state.moments[0, intercept:]
+    squares = state.moments[1, intercept:]
+    counts = state.moments[2, intercept:]
+    if by_column:
+        for j in range(X.shape[0]):
+            for i in range(n):
+                x = X[j, index[i]]
+                away = x - reference[j]
+                sums[j] += away
+                squares[j] += away * away
+                counts[j] += 1.0 if x != 0.0 else 0.0
+    else:
+        for i in range(n):
+            row = index[i]
+            for j in range(X.shape[1]):
+                x = X[row, j]
+                away = x - reference[j]
+                sums[j] += away
+                squares[j] += away * away
+                counts[j] += 1.0 if x != 0.0 else 0.0
+
+
+def _look_csr(X, by_column, index, n, intercept, state):
+    squares = state.moments[1, intercept:]
+    counts = state.moments[2, intercept:]
+    for i in range(n):
+        row = index[i]
+        for k in range(_place(X.starts[row]), _place(X.ends[row])):
+            j = _place(X.indices[k])
+            x = X.data[k]
+            squares[j] += x * x
+            counts[j] += 1.0 if x != 0.0 else 0.0
+
+
+def _learn_dense(X, index, n, intercept, centres, state):
+    """Set the scales, and the means where they are asked for, from the moments."""
+    seen = state.clock[SEEN]
+    stored = 0.0
+    for j in range(intercept, state.theta.size):
+        count = state.moments[2, j]
+        stored += count
+        reference = state.reference[j]
+        about = state.moments[0, j] / seen  # of the reference
+        spread = state.moments[1, j] - about * state.moments[0, j]
+        square = spread
+        if centres:
+            state.mean[j] = reference + about
+            # few samples may lie close by chance: bounded by the root mean square over their number
+            square += spread / seen + state.mean[j] * state.mean[j]
+        else:
+            square += seen * (reference + about) ** 2
+        state.inverse[j] = (count / square) ** 0.5 if square > 0.0 and count > 0.0 else 0.0
+    state.clock[STORED] = stored
+
+
+def _learn_csr(X, index, n, intercept, centres, state):
+    for i in range(n):
+        row = index[i]
+        for k in range(_place(X.starts[row]), _place(X.ends[row])):
+            j = _place(X.indices[k]) + _place(intercept)
+            square = state.moments[1, j]
+            state.inverse[j] = (state.moments[2, j] / square) ** 0.5 if square > 0.0 else 0.0
+        state.clock[STORED] += X.ends[row] - X.starts[row]
+
+
+look = by_storage(_look_dense, _look_csr)
+learn = by_storage(_learn_dense, _learn_csr)
+
+
+def _first_row_dense(X, by_column, row, intercept, centres, state):
+    if centres:
+        if by_column:
+            for j in range(X.shape[0]):
+                state.reference[intercept + j] = X[j, row]
+        else:
+            for j in range(X.shape[1]):
+                state.reference[intercept + j] = X[row, j]
+
+
+def _first_row_csr(X, by_column, row, intercept, centres, state):
+    pass
+
+
+first_row = by_storage(_first_row_dense, _first_row_csr)
+
+
+@borrowing
+def row_square(rule, clock):
+    """Return the mean squared length of a row in units of the scales, 1 for the intercept."""
+    if rule.learns_scales and clock[SEEN] > 0.0:
+        return 1.0 + clock[STORED] / clock[SEEN]
+    return 1.0
+
+
+# --- all columns -------------------------------------------------------------------------
+
+
+@stage
+def _centre(g, mean):
+    for j in range(1, g.size):
+        g[j] -= mean[j] * g[0]
+
+
+@stage
+def _sgd(g, eta, inverse, step, size):
+    for j in range(g.size):
+        a = eta * inverse[j] * inverse[j]
+        size[j] = a
+        step[j] = a * g[j]
+
+
+@stage
+def _heavy_ball(g, eta, inverse, momentum, looks_ahead, velocity, step, size):
+    for j in range(g.size):
+        a = eta * inverse[j] * inverse[j]
+        v = momentum * velocity[j] + a * g[j]
+        velocity[j] = v
+        step[j] = momentum * v + a * g[j] if looks_ahead else v
+        size[j] = a / (1.0 - momentum)
+
+
+@stage
+def _adagrad(g, eta, inverse, epsilon, squares, step, size):
+    for j in range(g.size):
+        s = squares[j] + g[j] * g[j]
+        squares[j] = s
+        a = eta * inverse[j] * inverse[j] / (inverse[j] * np.sqrt(s) + epsilon)
+        size[j] = a
+        step[j] = a * g[j]
+
+
+@stage
+def _adam(g, eta, inverse, rule, t, velocity, squares, step, size):
+    # Kingma and Ba 2015, algorithm 1; the bias of both means is taken out of the lengths
+    first = 1.0 / (1.0 - rule.beta1**t)
+    second = (1.0 / (1.0 - rule.beta2**t)) ** 0.5
+    for j in range(g.size):
+        v = rule.beta1 * velocity[j] + (1.0 - rule.beta1) * g[j]
+        s = rule.beta2 * squares[j] + (1.0 - rule.beta2) * g[j] * g[j]
+        velocity[j] = v
+        squares[j] = s
+        a = eta * inverse[j] * inverse[j] / (inverse[j] * np.sqrt(s) * second + rule.epsilon)
+        size[j] = a
+        step[j] = a * first * v
+
+
+@stage
+def _prox(w, l1, l2, length):
+    """Return the point that the penalties lead w to in a step of this length."""
+    left = abs(w) - l1 * length
+    left = 0.0 if left < 0.0 else left
+    return (left if w >= 0.0 else -left) / (1.0 + l2 * length)
+
+
+@stage
+def _move(theta, intercept, l1, l2, step, size, mean):
+    """Take the steps and the penalties' proximal steps; return how far the mean's margin went."""
+    away = 0.0
+    for j in range(intercept, theta.size):
+        w = _prox(theta[j] - step[j], l1, l2, size[j])
+        away += mean[j] * (w - theta[j])
+        theta[j] = w
+    return away
+
+
+@stage
+def _blend(theta, share, average):
+    for j in range(theta.size):
+        average[j] += share * (theta[j] - average[j])
+
+
+@borrowing
+def _sweep(rule, eta, g, intercept, state):
+    """Move every column by the gradient g."""
+    if rule.centres:
+        _centre(g, state.mean)
+    inverse = state.inverse
+    step = state.step
+    size = state.size
+    if rule.optimizer == SGD:
+        _sgd(g, eta, inverse, step, size)
+    elif rule.optimizer == ADAGRAD:
+        _adagrad(g, eta, inverse, rule.epsilon, state.squares, step, size)
+    elif rule.optimizer == ADAM:
+        t = state.clock[UPDATES] + 1.0
+        _adam(g, eta, inverse, rule, t, state.velocity, state.squares, step, size)
+    else:
+        ahead = rule.optimizer == NESTEROV
+        _heavy_ball(g, eta, inverse, rule.momentum, ahead, state.velocity, step, size)
+    away = _move(state.theta, intercept, rule.l1, rule.l2, step, size, state.mean)
+    if intercept:
+        state.theta[0] -= step[0] + away
+
+
+@borrowing
+def _sweep_average(rule, state):
+    if state.clock[AVERAGED] > 0.0:
+        t = state.clock[AVERAGED]
+        _blend(state.theta, RECENCY / (t + (RECENCY - 1.0)), state.average)
+
+
+# --- the columns that a sparse batch holds -----------------------------------------------
+
+
+@stage
+def kept(before, now):
+    """Return the share of an average over ``before`` updates in that over ``now``."""
+    share = 1.0
+    for i in range(RECENCY):
+        share *= (before + i) / (now + i)
+    return share
+
+
+@stage
+def _touch(rule, eta, g, j, first, state):
+    """Move column j, and pay what penalty and average owe it."""
+    clock = state.clock
+    inverse = state.inverse[j]
+    before = state.theta[j]
+    w = before
+    if j >= first:
+        w = _prox(w, rule.l1, rule.l2, state.size[j] * (clock[STEPS] - eta - state.lag[j]))
+    metric = inverse * inverse
+    if rule.optimizer == ADAGRAD:
+        s = state.squares[j] + g * g
+        state.squares[j] = s
+        metric /= inverse * np.sqrt(s) + rule.epsilon
+    w -= eta * metric * g
+    if j >= first:
+        w = _prox(w, rule.l1, rule.l2, eta * metric)
+    state.theta[j] = w
+    state.size[j] = metric
+    state.lag[j] = clock[STEPS]
+    now = clock[AVERAGED]
+    if now > 0.0:
+        a = before + kept(state.met[j], now - 1.0) * (state.average[j] - before) if now > 1.0 else w
+        state.average[j] = a + RECENCY / (now + (RECENCY - 1.0)) * (w - a)
+        state.met[j] = now
+
+
+# --- an update ---------------------------------------------------------------------------
+
+
+def _total_dense(X, chunks, sums):
+    """Add the chunks' sums to the first's, in their order."""
+    for c in range(1, chunks):
+        for j in range(sums.shape[1]):
+            sums[0, j] += sums[c, j]
+
+
+def _total_csr(X, chunks, sums):
+    """Add the chunks' losses and weights to the first's, in their order."""
+    for c in range(1, chunks):
+        sums[0, 0] += sums[c, 0]
+        sums[0, 1] += sums[c, 1]
+
+
+def _move_dense(X, chunks, intercept, scale, rule, eta, sums, state):
+    g = sums[0, 2 : 2 + state.theta.size]
+    for j in range(g.size):
+        g[j] *= scale
+    _sweep(rule, eta, g, intercept, state)
+    _sweep_average(rule, state)
+    return False
+
+
+def _move_csr(X, chunks, intercept, scale, rule, eta, sums, state):
+    if rule.optimizer == SGD or rule.optimizer == ADAGRAD:
+        if intercept:
+            g0 = 0.0
+            for c in range(chunks):
+                g0 += sums[c, 2]
+            _touch(rule, eta, scale * g0, 0, 1, state)
+        return True
+    p = state.theta.size
+    for c in range(1, chunks):
+        for j in range(2, 2 + p):
+            sums[0, j] += sums[c, j]
+            sums[c, j] = 0.0
+    g = sums[0, 2 : 2 + p]
+    for j in range(p):
+        g[j] *= scale
+    _sweep(rule, eta, g, intercept, state)
+    _sweep_average(rule, state)
+    for j in range(p):
+        g[j] = 0.0
+    return False
+
+
+def _move_stored_dense(X, index, n, chunks, intercept, scale, rule, eta, sums, state):
+    pass
+
+
+def _move_stored_csr(X, index, n, chunks, intercept, scale, rule, eta, sums, state):
+    for i in range(n):
+        row = index[i]
+        for k in range(_place(X.starts[row]), _place(X.ends[row])):
+            j = _place(X.indices[k]) + _place(intercept)
+            at = j + _place(2)
+            gj = 0.0
+            for c in range(chunks):
+                gj += sums[c, at]
+            if gj != 0.0:  # else it has no gradient, or was moved already
+                for c in range(chunks):
+                    sums[c, at] = 0.0
+                if rule.learns_scales and state.inverse[j] == 0.0:
+                    x = X.data[k]
+                    state.moments[1, j] = x * x
+                    state.moments[2, j] = 1.0
+                    state.inverse[j] = 1.0 / abs(x)
+                _touch(rule, eta, scale * gj, j, intercept, state)
+
+
+def _clear_dense(X, first, sums):
+    """Set a chunk's sums to 0."""
+    for j in range(sums.size):
+        sums[j] = 0.0
+
+
+def _clear_csr(X, first, sums):
+    """Set a chunk's sums to 0; those of columns are left at 0 by every update."""
+    for j in range(first):
+        sums[j] = 0.0
+
+
+total_chunks = by_storage(_total_dense, _total_csr)
+move = by_storage(_move_dense, _move_csr)
+move_stored = by_storage(_move_stored_dense, _move_stored_csr)
+clear = by_storage(_clear_dense, _clear_csr)
+
+
+def _unseen_dense(X, intercept, sums, state):
+    """Whether a column has a gradient and no scale yet."""
+    for j in range(intercept, state.theta.size):
+        if state.moments[2, j] == 0.0 and sums[2 + j] != 0.0:
+            return True
+    return False
+
+
+def _unseen_csr(X, intercept, sums, state):
+    return False  # the update itself looks at the value that it meets
+
+
+unseen = by_storage(_unseen_dense, _unseen_csr)

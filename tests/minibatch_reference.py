@@ -1,0 +1,119 @@
+"""Mini-batch training in plain NumPy, one formula a line: the witness of the compiled loop.
+
+Follows the docstring of ``fastlogreg/backends/numba/updates.py`` and the papers it names, with
+means, sums and averages taken from all that was seen so far instead of being carried along.
+"""
+
+import numpy as np
+
+
+def soft(w, length, l1, l2):
+    return np.sign(w) * np.maximum(np.abs(w) - l1 * length, 0.0) / (1.0 + l2 * length)
+
+
+def residuals(z, y, loss, activation):
+    if activation == "identity":
+        return (z - y) ** 2, 2.0 * (z - y)
+    scale = 2.0 if activation == "tanh" else 1.0
+    p = 1.0 / (1.0 + np.exp(-scale * z))
+    if loss == "bce":
+        return -y * np.log(p) - (1 - y) * np.log(1 - p), scale * (p - y)
+    return (p - y) ** 2, scale * 2.0 * (p - y) * p * (1.0 - p)
+
+
+def train(
+    X,
+    y,
+    batches,
+    *,
+    optimizer="sgd",
+    rate=lambda t: 0.1,
+    l1=0.0,
+    l2=0.0,
+    momentum=0.9,
+    beta1=0.9,
+    beta2=0.999,
+    epsilon=1e-8,
+    scales=False,
+    sparse=False,
+    average=False,
+    weight=None,
+    offset=None,
+    loss="bce",
+    activation="sigmoid",
+    look_until=4096,
+    look_every=16,
+):
+    """Return [b, w_1 .. w_d] after the batches, lists of rows, and the loss of each before it."""
+    n, d = X.shape
+    weight = np.ones(n) if weight is None else weight
+    offset = np.zeros(n) if offset is None else offset
+    b, w = 0.0, np.zeros(d)
+    velocity, squares = np.zeros(d + 1), np.zeros(d + 1)
+    inverse, mean = np.ones(d), np.zeros(d)
+    owed, length_of = np.zeros(d), np.zeros(d)  # sparse: sum of rates since it was moved
+    samples, seen, losses, path = 0, [], [], []
+    lazy = sparse and optimizer in ("sgd", "adagrad")
+    if scales:
+        inverse[:] = 0.0
+    for t, rows in enumerate(batches):
+        x = X[rows]
+        z = x @ w + b + offset[rows]
+        values, r = residuals(z, y[rows], loss, activation)
+        losses.append(np.sum(weight[rows] * values) / np.sum(weight[rows]))
+        r = weight[rows] * r / len(rows)
+        g = np.concatenate([[r.sum()], x.T @ r])
+        if scales and (samples < look_until or t % look_every == 0):
+            seen.extend(rows)
+            looked = X[seen]
+            counts = (looked != 0.0).sum(axis=0)
+            if sparse:
+                square = (looked**2).sum(axis=0)
+            else:
+                mean = looked.mean(axis=0)
+                square = ((looked - mean) ** 2).sum(axis=0) + (looked**2).mean(axis=0)
+            inverse = np.sqrt(np.divide(counts, square, where=square > 0, out=np.zeros(d)))
+        eta = rate(t)
+        if scales and optimizer not in ("adagrad", "adam"):
+            eta /= 1.0 + (X[seen] != 0.0).sum() / len(seen)
+        moves = np.ones(d + 1, bool) if not lazy else np.concatenate([[True], g[1:] != 0.0])
+        g[1:] -= mean * g[0]
+        scale = np.concatenate([[1.0], inverse])
+        if lazy:
+            w = np.where(moves[1:], soft(w, length_of * owed, l1, l2), w)
+        if optimizer == "sgd":
+            size = eta * scale**2
+            step = size * g
+        elif optimizer in ("momentum", "nesterov"):
+            velocity = momentum * velocity + eta * scale**2 * g
+            again = momentum * velocity + eta * scale**2 * g
+            step = again if optimizer == "nesterov" else velocity
+            size = eta * scale**2 / (1.0 - momentum)
+        elif optimizer == "adagrad":
+            squares = squares + np.where(moves, g**2, 0.0)
+            size = eta * scale**2 / (scale * np.sqrt(squares) + epsilon)
+            step = size * g
+        else:
+            velocity = beta1 * velocity + (1 - beta1) * g
+            squares = beta2 * squares + (1 - beta2) * g**2
+            v_hat = velocity / (1 - beta1 ** (t + 1))
+            s_hat = squares / (1 - beta2 ** (t + 1))
+            size = eta * scale**2 / (scale * np.sqrt(s_hat) + epsilon)
+            step = size * v_hat
+        new = soft(w - step[1:], size[1:], l1, l2)
+        if lazy:
+            length_of = np.where(moves[1:], size[1:] / eta, length_of)
+            owed = np.where(moves[1:], 0.0, owed + eta)
+            new = np.where(moves[1:], new, w)
+        b -= step[0] + mean @ (new - w)
+        w = new
+        samples += len(rows)
+        path.append(np.concatenate([[b], w]))
+    theta = path[-1].copy()
+    if average:
+        t = np.arange(1, len(path) + 1)
+        shares = t * (t + 1.0)
+        theta = shares @ np.array(path) / shares.sum()
+    elif lazy:
+        theta[1:] = soft(w, length_of * owed, l1, l2)
+    return theta, np.array(losses)
