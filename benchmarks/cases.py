@@ -132,6 +132,21 @@ def power_law_csr(
     return X.astype(dtype, copy=False), y
 
 
+def openml(name: str, most: int = 1_000_000) -> "Problem":
+    """Return a data set of OpenML, its most frequent label against the rest; needs the network.
+
+    Columns that are not numbers are left out, and rows with missing values.
+    """
+    from sklearn.datasets import fetch_openml
+
+    frame = fetch_openml(name=name, version=1, as_frame=True, parser="auto")
+    numbers = frame.data.select_dtypes("number")
+    keep = numbers.notna().all(axis=1) & frame.target.notna()
+    X = np.ascontiguousarray(numbers[keep].to_numpy(np.float64)[:most])
+    target = frame.target[keep][:most]
+    return Problem(X, (target == target.mode()[0]).to_numpy(np.float64))
+
+
 def uneven_weights(n: int, seed: int = 1) -> NDArray[np.float64]:
     """Return positive sample weights, log-normal."""
     return np.random.default_rng(seed).lognormal(0.0, 1.0, n)

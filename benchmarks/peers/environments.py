@@ -1,0 +1,56 @@
+"""A virtual environment for each peer whose packages may conflict with others', made on demand.
+
+They lie in ``.peers/`` at the top of the repository, which git ignores.
+"""
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / ".peers"
+#: what is installed; the empty name is the environment that the command runs in
+REQUIREMENTS = {
+    "glum": ("glum",),
+    "skglm": ("skglm",),
+    "statsmodels": ("statsmodels",),
+    "snapml": ("snapml",),
+    "sklearnex": ("scikit-learn-intelex",),
+    # a version that pip has as a build for processors alone, where such an index is configured
+    "torch": ("torch==2.13.0", "numpy", "scipy"),
+    "jax": ("jax", "optax", "scipy"),
+    "vw": ("vowpalwabbit", "numpy", "scipy"),
+}
+_DONE = "installed.txt"
+_SECONDS = 900
+
+
+def python(environment: str) -> Path:
+    """Return the interpreter of an environment."""
+    if not environment:
+        return Path(sys.executable)
+    folder = "Scripts" if os.name == "nt" else "bin"
+    return FOLDER / environment / folder / "python"
+
+
+def make(environment: str) -> str:
+    """Make an environment where it is missing; return what went wrong, empty for nothing."""
+    if not environment:
+        return ""
+    requirements = "\n".join(REQUIREMENTS[environment])
+    done = FOLDER / environment / _DONE
+    if done.exists() and done.read_text() == requirements:
+        return ""
+    venv.create(FOLDER / environment, with_pip=True, clear=True)
+    command = [python(environment), "-m", "pip", "install", "--quiet", *REQUIREMENTS[environment]]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=_SECONDS)
+    except subprocess.CalledProcessError as error:
+        lines = [line for line in error.stderr.splitlines() if "ERROR" in line]
+        return f"not installed: {(lines or ['pip failed'])[-1]}"
+    except subprocess.TimeoutExpired:
+        return f"not installed: pip took more than {_SECONDS} s"
+    done.write_text(requirements)
+    return ""

@@ -1,0 +1,101 @@
+"""The contest of the peers: who reaches what, who is cut off or missing, pieces that add up."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("typer")
+from benchmarks import cases
+from benchmarks.peers import environments
+from benchmarks.peers.__main__ import beaten, merged
+from benchmarks.peers.adapters import PEERS
+from benchmarks.peers.contest import Worker, contest
+
+HERE = ("fastlogreg", "scikit-learn newton-cholesky")
+
+
+@pytest.fixture(scope="module")
+def workers():
+    made = {"": Worker("")}
+    yield made
+    made[""].stop()
+
+
+@pytest.mark.parametrize("case", ["iris", "CSR"])
+def test_everyone_reaches_the_optimum(workers, case):
+    if case == "iris":
+        problem = cases.fit_data("iris")
+    else:
+        problem = cases.Problem(*cases.power_law_csr(300, 40, density=0.1), C=0.5)
+    optimum, rows = contest(problem, list(HERE), workers, limit=60.0, budget=60.0)
+    [found] = merged([], [{"case": case, "optimum": optimum, "peers": rows}])
+    assert [row["peer"] for row in found["peers"]] == list(HERE)
+    for row in found["peers"]:
+        assert row["reason"] == ""
+        assert all(seconds > 0.0 for seconds in row["reached"].values())
+        assert row["versions"]
+        tightest = row["runs"][-1]
+        assert 0.0 <= tightest["above"] <= 1e-8
+        assert tightest["threads"] > 0.0
+
+
+def test_who_is_cut_off_stays_with_a_reason_and_the_next_starts_anew(workers):
+    X, y = cases.synthetic(20_000, 20, scales=(1e-2, 1e2))
+    problem = cases.Problem(X, y)
+    peers = ["scikit-learn saga", "fastlogreg"]
+    _, [slow, ours] = contest(problem, peers, workers, limit=0.3, budget=60.0)
+    assert "cut off after 0.3 s" in slow["reason"]
+    assert slow["reason"].startswith("tol ")
+    assert ours["runs"]
+
+
+def test_who_refuses_stays_with_a_reason(workers):
+    wide = cases.Problem(np.eye(8, 6001), np.arange(8) % 2.0)
+    _, [row] = contest(wide, ["scikit-learn newton-cholesky"], workers, limit=5.0, budget=5.0)
+    assert row["runs"] == []
+    assert row["reason"].startswith("not tried: its Hessian")
+
+
+def test_pieces_add_up():
+    def case(peer, value, optimum=1.0, seconds=0.5):
+        run = {"seconds": seconds, "value": value, "extra_bytes": None, "threads": 1.0}
+        return {"case": "iris", "optimum": optimum, "peers": [{"peer": peer, "runs": [run]}]}
+
+    first = merged([], [case("skglm", 1.0)])
+    assert first[0]["peers"][0]["reached"]["1e-08"] == 0.5
+    # a lower optimum found later puts those who came before further away
+    both = merged(first, [case("fastlogreg", 0.999, optimum=0.999, seconds=0.7)])
+    ours, skglm = both[0]["peers"]
+    assert ours["peer"] == "fastlogreg"
+    assert ours["reached"]["1e-08"] == 0.7
+    assert skglm["reached"] == {"0.01": 0.5, "0.0001": None, "1e-06": None, "1e-08": None}
+    assert beaten(both) == ["iris, 0.01: skglm 500 ms, fastlogreg 700 ms"]
+    again = merged(both, [case("skglm", 0.999, seconds=0.1)])
+    assert again[0]["peers"][1]["reached"]["1e-08"] == 0.1
+
+
+def test_every_environment_has_requirements():
+    named = {peer.environment for peer in PEERS.values()} - {""}
+    assert named == set(environments.REQUIREMENTS)
+
+
+def test_the_command_says_what_is_missing(tmp_path):
+    output = tmp_path / "peers.json"
+    command = "--cases iris --peers glum,fastlogreg --no-install --limit 30 --output"
+    code = (
+        "from pathlib import Path; import sys, typer\n"
+        "from benchmarks.peers import environments, __main__ as command\n"
+        f"environments.FOLDER = Path({str(tmp_path)!r})\n"
+        "typer.run(command.main)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command.split(), str(output)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=environments.ROOT,
+    )
+    assert "not installed: run without --no-install" in " ".join(done.stdout.split())
+    assert '"peer": "glum"' in output.read_text()
