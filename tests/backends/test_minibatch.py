@@ -48,7 +48,7 @@ def make(n, d, seed=0, *, empty=0.0):
 def run(X, y, how, *, batch_size, n_epochs=1, shuffle=False, seed=0, losses=None, **kind):
     """Return theta after some epochs from zeros."""
     batches = Epochs(X, y, batch_size=batch_size, shuffle=shuffle, **kind)
-    state = epochs.new_state(batches.p)
+    state = epochs.new_state(batches.p, sparse=batches.sparse)
     if how.learns_scales:
         epochs.learn_scales(state, intercept=True)
     random = np.random.default_rng(seed)

@@ -37,6 +37,7 @@ from fastlogreg.backends.numba.updates import (
     WEIGHT,
 )
 
+_COLUMNS = 257  # sparse columns that are moved together, and one
 _INFINITY = float("inf")
 LINE = 8  # words of a cache line
 LEADER = -1  # the ``begin`` of who leads
@@ -75,6 +76,8 @@ class Desk(NamedTuple):
     residual: NDArray[np.float64]
     curvature: NDArray[np.float64]
     margin: NDArray[np.float64]
+    places: NDArray[np.int64]
+    gradients: NDArray[np.float64]
 
 
 @allocating
@@ -89,6 +92,8 @@ def _desk(block):
         buffers[4],
         buffers[5],
         buffers[6],
+        np.empty(_COLUMNS, np.int64),
+        np.empty(_COLUMNS),
     )
 
 
@@ -185,11 +190,24 @@ def _look(X, rows, order, plan, rule, state, index, lo, hi):
 
 
 @borrowing
-def _move_stored(X, order, plan, rule, eta, state, index, lo, hi, scale, sums):
+def _move_stored(X, order, plan, rule, eta, state, desk, lo, hi, scale, sums):
+    """Move the columns that the positions lo : hi hold."""
     for p in range(lo, hi, plan.block):
         n = min(plan.block, hi - p)
-        orders.fill(order, p, n, index)
-        updates.move_stored(X, index, n, plan.chunks, plan.intercept, scale, rule, eta, sums, state)
+        orders.fill(order, p, n, desk.picked)
+        updates.move_stored(
+            X,
+            desk.picked,
+            n,
+            plan.intercept,
+            scale,
+            rule,
+            eta,
+            sums,
+            state,
+            desk.places,
+            desk.gradients,
+        )
 
 
 @borrowing
@@ -222,7 +240,7 @@ def _close(X, rows, order, plan, rule, state, desk, k, sums, losses):
     if by_row:
         for c in range(plan.chunks):
             lo, hi = _span(plan, k, c)
-            _move_stored(X, order, plan, rule, eta, state, desk.picked, lo, hi, scale, sums)
+            _move_stored(X, order, plan, rule, eta, state, desk, lo, hi, scale, sums)
     clock[UPDATES] += 1.0
     clock[SAMPLES] += n
     return True

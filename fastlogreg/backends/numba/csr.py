@@ -15,9 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.backends.numba.intrinsics import freeze
+from fastlogreg.backends.numba.intrinsics import freeze, prefetch
 
 _place = np.uint64
+_AHEAD = 4  # rows
 
 
 class Csr(NamedTuple):
@@ -106,6 +107,10 @@ def margins_at(X, by_column, index, n, w, b, z):
     """Set z[:n] = X[index[:n]] @ w + b."""
     for i in range(n):
         row = index[i]
+        later = index[min(i + _AHEAD, n - 1)]
+        for k in range(X.starts[later], X.ends[later], 8):
+            prefetch(X.data, k)
+            prefetch(X.indices, k)
         s = 0.0
         for k in range(_place(X.starts[row]), _place(X.ends[row])):
             s += X.data[k] * w[_place(X.indices[k])]
