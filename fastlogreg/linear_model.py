@@ -1,4 +1,4 @@
-"""The estimators: scikit-learn's contract around a solver, and nothing numerical.
+"""The exact estimator: scikit-learn's contract around a solver, and nothing numerical.
 
 ``fit`` turns friendly input into the strict contract, makes an objective, hands it to a
 solver and stores what comes back under scikit-learn's names. ``predict`` and its kin
@@ -15,20 +15,13 @@ Refused for now, each with a clear error: more than two classes, L1.
 import time
 import warnings
 from collections.abc import Callable
-from importlib.util import find_spec
-from inspect import signature
 from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import Tags
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fastlogreg import backends
 from fastlogreg import validation as check
 from fastlogreg.objective import Objective
 from fastlogreg.solvers import Iteration, Result
@@ -36,10 +29,10 @@ from fastlogreg.solvers.auto import auto
 from fastlogreg.solvers.lbfgs import lbfgs
 from fastlogreg.solvers.newton import newton
 from fastlogreg.solvers.newton_cg import newton_cg
+from fastlogreg.two_class import STOPPED, FitTasks, TwoClassModel
 
 __all__ = ["LogisticRegression"]
 
-_DTYPES = [np.float64, np.float32]
 _SOLVERS: dict[str, Callable[..., Result]] = {
     "auto": auto,
     "newton": newton,
@@ -47,7 +40,6 @@ _SOLVERS: dict[str, Callable[..., Result]] = {
     "lbfgs": lbfgs,
 }
 _SEPARATED = 1e-8  # a mean loss below this is reached by separated classes alone
-_STOPPED = "a callback asked for the end"
 _HISTORY = np.dtype(
     [
         ("iteration", np.int32),
@@ -60,271 +52,9 @@ _HISTORY = np.dtype(
         ("seconds", np.float64),
     ]
 )
-_STATE_FORMAT = 1  # of stored models; 0 had no number, nor l1_ratio, random_state, history_
 
 
-def _has_callbacks(estimator: Any) -> bool:
-    """Whether the installed scikit-learn has callbacks: from 1.9 on."""
-    return find_spec("sklearn.callback") is not None
-
-
-class _TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """What does not depend on how a model of two classes was fitted.
-
-    Predictions from ``coef_``, ``intercept_`` and ``classes_``, sparse coefficients, stored
-    states, callbacks, tags.
-    """
-
-    classes_: NDArray[Any]
-    coef_: Any
-    intercept_: Any
-    n_features_in_: int
-    n_threads: int | None
-
-    # --- predictions ---------------------------------------------------------------------
-
-    def _theta(self) -> NDArray[np.float64]:
-        """Return [b, w_1 .. w_d], whoever made the coefficients and in whatever form."""
-        w = self.coef_
-        if not isinstance(w, np.ndarray):
-            w = w.toarray() if hasattr(w, "toarray") else np.asarray(w)
-        theta = np.empty(1 + w.size)
-        theta[:1] = self.intercept_
-        theta[1:] = w
-        return theta
-
-    def _rows(
-        self, X: ArrayLike, offset: ArrayLike | None
-    ) -> tuple[NDArray[np.floating], NDArray[np.float64], NDArray[np.float64] | None]:
-        """Return rows to predict, checked against the fit, [b, w_1 .. w_d] and the offset."""
-        if not hasattr(self, "coef_"):
-            check_is_fitted(self, "coef_")
-        check.check_count(self.n_threads, "n_threads", none=True)
-        fits = _is_plain(X) and X.shape[1] == self.n_features_in_  # type: ignore[union-attr]
-        if not fits or hasattr(self, "feature_names_in_"):
-            X = self._validated(X, reset=False)
-        matrix = check.check_matrix(X)
-        check.check_finite(matrix, n_threads=self.n_threads)
-        return matrix, self._theta(), check.check_offset(offset, matrix.shape[0], finite=True)
-
-    def _validated(self, X: Any, *y: Any, reset: bool = True) -> Any:
-        """Return what scikit-learn's ``validate_data`` makes of X, and of y where there is one."""
-        try:
-            return validate_data(
-                self,
-                X,
-                *y,
-                dtype=_DTYPES,
-                ensure_all_finite=False,
-                accept_sparse="csr",
-                reset=reset,
-            )
-        except (ValueError, TypeError) as error:
-            if str(error).startswith("could not convert string"):
-                raise ValueError(f"X must hold numbers alone: {error}") from error
-            # that of X is looked for later; the second is what pandas.NA says
-            if str(error) in ("Input contains NaN", "boolean value of NA is ambiguous"):
-                raise ValueError("Input y contains NaN or NA") from error
-            raise
-
-    def _training_data(self, X: Any, y: Any) -> tuple[Any, NDArray[Any]]:
-        """Return X and y as scikit-learn's ``validate_data`` does, and what it notes of X.
-
-        Plain arrays that it would let through as they are do without it: it takes 0.3 ms, as long
-        as a fit of a hundred rows.
-        """
-        plain = (
-            _is_plain(X)
-            and type(y) is np.ndarray
-            and y.shape == X.shape[:1]
-            and (y.dtype.kind in "iub" or (y.dtype.kind == "f" and np.isfinite(y).all()))
-        )
-        if not plain:
-            return self._validated(X, y)  # type: ignore[no-any-return]
-        self.n_features_in_ = X.shape[1]
-        if hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-        return X, y
-
-    def decision_function(
-        self, X: ArrayLike, *, offset: ArrayLike | None = None
-    ) -> NDArray[np.float64]:
-        """Return the margins ``X @ w + b + offset``: above 0 for the second class.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-        offset : array-like of shape (n_samples,), optional
-            The known part of the margins; default 0.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,), float64
-        """
-        matrix, theta, known = self._rows(X, offset)
-        return backends.get("numba").predict(
-            matrix,
-            theta,
-            offset=known,
-            activation="identity",
-            intercept=True,
-            n_threads=self.n_threads,
-        )
-
-    def predict(self, X: ArrayLike, *, offset: ArrayLike | None = None) -> NDArray[Any]:
-        """Return the more probable class of each row.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-        offset : array-like of shape (n_samples,), optional
-            The known part of the margins; default 0.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,), of the dtype of the labels
-        """
-        second = self.decision_function(X, offset=offset) > 0.0
-        labels: NDArray[Any] = self.classes_[second.astype(np.intp)]
-        return labels
-
-    def predict_proba(
-        self, X: ArrayLike, *, offset: ArrayLike | None = None
-    ) -> NDArray[np.float64]:
-        """Return the probabilities of both classes, each accurate however small it is.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-        offset : array-like of shape (n_samples,), optional
-            The known part of the margins; default 0.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, 2), float64
-            Columns in the order of ``classes_``.
-        """
-        matrix, theta, known = self._rows(X, offset)
-        from fastlogreg.backends.numba import predict_pair
-
-        return predict_pair(matrix, theta, offset=known, n_threads=self.n_threads)
-
-    def predict_log_proba(
-        self, X: ArrayLike, *, offset: ArrayLike | None = None
-    ) -> NDArray[np.float64]:
-        """Return the logarithms of the probabilities of both classes; never log 0.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-        offset : array-like of shape (n_samples,), optional
-            The known part of the margins; default 0.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, 2), float64
-        """
-        z = self.decision_function(X, offset=offset)
-        return -np.logaddexp(0.0, np.column_stack([z, -z]))
-
-    def score(
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        *,
-        offset: ArrayLike | None = None,
-    ) -> float:
-        """Return the (weighted) share of rows that are predicted right.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
-            The true labels.
-        sample_weight : array-like of shape (n_samples,), optional
-        offset : array-like of shape (n_samples,), optional
-            The known part of the margins; default 0.
-
-        Returns
-        -------
-        float
-        """
-        from sklearn.metrics import accuracy_score
-
-        found = self.predict(X, offset=offset)
-        return float(accuracy_score(y, found, sample_weight=sample_weight))
-
-    # --- coefficients, states, callbacks, tags -------------------------------------------
-
-    def sparsify(self) -> Self:
-        """Turn ``coef_`` into a SciPy CSR matrix: smaller where most coefficients are 0.
-
-        Returns
-        -------
-        self
-        """
-        from sklearn.linear_model._base import SparseCoefMixin
-
-        return SparseCoefMixin.sparsify(self)  # type: ignore[no-any-return]
-
-    def densify(self) -> Self:
-        """Turn ``coef_`` back into an array; without effect where it is one.
-
-        Returns
-        -------
-        self
-        """
-        from sklearn.linear_model._base import SparseCoefMixin
-
-        return SparseCoefMixin.densify(self)  # type: ignore[no-any-return]
-
-    @available_if(_has_callbacks)  # type: ignore[untyped-decorator]
-    def set_callbacks(self, *callbacks: Any) -> Self:
-        """Set scikit-learn's callbacks, which hear of the fit and of each iteration.
-
-        With scikit-learn 1.9 or newer, whose callbacks are experimental. A callback whose
-        ``on_fit_task_end`` returns True ends the fit at that iteration.
-
-        Parameters
-        ----------
-        *callbacks : callback instances
-            Such as ``sklearn.callback.ProgressBar()``; none takes those set before away.
-
-        Returns
-        -------
-        self
-        """
-        from sklearn.callback import CallbackSupportMixin
-
-        return CallbackSupportMixin.set_callbacks(self, *callbacks)  # type: ignore[no-any-return]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_fastlogreg_format": _STATE_FORMAT}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
-        stored = state.pop("_fastlogreg_format", 0)
-        if stored > _STATE_FORMAT:
-            raise ValueError(
-                f"this {type(self).__name__} was stored by a later release of fastlogreg (state "
-                f"format {stored}; this release knows up to {_STATE_FORMAT}): upgrade fastlogreg "
-                "to load it, or fit anew"
-            )
-        if stored < _STATE_FORMAT:  # parameters that came later have their defaults
-            for name, parameter in signature(type(self)).parameters.items():
-                state.setdefault(name, parameter.default)
-        super().__setstate__(state)
-
-    def __sklearn_tags__(self) -> Tags:
-        """Return scikit-learn's tags: two classes only, sparse rows welcome."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.classifier_tags.multi_class = False
-        return tags
-
-
-class LogisticRegression(_TwoClassModel):
+class LogisticRegression(TwoClassModel):
     """Exact logistic regression for two classes, with an L2 penalty.
 
     Minimizes scikit-learn's objective
@@ -495,7 +225,7 @@ class LogisticRegression(_TwoClassModel):
 
             fit = with_callbacks(fit)
         result = fit(self, X, y, sample_weight, offset)
-        if not result.converged and result.message != _STOPPED:
+        if not result.converged and result.message != STOPPED:
             self._warn(result, separated=self.C == np.inf and result.value < 1e-3)
         return self
 
@@ -540,7 +270,7 @@ class LogisticRegression(_TwoClassModel):
         start = self._start(objective.size) if warm else None
         tasks = None
         if hasattr(self, "_skl_callbacks"):
-            tasks = _Tasks(self, X, y, {"sample_weight": sample_weight, "offset": offset})
+            tasks = FitTasks(self, X, y, {"sample_weight": sample_weight, "offset": offset})
         watch = _Watch(begun, bool(self.verbose > 0), tasks)
         try:
             with objective.solving():
@@ -572,20 +302,6 @@ class LogisticRegression(_TwoClassModel):
             tasks.close()
         return result
 
-    def _start(self, size: int) -> NDArray[np.float64] | None:
-        """Return the last fit's theta where there is one that fits, else None."""
-        first = int(self.fit_intercept)
-        if hasattr(self, "coef_") and self.coef_.shape == (1, size - first):
-            return self._theta()[1 - first :]
-        return None
-
-    def _coefficients(
-        self, theta: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return ``coef_`` and ``intercept_`` for a theta."""
-        first = int(self.fit_intercept)
-        return theta[None, first:].copy(), theta[:1].copy() if first else np.zeros(1)
-
     def _warn(self, result: Result, *, separated: bool) -> None:
         figures = (
             f"objective {result.value:.6g}, estimated distance above the optimum "
@@ -609,15 +325,10 @@ class LogisticRegression(_TwoClassModel):
         warnings.warn(text, ConvergenceWarning, stacklevel=3)
 
 
-def _is_plain(X: Any) -> bool:
-    """Whether X is an array that scikit-learn's validation would return as it is."""
-    return type(X) is np.ndarray and X.dtype in _DTYPES and X.ndim == 2 and X.size > 0
-
-
 class _Watch:
     """Hears of each iteration: keeps its record, prints it, tells scikit-learn's callbacks."""
 
-    def __init__(self, begun: float, prints: bool, tasks: "_Tasks | None") -> None:
+    def __init__(self, begun: float, prints: bool, tasks: "FitTasks | None") -> None:
         self.begun = begun
         self.prints = prints
         self.tasks = tasks
@@ -645,7 +356,7 @@ class _Stop(Exception):
     """A callback asked for the end of the fit; carries where it stood."""
 
     def __init__(self, now: Iteration, theta: NDArray[np.float64]) -> None:
-        super().__init__(_STOPPED)
+        super().__init__(STOPPED)
         self.now = now
         self.theta = theta
 
@@ -663,46 +374,6 @@ class _Stop(Exception):
             self.now.n_iter if self.now.share == 1.0 else 0,
             objective.n_passes,
             decrement <= tol * value,
-            _STOPPED,
+            STOPPED,
             [],
         )
-
-
-class _Tasks:
-    """A fit as scikit-learn's callbacks see it: a task, and in it one for each iteration.
-
-    The solver says where it stands at the start and after each iteration; the first opens a task
-    and each of the others ends one and opens the next. So the last that was opened is of an
-    iteration that never came, and is ended without data, as scikit-learn does for its lbfgs.
-    """
-
-    def __init__(
-        self, estimator: LogisticRegression, X: Any, y: Any, metadata: dict[str, Any]
-    ) -> None:
-        from sklearn.callback import CallbackSupportMixin
-
-        given = {name: value for name, value in metadata.items() if value is not None}
-        self.estimator = estimator
-        self.told = {"estimator": estimator, "X": X, "y": y, "metadata": given or None}
-        # how many iterations there will be is not known: those on parts of the rows come first
-        self.root = CallbackSupportMixin._init_callback_context(estimator, max_subtasks=None)
-        self.root.call_on_fit_task_begin(**self.told)
-        self.open: Any = None
-
-    def iteration_ended(self, theta: NDArray[np.float64]) -> bool:
-        """End the open task at this theta and open the next; return whether to stop instead."""
-        coef, intercept = self.estimator._coefficients(theta)
-        at = {**self.told, "reconstruction_attributes": {"coef_": coef, "intercept_": intercept}}
-        if self.open is not None:
-            last, self.open = self.open, None
-            if last.call_on_fit_task_end(**at):
-                return True
-        self.open = self.root.subcontext(task_name="iteration")
-        self.open.call_on_fit_task_begin(**at)
-        return False
-
-    def close(self) -> None:
-        """End the fit's task; the estimator is fitted by now."""
-        if self.open is not None:
-            self.open.call_on_fit_task_end(estimator=self.estimator)
-        self.root.call_on_fit_task_end(**self.told, reconstruction_attributes={})

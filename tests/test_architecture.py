@@ -21,6 +21,7 @@ FLOORS = [
     ("fastlogreg.cli",),
     ("fastlogreg.compare",),
     ("fastlogreg.linear_model", "fastlogreg.functional"),
+    ("fastlogreg.two_class",),
     ("fastlogreg.validation",),
     ("fastlogreg.solvers.auto",),
     ("fastlogreg.solvers.lbfgs",),

@@ -184,11 +184,12 @@ def predict_pair(
     theta: NDArray[np.float64],
     *,
     offset: NDArray[np.float64] | None = None,
+    activation: str = "sigmoid",
     intercept: bool = True,
     n_threads: int | None = None,
 ) -> NDArray[np.float64]:
-    """Return (n, 2): the sigmoid's 1 - p and p, neither by cancellation."""
-    return _predict(X, theta, offset, "sigmoid", intercept, n_threads, 2)
+    """Return (n, 2): 1 - p and p of the sigmoid or the tanh, neither by cancellation."""
+    return _predict(X, theta, offset, activation, intercept, n_threads, 2)
 
 
 def _predict(

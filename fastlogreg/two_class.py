@@ -1,0 +1,358 @@
+"""What the estimators of two classes share: all that does not depend on how they were fitted.
+
+Input as scikit-learn validates it, predictions, sparse coefficients, stored states, callbacks,
+tags. What scikit-learn offers is called and not rebuilt; only the check for NaN and infinity is our
+own, since it runs on all threads.
+
+What only some callers need is imported by those calls: ``sklearn.linear_model`` takes 0.15 s
+and ``sklearn.callback`` 0.03 s, where this module takes 0.02.
+"""
+
+from importlib.util import find_spec
+from inspect import signature
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import Tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from fastlogreg import backends
+from fastlogreg import validation as check
+
+__all__ = ["STOPPED", "FitTasks", "TwoClassModel"]
+
+STOPPED = "a callback asked for the end"
+_DTYPES = [np.float64, np.float32]
+_STATE_FORMAT = 1  # of stored models; 0 had no number, nor l1_ratio, random_state, history_
+
+
+def _has_callbacks(estimator: Any) -> bool:
+    """Whether the installed scikit-learn has callbacks: from 1.9 on."""
+    return find_spec("sklearn.callback") is not None
+
+
+class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """What does not depend on how a model of two classes was fitted.
+
+    Predictions from ``coef_``, ``intercept_`` and ``classes_``, sparse coefficients, stored
+    states, callbacks, tags.
+    """
+
+    classes_: NDArray[Any]
+    coef_: Any
+    intercept_: Any
+    fit_intercept: bool
+    n_features_in_: int
+    n_threads: int | None
+
+    # --- coefficients ---------------------------------------------------------------------
+
+    def _activation(self) -> str:
+        """Return how a margin becomes the probability of the second class."""
+        return "sigmoid"
+
+    def _start(self, size: int) -> NDArray[np.float64] | None:
+        """Return the last fit's theta where there is one that fits, else None."""
+        first = int(self.fit_intercept)
+        if hasattr(self, "coef_") and self.coef_.shape == (1, size - first):
+            return self._theta()[1 - first :]
+        return None
+
+    def _coefficients(
+        self, theta: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return ``coef_`` and ``intercept_`` for a theta."""
+        first = int(self.fit_intercept)
+        return theta[None, first:].copy(), theta[:1].copy() if first else np.zeros(1)
+
+    # --- predictions ---------------------------------------------------------------------
+
+    def _theta(self) -> NDArray[np.float64]:
+        """Return [b, w_1 .. w_d], whoever made the coefficients and in whatever form."""
+        w = self.coef_
+        if not isinstance(w, np.ndarray):
+            w = w.toarray() if hasattr(w, "toarray") else np.asarray(w)
+        theta = np.empty(1 + w.size)
+        theta[:1] = self.intercept_
+        theta[1:] = w
+        return theta
+
+    def _rows(
+        self, X: ArrayLike, offset: ArrayLike | None
+    ) -> tuple[NDArray[np.floating], NDArray[np.float64], NDArray[np.float64] | None]:
+        """Return rows to predict, checked against the fit, [b, w_1 .. w_d] and the offset."""
+        if not hasattr(self, "coef_"):
+            check_is_fitted(self, "coef_")
+        check.check_count(self.n_threads, "n_threads", none=True)
+        fits = _is_plain(X) and X.shape[1] == self.n_features_in_  # type: ignore[union-attr]
+        if not fits or hasattr(self, "feature_names_in_"):
+            X = self._validated(X, reset=False)
+        matrix = check.check_matrix(X)
+        check.check_finite(matrix, n_threads=self.n_threads)
+        return matrix, self._theta(), check.check_offset(offset, matrix.shape[0], finite=True)
+
+    def _validated(self, X: Any, *y: Any, reset: bool = True) -> Any:
+        """Return what scikit-learn's ``validate_data`` makes of X, and of y where there is one."""
+        try:
+            return validate_data(
+                self,
+                X,
+                *y,
+                dtype=_DTYPES,
+                ensure_all_finite=False,
+                accept_sparse="csr",
+                reset=reset,
+            )
+        except (ValueError, TypeError) as error:
+            if str(error).startswith("could not convert string"):
+                raise ValueError(f"X must hold numbers alone: {error}") from error
+            # that of X is looked for later; the second is what pandas.NA says
+            if str(error) in ("Input contains NaN", "boolean value of NA is ambiguous"):
+                raise ValueError("Input y contains NaN or NA") from error
+            raise
+
+    def _training_data(self, X: Any, y: Any) -> tuple[Any, NDArray[Any]]:
+        """Return X and y as scikit-learn's ``validate_data`` does, and what it notes of X.
+
+        Plain arrays that it would let through as they are do without it: it takes 0.3 ms, as long
+        as a fit of a hundred rows.
+        """
+        plain = (
+            _is_plain(X)
+            and type(y) is np.ndarray
+            and y.shape == X.shape[:1]
+            and (y.dtype.kind in "iub" or (y.dtype.kind == "f" and np.isfinite(y).all()))
+        )
+        if not plain:
+            return self._validated(X, y)  # type: ignore[no-any-return]
+        self.n_features_in_ = X.shape[1]
+        if hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        return X, y
+
+    def decision_function(
+        self, X: ArrayLike, *, offset: ArrayLike | None = None
+    ) -> NDArray[np.float64]:
+        """Return the margins ``X @ w + b + offset``: above 0 for the second class.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,), optional
+            The known part of the margins; default 0.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float64
+        """
+        matrix, theta, known = self._rows(X, offset)
+        return backends.get("numba").predict(
+            matrix,
+            theta,
+            offset=known,
+            activation="identity",
+            intercept=True,
+            n_threads=self.n_threads,
+        )
+
+    def predict(self, X: ArrayLike, *, offset: ArrayLike | None = None) -> NDArray[Any]:
+        """Return the more probable class of each row.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,), optional
+            The known part of the margins; default 0.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), of the dtype of the labels
+        """
+        second = self.decision_function(X, offset=offset) > 0.0
+        labels: NDArray[Any] = self.classes_[second.astype(np.intp)]
+        return labels
+
+    def predict_proba(
+        self, X: ArrayLike, *, offset: ArrayLike | None = None
+    ) -> NDArray[np.float64]:
+        """Return the probabilities of both classes, each accurate however small it is.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,), optional
+            The known part of the margins; default 0.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, 2), float64
+            Columns in the order of ``classes_``.
+        """
+        matrix, theta, known = self._rows(X, offset)
+        from fastlogreg.backends.numba import predict_pair
+
+        return predict_pair(
+            matrix, theta, offset=known, activation=self._activation(), n_threads=self.n_threads
+        )
+
+    def predict_log_proba(
+        self, X: ArrayLike, *, offset: ArrayLike | None = None
+    ) -> NDArray[np.float64]:
+        """Return the logarithms of the probabilities of both classes; never log 0.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+        offset : array-like of shape (n_samples,), optional
+            The known part of the margins; default 0.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, 2), float64
+        """
+        z = self.decision_function(X, offset=offset)
+        if self._activation() == "tanh":
+            z *= 2.0
+        return -np.logaddexp(0.0, np.column_stack([z, -z]))
+
+    def score(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        offset: ArrayLike | None = None,
+    ) -> float:
+        """Return the (weighted) share of rows that are predicted right.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            The true labels.
+        sample_weight : array-like of shape (n_samples,), optional
+        offset : array-like of shape (n_samples,), optional
+            The known part of the margins; default 0.
+
+        Returns
+        -------
+        float
+        """
+        from sklearn.metrics import accuracy_score
+
+        found = self.predict(X, offset=offset)
+        return float(accuracy_score(y, found, sample_weight=sample_weight))
+
+    # --- sparse coefficients, states, callbacks, tags -------------------------------------------
+
+    def sparsify(self) -> Self:
+        """Turn ``coef_`` into a SciPy CSR matrix: smaller where most coefficients are 0.
+
+        Returns
+        -------
+        self
+        """
+        from sklearn.linear_model._base import SparseCoefMixin
+
+        return SparseCoefMixin.sparsify(self)  # type: ignore[no-any-return]
+
+    def densify(self) -> Self:
+        """Turn ``coef_`` back into an array; without effect where it is one.
+
+        Returns
+        -------
+        self
+        """
+        from sklearn.linear_model._base import SparseCoefMixin
+
+        return SparseCoefMixin.densify(self)  # type: ignore[no-any-return]
+
+    @available_if(_has_callbacks)  # type: ignore[untyped-decorator]
+    def set_callbacks(self, *callbacks: Any) -> Self:
+        """Set scikit-learn's callbacks, which hear of the fit and of each iteration.
+
+        With scikit-learn 1.9 or newer, whose callbacks are experimental. A callback whose
+        ``on_fit_task_end`` returns True ends the fit at that iteration.
+
+        Parameters
+        ----------
+        *callbacks : callback instances
+            Such as ``sklearn.callback.ProgressBar()``; none takes those set before away.
+
+        Returns
+        -------
+        self
+        """
+        from sklearn.callback import CallbackSupportMixin
+
+        return CallbackSupportMixin.set_callbacks(self, *callbacks)  # type: ignore[no-any-return]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_fastlogreg_format": _STATE_FORMAT}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        stored = state.pop("_fastlogreg_format", 0)
+        if stored > _STATE_FORMAT:
+            raise ValueError(
+                f"this {type(self).__name__} was stored by a later release of fastlogreg (state "
+                f"format {stored}; this release knows up to {_STATE_FORMAT}): upgrade fastlogreg "
+                "to load it, or fit anew"
+            )
+        if stored < _STATE_FORMAT:  # parameters that came later have their defaults
+            for name, parameter in signature(type(self)).parameters.items():
+                state.setdefault(name, parameter.default)
+        super().__setstate__(state)
+
+    def __sklearn_tags__(self) -> Tags:
+        """Return scikit-learn's tags: two classes only, sparse rows welcome."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.classifier_tags.multi_class = False
+        return tags
+
+
+def _is_plain(X: Any) -> bool:
+    """Whether X is an array that scikit-learn's validation would return as it is."""
+    return type(X) is np.ndarray and X.dtype in _DTYPES and X.ndim == 2 and X.size > 0
+
+
+class FitTasks:
+    """A fit as scikit-learn's callbacks see it: a task, and in it one for each iteration.
+
+    The solver says where it stands at the start and after each iteration; the first opens a task
+    and each of the others ends one and opens the next. So the last that was opened is of an
+    iteration that never came, and is ended without data, as scikit-learn does for its lbfgs.
+    """
+
+    def __init__(self, estimator: TwoClassModel, X: Any, y: Any, metadata: dict[str, Any]) -> None:
+        from sklearn.callback import CallbackSupportMixin
+
+        given = {name: value for name, value in metadata.items() if value is not None}
+        self.estimator = estimator
+        self.told = {"estimator": estimator, "X": X, "y": y, "metadata": given or None}
+        # how many iterations there will be is not known: those on parts of the rows come first
+        self.root = CallbackSupportMixin._init_callback_context(estimator, max_subtasks=None)
+        self.root.call_on_fit_task_begin(**self.told)
+        self.open: Any = None
+
+    def iteration_ended(self, theta: NDArray[np.float64]) -> bool:
+        """End the open task at this theta and open the next; return whether to stop instead."""
+        coef, intercept = self.estimator._coefficients(theta)
+        at = {**self.told, "reconstruction_attributes": {"coef_": coef, "intercept_": intercept}}
+        if self.open is not None:
+            last, self.open = self.open, None
+            if last.call_on_fit_task_end(**at):
+                return True
+        self.open = self.root.subcontext(task_name="iteration")
+        self.open.call_on_fit_task_begin(**at)
+        return False
+
+    def close(self) -> None:
+        """End the fit's task; the estimator is fitted by now."""
+        if self.open is not None:
+            self.open.call_on_fit_task_end(estimator=self.estimator)
+        self.root.call_on_fit_task_end(**self.told, reconstruction_attributes={})
