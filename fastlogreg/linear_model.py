@@ -246,7 +246,6 @@ class LogisticRegression(TwoClassModel):
 
         X, y = self._training_data(X, y)
         matrix = check.check_matrix(X)
-        check.check_finite(matrix, n_threads=threads)
         n = matrix.shape[0]
         if isinstance(sample_weight, Real):  # one for all
             sample_weight = np.full(n, sample_weight)
@@ -286,6 +285,9 @@ class LogisticRegression(TwoClassModel):
         except _Stop as stop:
             result = stop.result(objective, tol)
         if not result.finite:
+            # NaN and infinity in X reach the first value on all rows, so that looking for them
+            # beforehand would be a pass for nothing
+            check.check_finite(matrix, n_threads=threads)
             also = "" if known is None else " or offset"
             raise ValueError(
                 f"the objective is not finite at the start: values in X{also} are too large for "

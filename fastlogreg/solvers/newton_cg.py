@@ -34,7 +34,7 @@ from fastlogreg.solvers.search import ROUNDING, Point, all_finite, polyak, searc
 
 __all__ = ["newton_cg"]
 
-_AIM = 1e-2  # share of tol to reach
+_AIM = 1e-2  # share of tol to reach: at 0.1 an outlier of 1e8 hid 9e-4 of the distance
 _LOOSE = 0.2  # a solve leaves at most this share of the gradient
 _MOST = 500  # products of one solve
 _MEMORY = 24  # pairs that correct the preconditioner

@@ -30,6 +30,7 @@ _VECTOR_THREADS_FROM = 10_000  # p from which OpenBLAS adds vectors on threads
 _BLAS_ROWS = 1024  # rows of one matrix product
 _BLOCK_BYTES = 24576  # of X in one block: half of L1, the other half for the next block
 _MIN_BLOCK, _MAX_BLOCK = 16, 512
+_WIDE_BYTES = 1 << 18  # a block of rows wider than this in all has 8 rows: a quarter of L2
 _MIN_COLUMN_BLOCK = 128  # a block of columns reads runs of this many values
 _CHUNK_SECONDS = 1e-4
 _MAX_CHUNK_SECONDS = 0.1
@@ -134,8 +135,10 @@ def shape_of(X: NDArray[np.floating] | Csr, rows: Rows) -> Shape:
 
 @lru_cache(maxsize=1024)
 def _block_rows(shape: Shape, by_column: bool) -> int:
-    rows = int(_BLOCK_BYTES / max(1.0, shape.width * shape.itemsize)) // 8 * 8
-    return max(_MIN_COLUMN_BLOCK if by_column else _MIN_BLOCK, min(_MAX_BLOCK, rows))
+    row = max(1.0, shape.width * shape.itemsize)
+    least = _MIN_BLOCK if _MIN_BLOCK * row <= _WIDE_BYTES else _MIN_BLOCK // 2
+    rows = int(_BLOCK_BYTES / row) // 8 * 8
+    return max(_MIN_COLUMN_BLOCK if by_column else least, min(_MAX_BLOCK, rows))
 
 
 @lru_cache(maxsize=1024)
