@@ -19,7 +19,7 @@ import fastlogreg as flr
 from benchmarks import cases, contest, quality
 from benchmarks.tables import console, geometric_mean, ms, ratio, show, tiny
 from fastlogreg.backends import numba as kernels
-from fastlogreg.compare import best_of_rounds, new_table
+from fastlogreg.compare import PAUSE, best_of_rounds, new_table
 
 _NEAR_THE_BEST = 2.0  # times its seconds: who is timed again
 _CONTENDERS = 3
@@ -71,7 +71,7 @@ def measure(case: str, seconds: float, limit: float, *, with_peers: bool = True)
             run.above = quality.above(problem, run.theta, best)
         for run in _again(runs):
             calls[run.name] = partial(contest.fit, run.model(C), problem)
-    times = best_of_rounds(calls, seconds)
+    times = best_of_rounds(calls, seconds, pause=PAUSE)
     row["read"] = min(times["read"])
     row["optimum"] = best
     if thetas:

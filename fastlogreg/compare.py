@@ -40,6 +40,7 @@ __all__ = ["Row", "chart", "fit_cancer", "measure", "report", "table", "train_pe
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 FEATURES = 20
 LOOP_SECONDS = 2.5  # the loop is not started on a size that it would take longer for
+PAUSE = 0.05  # seconds before a fit, for the threads of the one before to come to rest
 _ROUND_SECONDS = 1.2  # of rounds a size
 _MAX_ROUNDS = 200
 _MIN_ROUNDS = 3
@@ -99,12 +100,20 @@ def make_data(
 
 
 def best_of_rounds(
-    calls: dict[Any, Callable[[], object]], seconds: float, *, warm: bool = True
+    calls: dict[Any, Callable[[], object]],
+    seconds: float,
+    *,
+    warm: bool = True,
+    pause: float = 0.0,
 ) -> dict[Any, list[float]]:
     """Time the calls in turn, round after round, and return the times of each.
 
     Each is called once before (``warm``). A call joins no further round once its own times
     add up to its share of ``seconds`` and it was in three rounds, or to three such shares.
+
+    ``pause`` seconds of sleep come before each turn, which then is a burst of calls of as many
+    seconds in all, one at the least. Threads of a BLAS or of OpenMP spin for some 0.03 s after the
+    work is done: without a pause, who comes next finds the cores taken (twice the time was seen).
     """
     share = seconds / len(calls)
     times: dict[Any, list[float]] = {key: [] for key in calls}
@@ -113,9 +122,15 @@ def best_of_rounds(
     active = dict(calls)
     for _ in range(_MAX_ROUNDS):
         for key, call in list(active.items()):
-            start = time.perf_counter()
-            call()
-            times[key].append(time.perf_counter() - start)
+            time.sleep(pause)
+            turn = time.perf_counter()
+            while True:
+                start = time.perf_counter()
+                call()
+                end = time.perf_counter()
+                times[key].append(end - start)
+                if end - turn >= pause:
+                    break
             spent = sum(times[key])
             if spent >= share and (len(times[key]) >= _MIN_ROUNDS or spent >= 3 * share):
                 del active[key]
@@ -268,7 +283,7 @@ def fit_cancer(seconds: float = 0.6) -> list[Fit]:
             models[name].fit(X, y)
         warned[name] |= any(issubclass(w.category, ConvergenceWarning) for w in caught)
 
-    times = best_of_rounds({name: partial(fit, name) for name in models}, seconds)
+    times = best_of_rounds({name: partial(fit, name) for name in models}, seconds, pause=PAUSE)
     values = {name: objective(model) for name, model in models.items()}
     tight = flr.LogisticRegression(tol=1e-14).fit(X, y)
     optimum = min(objective(tight), *values.values())

@@ -41,8 +41,8 @@ from fastlogreg.solvers.search import ROUNDING, Point, all_finite, polyak, searc
 __all__ = ["newton"]
 
 _EPS = float(np.finfo(np.float64).eps)
-# share of tol to reach: where a column is seen in a row or two, a kept Hessian of every 8th row takes
-# its curvature for 8 times what it is, and the distance for 1/8
+# share of tol to reach: where a column is seen in a row or two, a kept Hessian of every 8th row
+# takes its curvature for 8 times what it is, and the distance for 1/8
 _AIM = 0.1
 _SLOW = 0.1  # share of the distance that a step near the optimum leaves at most
 _RATE = 30.0  # a new Hessian divides a relative distance r by 1 / (30 r), until seen otherwise
