@@ -7,6 +7,8 @@ from benchmarks import cases, quality
 class Fit:
     param_names = ("case",)
     params = (list(cases.FITS),)
+    rounds = 1
+    warmup_time = 0
     timeout = 600.0
 
     def setup(self, case):
@@ -32,22 +34,3 @@ class Fit:
         return float(self.fit().n_passes_)
 
     track_passes.unit = "passes"
-
-
-class Predict:
-    """The estimator's prediction of one row and of many: what serving a model costs."""
-
-    param_names = ("rows",)
-    params = ((1, 1_000, 1_000_000),)
-
-    def setup(self, rows):
-        self.X, y, _ = cases.kernel_data(1_000_000, 20, "float64")
-        self.model = flr.LogisticRegression().fit(self.X[:10_000], y[:10_000])
-        self.X = self.X[:rows]
-        self.model.predict_proba(self.X)
-
-    def time_predict_proba(self, rows):
-        self.model.predict_proba(self.X)
-
-    def time_predict(self, rows):
-        self.model.predict(self.X)

@@ -13,6 +13,8 @@ class _Kernel:
 
     param_names = ("backend", "shape", "dtype")
     params: Any = (BACKENDS, cases.SHAPES, cases.DTYPES)
+    rounds = 1
+    warmup_time = 0
     timeout = 300.0
     function: Any
 
@@ -37,20 +39,6 @@ class Hessian(_Kernel):
     function = flr.loss_gradient_hessian
 
     def time_loss_gradient_hessian(self, backend, shape, dtype):
-        self.call()
-
-
-class Prediction:
-    param_names = ("backend", "shape", "dtype")
-    params = (("numpy", "numba"), cases.SHAPES, cases.DTYPES)
-    timeout = 300.0
-
-    def setup(self, backend, shape, dtype):
-        X, _, theta = cases.kernel_data(*shape, dtype)
-        self.call = partial(flr.predict_proba, X, theta, backend=backend)
-        self.call()
-
-    def time_predict_proba(self, backend, shape, dtype):
         self.call()
 
 

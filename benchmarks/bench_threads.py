@@ -1,0 +1,18 @@
+"""asv: the same work on 1, 2, ... all threads."""
+
+from benchmarks import threads
+
+
+class Threads:
+    param_names = ("operation", "threads")
+    params = (list(threads.OPERATIONS), list(threads.counts()))
+    rounds = 1
+    warmup_time = 0
+    timeout = 300.0
+
+    def setup(self, operation, n_threads):
+        self.call = threads.call(operation, n_threads)
+        self.call()  # compilation is not what is timed
+
+    def time_operation(self, operation, n_threads):
+        self.call()
