@@ -110,7 +110,7 @@ class Iteration(NamedTuple):
     value: float
     gradient_norm: float  # largest absolute component
     decrement: float  # estimated distance above the optimum
-    step: float  # fraction of the full step that led here
+    step: float  # fraction of the full step (up to twice Newton's) that led here
     share: float = 1.0  # of the rows; values of different shares do not compare
 
 

@@ -15,7 +15,9 @@ Hessian too costs ``objective.hessian_passes`` of them (2 at 20 columns, 8 at 10
    Hessian of every 8th row is the first of all rows. Secant pairs correct it
    (:mod:`fastlogreg.solvers.curvature`); where they can't (rare levels that the part hardly
    holds), the prediction asks for a new one.
-3. The full step is nearly always accepted, so its derivatives are asked for at once, and only a
+3. Far from the optimum the loss falls like an exponential, and the step goes up to twice as far as
+   Newton's (:func:`fastlogreg.solvers.search.stretch`).
+4. The full step is nearly always accepted, so its derivatives are asked for at once, and only a
    rejected step is shortened on values alone.
 
 How it stays sturdy: see :class:`fastlogreg.solvers.curvature.Curvature` for singular and
@@ -36,7 +38,7 @@ from numpy.typing import NDArray
 
 from fastlogreg.solvers import Callback, Iteration, Result, TwiceDifferentiable
 from fastlogreg.solvers.curvature import Curvature, Secants, is_lost
-from fastlogreg.solvers.search import ROUNDING, Point, all_finite, polyak, search
+from fastlogreg.solvers.search import ROUNDING, Point, all_finite, polyak, search, stretch
 
 __all__ = ["newton"]
 
@@ -218,6 +220,7 @@ def _minimize(
     model = Secants(curvature)
     worth = _RATE  # a new Hessian leaves worth * distance / value of the distance
     last: tuple[float, bool] | None = None  # distance and fresh before the last full step
+    bold = True  # no step has gone too far yet
     slow = False  # the last full step left more than a step near the optimum would
 
     while True:
@@ -259,6 +262,8 @@ def _minimize(
         if lost or not known:
             found = None
         else:
+            if bold:
+                step = stretch(decrement, here.value) * step
             found = search(theta, here, step, first=first, value=objective.value, full=full)
         if found is None and not fresh:
             here = full(theta)
@@ -274,6 +279,7 @@ def _minimize(
             return finish(decrement, converged, "no step lowers the objective further")
         n_iter += 1
         before, (moved, here, length) = here, found
+        bold = bold and (lost or float(here.gradient @ step) <= 0.0)
         if here.curvature is None:
             model.add(moved - theta, before.gradient, here.gradient)
         else:

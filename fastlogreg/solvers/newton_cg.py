@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from fastlogreg.solvers import Callback, HessianProduct, Implicit, Iteration, Result
 from fastlogreg.solvers.curvature import Centred, Secants, is_lost
-from fastlogreg.solvers.search import ROUNDING, Point, all_finite, polyak, search
+from fastlogreg.solvers.search import ROUNDING, Point, all_finite, polyak, search, stretch
 
 __all__ = ["newton_cg"]
 
@@ -133,6 +133,7 @@ def newton_cg(
     memory = int(min(_MEMORY, max(_LEAST_MEMORY, objective.n_values / (2 * theta.size))))
     made_at = np.inf  # the value where the preconditioner was made
     made_in, smallest = -1, 1.0  # the iteration where it was, and the least Ritz value since
+    bold = True  # no step has gone too far yet
     last, slow = np.inf, False  # the decrement before the last step; whether that left much of it
     largest = 0.0  # size of the gradient at the start, in the preconditioner's metric
 
@@ -169,6 +170,8 @@ def newton_cg(
         if objective.n_passes >= max_passes:
             return finish(converged, "max_passes reached")
         found = None
+        if bold and not lost:
+            step = stretch(decrement, here.value) * step
         for direction in (step, quick, -theta, polyak(here.value, here.gradient)):
             found = search(theta, here, direction, first=full, value=objective.value, full=full)
             if found is not None or converged:
@@ -176,6 +179,7 @@ def newton_cg(
         if found is None:
             return finish(converged, "no step lowers the objective further")
         theta, here, length = found
+        bold = bold and (lost or float(here.gradient @ step) <= 0.0)
         n_iter += 1
 
 

@@ -44,7 +44,7 @@ def plain(X, y, l2, loss, activation):
 @pytest.mark.parametrize("l2", [0.0, 0.1])
 def test_optimum(sample, combination, l2):
     best = minimize(plain(*sample, l2, **combination), np.zeros(4), tol=1e-7)
-    result = newton(Objective(*sample, l2=l2, **combination), np.zeros(4), tol=1e-9)
+    result = newton(Objective(*sample, l2=l2, **combination), np.zeros(4), tol=1e-11)
     assert result.converged and result.finite
     assert result.message == "converged"
     assert result.value == pytest.approx(best.fun, rel=1e-9)
@@ -96,9 +96,13 @@ def test_decrement_is_the_distance(sample):
 
 
 def test_converged_is_what_decrement_says(sample):
-    results = [newton(Objective(*sample), FAR, tol=1e-3, max_iter=k) for k in range(12)]
-    for result in results:
-        assert result.converged == (result.decrement <= 1e-3 * result.value)
+    tols = (1e-2, 1e-3, 1e-4)
+    results = []
+    for tol in tols:
+        for k in range(12):
+            result = newton(Objective(*sample), FAR, tol=tol, max_iter=k)
+            assert result.converged == (result.decrement <= tol * result.value)
+            results.append(result)
     # within tol, though the solver would have gone on
     assert any(r.converged and r.message == "max_iter reached" for r in results)
 
@@ -404,7 +408,7 @@ def test_full_steps_diverge(start):
 def test_rejected_steps_are_cheap():
     valley = Valley()
     result = newton(valley, np.array([2.0]))
-    assert sum(entry.step < 1 for entry in result.history) > 1
+    assert any(entry.step < 1 for entry in result.history)
     # a Hessian at the start, one for the rejected full step, none for the last step
     assert valley.hessians <= result.n_iter + 1
     # the first full step is 10^12 times too long, and few trials find that out
