@@ -279,7 +279,7 @@ def _minimize(
             return finish(decrement, converged, "no step lowers the objective further")
         n_iter += 1
         before, (moved, here, length) = here, found
-        bold = bold and (lost or float(here.gradient @ step) <= 0.0)
+        bold = bold and length == 1.0 and (lost or float(here.gradient @ step) <= 0.0)
         if here.curvature is None:
             model.add(moved - theta, before.gradient, here.gradient)
         else:

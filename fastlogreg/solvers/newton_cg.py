@@ -179,7 +179,7 @@ def newton_cg(
         if found is None:
             return finish(converged, "no step lowers the objective further")
         theta, here, length = found
-        bold = bold and (lost or float(here.gradient @ step) <= 0.0)
+        bold = bold and length == 1.0 and (lost or float(here.gradient @ step) <= 0.0)
         n_iter += 1
 
 
