@@ -4,9 +4,9 @@ Names are bound on first use (:pep:`562`), so that ``import fastlogreg`` costs
 nothing but itself: NumPy, Numba and scikit-learn are imported when a function or
 an estimator that needs them is first touched.
 
-The layers, from the top: estimators (:mod:`fastlogreg.linear_model`), functions on
-arrays (:mod:`fastlogreg.functional`), solvers, the objective, and the three
-backends ``"loop"``, ``"numpy"`` and ``"numba"`` that compute it.
+The layers, from the top: estimators (:mod:`fastlogreg.linear_model`,
+:mod:`fastlogreg.minibatch`), functions on arrays (:mod:`fastlogreg.functional`), solvers,
+the objective, and the three backends ``"loop"``, ``"numpy"`` and ``"numba"`` that compute it.
 """
 
 from importlib import import_module
@@ -22,10 +22,12 @@ _HOME = {
     "train": "functional",
     "TrainingResult": "functional",
     "LogisticRegression": "linear_model",
+    "MiniBatchLogisticRegression": "minibatch",
 }
 
 __all__ = [
     "LogisticRegression",
+    "MiniBatchLogisticRegression",
     "TrainingResult",
     "__version__",
     "loss",
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
         train,
     )
     from fastlogreg.linear_model import LogisticRegression
+    from fastlogreg.minibatch import MiniBatchLogisticRegression
 
 
 def __getattr__(name: str) -> Any:

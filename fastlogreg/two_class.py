@@ -114,7 +114,7 @@ class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 raise ValueError("Input y contains NaN or NA") from error
             raise
 
-    def _training_data(self, X: Any, y: Any) -> tuple[Any, NDArray[Any]]:
+    def _training_data(self, X: Any, y: Any, *, reset: bool = True) -> tuple[Any, NDArray[Any]]:
         """Return X and y as scikit-learn's ``validate_data`` does, and what it notes of X.
 
         Plain arrays that it would let through as they are do without it: it takes 0.3 ms, as long
@@ -126,8 +126,8 @@ class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             and y.shape == X.shape[:1]
             and (y.dtype.kind in "iub" or (y.dtype.kind == "f" and np.isfinite(y).all()))
         )
-        if not plain:
-            return self._validated(X, y)  # type: ignore[no-any-return]
+        if not plain or not reset:
+            return self._validated(X, y, reset=reset)  # type: ignore[no-any-return]
         self.n_features_in_ = X.shape[1]
         if hasattr(self, "feature_names_in_"):
             del self.feature_names_in_

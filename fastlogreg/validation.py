@@ -213,6 +213,16 @@ def check_real(value: Any, name: str, *, positive: bool = True, infinite: bool =
     return number
 
 
+def check_share(value: Any, name: str, *, closed: bool = False) -> float:
+    """Return a real number of at least 0 and below 1, or at most 1 where ``closed``."""
+    number = check_real(value, name, positive=False)
+    if number > 1.0 or (number == 1.0 and not closed):
+        raise ValueError(
+            f"{name} must be at least 0 and {'at most' if closed else 'below'} 1, got {value}"
+        )
+    return number
+
+
 def check_flag(value: Any, name: str) -> bool:
     """Return a truth value; numbers and strings are refused, they are mistakes mostly."""
     if not isinstance(value, (bool, np.bool_)):
@@ -240,7 +250,9 @@ def check_penalty(C: float, total: float) -> float:
     return 1.0 / strength
 
 
-def check_finite(X: Matrix, *, n_threads: int | None = None) -> None:
+def check_finite(
+    X: Matrix, *, estimator: str = "LogisticRegression", n_threads: int | None = None
+) -> None:
     """Refuse NaN and infinity in X, naming the first row and column that has one.
 
     The words are scikit-learn's, which its users and tests look for.
@@ -253,8 +265,8 @@ def check_finite(X: Matrix, *, n_threads: int | None = None) -> None:
     row, column = found
     what = "NaN" if np.isnan(X[row, column]) else "infinity"
     raise ValueError(
-        f"Input X contains {what}, first at row {row}, column {column}. LogisticRegression does "
-        "not accept missing values encoded as NaN, nor infinity: impute or drop them."
+        f"Input X contains {what}, first at row {row}, column {column}. {estimator} does not "
+        "accept missing values encoded as NaN, nor infinity: impute or drop them."
     )
 
 
@@ -275,7 +287,32 @@ def encode_two_classes(
                 "This solver needs samples of at least 2 classes in the data, but there is only "
                 f"one class{which}: {other!r} (none of {label!r})"
             )
+    if y.dtype == np.float64 and labels[0] == 0.0 and labels[1] == 1.0 and y.flags.c_contiguous:
+        return labels, y  # they are the targets
     return labels, second.astype(np.float64)
+
+
+def check_classes(classes: ArrayLike) -> NDArray[Any]:
+    """Return two different labels, sorted."""
+    labels: NDArray[Any] = np.unique(np.asarray(classes))
+    if labels.size != 2:
+        raise ValueError(
+            f"classes must be two different labels, got {labels.tolist()}: only binary "
+            "classification is supported"
+        )
+    return labels
+
+
+def encode_known_classes(y: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
+    """Return y as 0.0 and 1.0, (n,), for the labels of :func:`check_classes`."""
+    second = y == labels[1]
+    unknown = np.flatnonzero(~(second | (y == labels[0])))
+    if unknown.size:
+        raise ValueError(
+            f"y has {y[unknown[0]]!r} at index {unknown[0]}, which is none of the classes "
+            f"{labels.tolist()}"
+        )
+    return np.asarray(second, dtype=np.float64)
 
 
 def check_class_weight(

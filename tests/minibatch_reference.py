@@ -71,7 +71,7 @@ def train(
                 square = (looked**2).sum(axis=0)
             else:
                 mean = looked.mean(axis=0)
-                square = ((looked - mean) ** 2).sum(axis=0) + (looked**2).mean(axis=0)
+                square = ((looked - mean) ** 2).sum(axis=0) + (looked**2).mean(axis=0) / len(seen)
             inverse = np.sqrt(np.divide(counts, square, where=square > 0, out=np.zeros(d)))
         eta = rate(t)
         if scales and optimizer not in ("adagrad", "adam"):

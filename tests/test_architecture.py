@@ -20,7 +20,7 @@ FLOORS = [
     ("fastlogreg.__main__",),
     ("fastlogreg.cli",),
     ("fastlogreg.compare",),
-    ("fastlogreg.linear_model", "fastlogreg.functional"),
+    ("fastlogreg.linear_model", "fastlogreg.minibatch", "fastlogreg.functional"),
     ("fastlogreg.two_class",),
     ("fastlogreg.validation",),
     ("fastlogreg.solvers.auto",),

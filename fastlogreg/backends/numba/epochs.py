@@ -218,24 +218,101 @@ class Epochs:
         return float(clock[updates.LOSS]), float(clock[updates.WEIGHT])
 
 
-_PLAIN = Rule(
-    optimizer=updates.SGD,
-    schedule=updates.CONSTANT,
-    eta0=0.0,
-    power=0.0,
-    shift=0.0,
-    alpha=0.0,
-    momentum=0.0,
-    beta1=0.0,
-    beta2=0.0,
-    epsilon=0.0,
-    l1=0.0,
-    l2=0.0,
-    average_from=-1.0,
-    learns_scales=0,
-    centres=0,
-    stops=0,
-)
+def rule_of(
+    *,
+    optimizer: str = "sgd",
+    schedule: str = "constant",
+    eta0: float,
+    power: float = 0.5,
+    alpha: float = 0.0,
+    momentum: float = 0.0,
+    beta1: float = 0.0,
+    beta2: float = 0.0,
+    epsilon: float = 0.0,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    average_from: float = -1.0,
+    standardize: bool = False,
+    centres: bool = False,
+    stops: bool = True,
+) -> Rule:
+    """Return a rule from names and numbers.
+
+    The shift of the schedule "optimal" is scikit-learn's (Bottou 2012): its first rate is the
+    typical size of a weight, ``alpha ** -1/4``.
+    """
+    return Rule(
+        optimizer=OPTIMIZERS.index(optimizer),
+        schedule=SCHEDULES.index(schedule),
+        eta0=float(eta0),
+        power=float(power),
+        shift=float(alpha) ** -0.75 if schedule == "optimal" else 0.0,
+        alpha=float(alpha),
+        momentum=float(momentum),
+        beta1=float(beta1),
+        beta2=float(beta2),
+        epsilon=float(epsilon),
+        l1=float(l1),
+        l2=float(l2),
+        average_from=float(average_from),
+        learns_scales=int(standardize),
+        centres=int(centres),
+        stops=int(stops),
+    )
+
+
+class Stream:
+    """Rows and the state of an optimizer: what :mod:`fastlogreg.solvers.minibatch` runs.
+
+    Parameters
+    ----------
+    epochs : Epochs
+    rule : dict
+        What :func:`rule_of` takes, but ``centres``: that follows from the rows.
+    """
+
+    def __init__(self, epochs: Epochs, rule: dict[str, Any]) -> None:
+        self.epochs = epochs
+        self.intercept = bool(epochs.plan.intercept)
+        centres = rule["standardize"] and self.intercept and not epochs.sparse
+        self.rule = rule_of(**rule, centres=centres)
+        self.size = epochs.p
+
+    def begin(self, theta: _Vector | None) -> None:
+        """Start at theta, (p,), or at zeros, with nothing learned."""
+        self.state = new_state(self.size, theta, sparse=self.epochs.sparse)
+        if self.rule.learns_scales:
+            learn_scales(self.state, self.intercept)
+
+    def go_on(self, saved: dict[str, NDArray[np.float64]]) -> None:
+        """Go on from a state that was saved, perhaps by rows in another storage."""
+        self.begin(None)
+        self.restore(saved)
+
+    def save(self) -> dict[str, NDArray[np.float64]]:
+        """Return a copy of the state."""
+        return {name: array.copy() for name, array in self.state._asdict().items()}
+
+    def restore(self, saved: dict[str, NDArray[np.float64]]) -> None:
+        """Go back to a state that was saved."""
+        for name, array in self.state._asdict().items():
+            array[...] = saved[name]
+
+    def epoch(self, random: np.random.Generator | None, shrink: float) -> tuple[float, bool]:
+        """Run one epoch; return its mean loss and whether it was finite."""
+        rule = self.rule._replace(eta0=self.rule.eta0 * shrink)
+        loss, weight = self.epochs.run(self.state, rule, self.epochs.order(random))
+        mean = loss / weight if weight > 0.0 else 0.0
+        return mean, not self.state.clock[updates.FAILED]
+
+    def theta(self) -> _Vector:
+        """Return the parameters, (p,), or their average."""
+        return settled(self.state, self.rule, self.intercept, sparse=self.epochs.sparse)
+
+    @property
+    def n_updates(self) -> int:
+        """Return the updates made."""
+        return int(self.state.clock[updates.UPDATES])
 
 
 def train_epoch(
@@ -265,7 +342,7 @@ def train_epoch(
     order = orders.as_stored(epochs.subset) if rows is None else orders.listed(rows, epochs.subset)
     state = new_state(theta.size, sparse=epochs.sparse)._replace(theta=theta)
     losses = np.empty(epochs.n_batches)
-    epochs.run(state, _PLAIN._replace(eta0=float(learning_rate)), order, losses)
+    epochs.run(state, rule_of(eta0=learning_rate, stops=False), order, losses)
     return losses
 
 

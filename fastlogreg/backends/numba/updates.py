@@ -160,8 +160,8 @@ def _learn_dense(X, index, n, intercept, centres, state):
         square = spread
         if centres:
             state.mean[j] = reference + about
-            # few samples may lie close by chance: bounded by the root mean square over their number
-            square += spread / seen + state.mean[j] * state.mean[j]
+            # two samples may lie close by chance: at least the root mean square by their number
+            square += (spread / seen + state.mean[j] * state.mean[j]) / seen
         else:
             square += seen * (reference + about) ** 2
         state.inverse[j] = (count / square) ** 0.5 if square > 0.0 and count > 0.0 else 0.0

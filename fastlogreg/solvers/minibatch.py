@@ -1,0 +1,146 @@
+"""Mini-batch descent: epochs over batches of rows until the training loss or a score stands still.
+
+The steps themselves are the backend's (:mod:`fastlogreg.backends.numba.updates`); here is what
+happens between epochs: when to stop, when to lower the rate, what to return of a run that diverged.
+Stochastic (batches of 1), mini-batch (m) and batch (all rows) descent differ in nothing here.
+
+Rules of stopping are scikit-learn's (``SGDClassifier``, ``MLPClassifier``): an epoch makes progress
+if its mean loss, taken before each update, falls by more than ``tol`` below the best so far, or
+the score rises by more than ``tol`` above it; ``n_iter_no_change`` epochs in a row without progress
+end the run, or divide an adaptive rate by five until it is below 1e-6.
+
+A run fails where a loss or a parameter is not finite: the parameters of the last epoch before are
+returned.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Batches", "Epoch", "Outcome", "Stopping", "descend"]
+
+_ADAPT = 5.0  # an adaptive rate is divided by this ...
+_LEAST_RATE = 1e-6  # ... down to this
+
+
+class Batches(Protocol):
+    """Rows cut into batches, and the state of the optimizer that goes over them."""
+
+    def epoch(self, random: np.random.Generator | None, shrink: float) -> tuple[float, bool]:
+        """Run one epoch, rates times ``shrink``; return its mean loss and whether it was finite."""
+
+    def theta(self) -> NDArray[np.float64]:
+        """Return the parameters, (p,), or their average."""
+
+    def save(self) -> Any:
+        """Return a copy of the state."""
+
+    def restore(self, saved: Any) -> None:
+        """Go back to a state that was saved."""
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """When to stop; ``tol`` None: after ``max_iter`` epochs. ``eta0`` is what adapts."""
+
+    max_iter: int
+    tol: float | None
+    n_iter_no_change: int
+    adaptive: bool
+    eta0: float
+
+
+class Epoch(NamedTuple):
+    """What is known after an epoch."""
+
+    n_iter: int
+    loss: float
+    score: float | None
+    rate: float
+
+
+@dataclass
+class Outcome:
+    """What a run gives.
+
+    Attributes
+    ----------
+    theta : ndarray of shape (p,), float64
+        The last parameters (or averages); with scores, those of the best score.
+    n_iter : int
+        Epochs, that of a failure included.
+    losses, scores : list of float
+        Of each epoch that ended.
+    failed : bool
+        Whether a loss or a parameter was not finite.
+    ended : bool
+        Whether the run ended by itself, before ``max_iter``.
+    """
+
+    theta: NDArray[np.float64]
+    n_iter: int = 0
+    losses: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    failed: bool = False
+    ended: bool = False
+
+
+def descend(
+    batches: Batches,
+    stopping: Stopping,
+    *,
+    random: np.random.Generator | None,
+    score: Callable[[NDArray[np.float64]], float] | None = None,
+    callback: Callable[[Epoch, NDArray[np.float64]], bool] | None = None,
+) -> Outcome:
+    """Run epochs; ``random`` draws their orders.
+
+    ``score`` judges parameters where progress is measured on other rows. ``callback`` hears of each
+    epoch and its parameters, and returns whether to end.
+    """
+    found = Outcome(batches.theta())
+    best_loss, best_score = np.inf, -np.inf
+    standstill = 0
+    shrink = 1.0
+    for n_iter in range(1, stopping.max_iter + 1):
+        before = batches.save()
+        found.n_iter = n_iter
+        loss, finite = batches.epoch(random, shrink)
+        theta = batches.theta()
+        if not (finite and np.isfinite(theta).all()):
+            batches.restore(before)
+            found.theta = batches.theta()
+            found.failed = True
+            break
+        found.losses.append(loss)
+        scored = None if score is None else score(theta)
+        if scored is None:
+            found.theta = theta
+        else:
+            found.scores.append(scored)
+            if scored > best_score:
+                found.theta = theta
+        ends = callback is not None and callback(
+            Epoch(n_iter, loss, scored, stopping.eta0 * shrink), theta
+        )
+        if ends:
+            found.ended = True
+            break
+        if stopping.tol is None:
+            continue
+        if scored is None:
+            standstill = standstill + 1 if loss > best_loss - stopping.tol else 0
+        else:
+            standstill = standstill + 1 if scored < best_score + stopping.tol else 0
+            best_score = max(best_score, scored)
+        best_loss = min(best_loss, loss)
+        if standstill >= stopping.n_iter_no_change:
+            if not stopping.adaptive or stopping.eta0 * shrink <= _LEAST_RATE:
+                found.ended = True
+                break
+            shrink /= _ADAPT
+            standstill = 0
+    return found
