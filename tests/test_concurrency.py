@@ -4,14 +4,17 @@ Run once under each threading layer (``NUMBA_THREADING_LAYER``). What the backen
 about threads is in ``backends/test_threads.py``; here whole fits and predictions.
 """
 
+import _thread
 import multiprocessing
 import os
 import sys
+import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from threadpoolctl import threadpool_info
 
 from fastlogreg import LogisticRegression
 
@@ -72,3 +75,22 @@ def test_processes(method):
     with ProcessPoolExecutor(2, mp_context=context) as pool:
         for found, same in zip(pool.map(answer, SIZES * 3), expected * 3, strict=True):
             assert_array_equal(found, same)
+
+
+@pytest.mark.parametrize("solver", ["newton", "newton-cg", "lbfgs"])
+def test_ctrl_c_is_answered_and_leaves_the_process_usable(solver):
+    expected = answer(SIZES[1])
+    X, y = problem(40_000, 120)  # wide enough that Newton limits the BLAS' threads
+    model = LogisticRegression(solver=solver, tol=1e-14, max_iter=10_000)
+    model.fit(X, y)
+    pools = threadpool_info()
+    timer = threading.Timer(0.05, _thread.interrupt_main)
+    with pytest.raises(KeyboardInterrupt):
+        timer.start()
+        for _ in range(5_000):  # minutes
+            model.fit(X, y)
+    timer.join()
+    assert threadpool_info() == pools
+    assert_array_equal(answer(SIZES[1]), expected)
+    coef = model.coef_
+    assert_array_equal(model.fit(X, y).coef_, coef)
