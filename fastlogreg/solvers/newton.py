@@ -15,8 +15,8 @@ Hessian too costs ``objective.hessian_passes`` of them (2 at 20 columns, 8 at 10
    Hessian of every 8th row is the first of all rows. Secant pairs correct it
    (:mod:`fastlogreg.solvers.curvature`); where they can't (rare levels that the part hardly
    holds), the prediction asks for a new one.
-3. Far from the optimum the loss falls like an exponential, and the step goes up to twice as far as
-   Newton's (:func:`fastlogreg.solvers.search.stretch`).
+3. Far from the optimum the loss falls like an exponential, and a step with a new Hessian goes up to
+   twice as far as Newton's (:func:`fastlogreg.solvers.search.stretch`).
 4. The full step is nearly always accepted, so its derivatives are asked for at once, and only a
    rejected step is shortened on values alone.
 
@@ -262,7 +262,7 @@ def _minimize(
         if lost or not known:
             found = None
         else:
-            if bold:
+            if bold and fresh:
                 step = stretch(decrement, here.value) * step
             found = search(theta, here, step, first=first, value=objective.value, full=full)
         if found is None and not fresh:
