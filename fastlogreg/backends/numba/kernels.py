@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from fastlogreg.backends.numba import stages
 from fastlogreg.backends.numba.csr import Csr
 from fastlogreg.backends.numba.intrinsics import freeze
-from fastlogreg.backends.numba.jit import allocating, borrowing, kernel, parallel_kernel, prange
+from fastlogreg.backends.numba.jit import (
+    allocating,
+    borrowing,
+    kernel,
+    merged,
+    parallel_kernel,
+    prange,
+)
 
 
 class Rows(NamedTuple):
@@ -163,7 +170,7 @@ def _blocks(X, rows, work, model, lo, hi, block, sums, columns, products, hessia
             )
 
 
-@allocating
+@merged
 def _evaluate_chunk(X, rows, model, cut, c, sums, hessian, curvatures):
     """Loss, gradient and (where hessian has a size) Hessian of one chunk."""
     lo = cut.lo + c * cut.chunk
@@ -243,7 +250,7 @@ def _predict_blocks(X, rows, model, lo, hi, block, activation, z, out):
         stages.activate(activation, model.scale, z, n, start, out)
 
 
-@allocating
+@merged
 def _predict_chunk(X, rows, model, cut, c, activation, out):
     lo = cut.lo + c * cut.chunk
     hi = min(lo + cut.chunk, cut.hi)
