@@ -7,6 +7,7 @@ in interleaved rounds, and the best of each is shown. Distances above the optimu
 and computed in the same way for everyone (:mod:`benchmarks.quality`).
 """
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -201,7 +202,12 @@ def every_run(rows: list[dict[str, Any]]) -> Table:
 
 
 def main(
-    only: Annotated[str, typer.Option("--cases", help="Names, separated by commas.")] = "",
+    only: Annotated[
+        str,
+        typer.Option(
+            "--cases", help="Names, separated by commas; they join those already in --output."
+        ),
+    ] = "",
     quick: Annotated[bool, typer.Option(help="Small cases, few rounds: no figures.")] = False,
     with_peers: Annotated[bool, typer.Option("--peers/--no-peers", help="scikit-learn.")] = True,
     every: Annotated[bool, typer.Option("--all", help="Show every run of scikit-learn.")] = False,
@@ -220,6 +226,9 @@ def main(
     for name in names or (cases.SMALL_FITS if quick else cases.FITS):
         typer.echo(name, err=True)
         rows.append(measure(name, seconds, limit, with_peers=with_peers))
+    if names and output is not None and output.exists():  # measured piece by piece
+        found = {row["case"]: row for row in json.loads(output.read_text())["rows"] + rows}
+        rows = [found[name] for name in cases.FITS if name in found]
     if every:
         console().print(every_run(rows))
     show(matrix(rows), rows, output)
