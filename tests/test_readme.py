@@ -33,3 +33,16 @@ def test_every_subcommand_it_names_exists():
     named = set(re.findall(r"fastlogreg (\w+)", "".join(blocks("bash"))))
     assert named
     assert named <= known
+
+
+def test_its_figures_are_those_that_are_stored():
+    from benchmarks.report.__main__ import FIGURES, load
+    from benchmarks.report.readme import BEGIN, CHARTS, END, figures
+
+    text = README.read_text(encoding="utf-8")
+    between = text[text.index(BEGIN) : text.index(END) + len(END)]
+    sections = load(FIGURES)
+    assert between == figures(sections)
+    for section, data in sections:
+        if data is not None and section.name in CHARTS:
+            assert (FIGURES / f"{section.name}.png").exists()

@@ -359,6 +359,22 @@ SECTIONS = (
         _fit_means,
     ),
     Section(
+        "memory",
+        "Memory of a fit",
+        "memory",
+        "python -m benchmarks.memory --output docs/benchmarks/memory.json",
+        "Peak memory of one fit beyond its data, in processes of their own.",
+        _anything,
+    ),
+    Section(
+        "degenerate",
+        "Degenerate data",
+        "degenerate",
+        "python -m benchmarks.degenerate --output docs/benchmarks/degenerate.json",
+        "What happens to each, ours and scikit-learn's; the judge is Newton in 80 digits.",
+        _anything,
+    ),
+    Section(
         "minibatch",
         "Mini-batch training",
         "minibatch",

@@ -1,0 +1,85 @@
+"""What the benchmark commands make of their measurements."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("typer")
+from benchmarks import ceilings, cold_start, growth, roofline, threads
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine of 10 bytes, 100 multiply-adds, 5 pointwise rows a second."""
+    monkeypatch.setattr(ceilings, "bandwidth", lambda size, n_threads: 10.0)
+    monkeypatch.setattr(ceilings, "multiply_adds", lambda n_threads: 100.0)
+    monkeypatch.setattr(ceilings, "pointwise", lambda n_threads, *, loss=True: 5.0)
+
+
+@pytest.mark.parametrize(
+    ("cost", "expected"),
+    [
+        (roofline.Cost(50, 100, 5), ("bandwidth", 5.0)),
+        (roofline.Cost(5, 300, 5), ("multiply-adds", 4.0)),
+        (roofline.Cost(5, 50, 50), ("pointwise", 10.5)),
+        (roofline.Cost(50, 100, 0), ("bandwidth", 5.0)),
+    ],
+)
+def test_what_takes_longest_is_the_bound(machine, cost, expected):
+    assert roofline.bound(cost, 1) == expected
+
+
+def test_costs_are_counted_from_the_shape():
+    assert roofline.gradient(100, 3, 8) == (100 * (24 + 8), 600, 100, True)
+    assert roofline.gradient(100, 3, 4).n_bytes == 100 * (12 + 8)
+    p = 4
+    assert roofline.hessian(100, 3, 8).multiply_adds == 600 + 100 * p * (p + 1) / 2
+    assert roofline.prediction(100, 3, 8) == (100 * (24 + 16), 300, 100, False)
+
+
+def test_the_roofs_are_measured():
+    assert ceilings.bandwidth(2**15, 1) > 1e7
+    assert ceilings.pointwise(1) > 1e5
+
+
+def test_the_exponent_of_a_power_law():
+    seconds = {n: 3e-9 * n**1.5 for n in (30_000, 100_000, 1_000_000)}
+    assert growth.exponent(seconds) == pytest.approx(1.5)
+    # what is too small to count does not
+    assert growth.exponent({1_000: 1.0, **seconds}) == pytest.approx(1.5)
+
+
+def test_thread_counts_end_at_all_of_them(monkeypatch):
+    from fastlogreg.backends import numba as kernels
+
+    for most, expected in ((1, (1,)), (2, (1, 2)), (6, (1, 2, 4, 6)), (8, (1, 2, 4, 8))):
+        monkeypatch.setattr(kernels, "default_threads", lambda most=most: most)
+        assert threads.counts() == expected
+
+
+def test_cold_start_says_what_it_misses():
+    seconds = {
+        "import numba": 1.0,
+        "import fastlogreg": 1.05,
+        "fit iris, scikit-learn": 1.0,
+        "fit iris": 1.4,
+        "every dense float64 fit, nothing compiled": 7.0,
+    }
+    assert cold_start.missed(seconds) == ["fit iris: 1.40 s, not 1.30 s"]
+
+
+def test_every_program_of_the_cold_start_can_run():
+    for code, _ in cold_start.PROGRAMS.values():
+        compile(code, "program", "exec")
+
+
+def test_stored_figures_name_their_command(tmp_path):
+    output = tmp_path / "threads.json"
+    command = ["-m", "benchmarks.threads", "--quick", "--output", str(output)]
+    subprocess.run([sys.executable, *command], check=True, capture_output=True)
+    stored = json.loads(output.read_text())
+    assert stored["command"] == " ".join(["python", *command])
+    assert stored["machine"]["n_threads"] >= 1
+    assert {row["operation"] for row in stored["rows"]} == set(threads.OPERATIONS)
