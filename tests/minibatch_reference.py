@@ -42,7 +42,7 @@ def train(
     loss="bce",
     activation="sigmoid",
     look_until=4096,
-    look_every=16,
+    look_every=64,
 ):
     """Return [b, w_1 .. w_d] after the batches, lists of rows, and the loss of each before it."""
     n, d = X.shape

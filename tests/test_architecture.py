@@ -34,6 +34,7 @@ FLOORS = [
     ("fastlogreg.backends.numba.driver",),
     ("fastlogreg.backends.numba.threads",),
     ("fastlogreg.backends.numba.kernels", "fastlogreg.backends.numba.batches"),
+    ("fastlogreg.backends.numba.single",),
     ("fastlogreg.backends.numba.stages", "fastlogreg.backends.numba.updates"),
     (
         "fastlogreg.backends.numba.csr",

@@ -143,12 +143,12 @@ def test_schedules(schedule, rate):
     assert_allclose(found, expected, rtol=1e-10)
 
 
-def test_scales_are_learned_in_the_first_samples_and_then_in_every_sixteenth_batch():
-    X, y, _ = make(9000, 3)
+def test_scales_are_learned_in_the_first_samples_and_then_in_every_64th_batch():
+    X, y, _ = make(19_000, 3)
     X[5000:] *= 4.0
     how = rule("adagrad", learns_scales=1, centres=1)
     found = run(X, y, how, batch_size=50)
-    expected, _ = reference.train(X, y, in_order(9000, 50), optimizer="adagrad", scales=True)
+    expected, _ = reference.train(X, y, in_order(19_000, 50), optimizer="adagrad", scales=True)
     assert_allclose(found, expected, rtol=1e-8)
 
 

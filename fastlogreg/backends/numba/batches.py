@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg.backends.numba import order as orders
-from fastlogreg.backends.numba import stages, updates
+from fastlogreg.backends.numba import single, stages, updates
 from fastlogreg.backends.numba.intrinsics import (
     atomic_load,
     atomic_store,
@@ -38,6 +38,7 @@ from fastlogreg.backends.numba.updates import (
 )
 
 _COLUMNS = 257  # sparse columns that are moved together, and one
+_ROWS_AHEAD = 8  # how far ahead rows are fetched that come one by one
 _INFINITY = float("inf")
 LINE = 8  # words of a cache line
 LEADER = -1  # the ``begin`` of who leads
@@ -153,13 +154,12 @@ def _take(X, rows, order, plan, theta, desk, k, turn, begin, sums, control):
     """Do the chunks of batch k that nobody has taken, from ``begin`` on."""
     for i in range(plan.chunks):
         c = (begin + i) % plan.chunks
-        taken = (1 + 2 * c) * LINE
-        if atomic_load(control, taken) == turn - 1 and compare_exchange(
-            control, taken, turn - 1, turn
-        ):
+        word = (1 + c) * LINE  # 2 turn - 1: somebody does the chunk; 2 turn: it is done
+        free = 2 * turn - 2
+        if atomic_load(control, word) == free and compare_exchange(control, word, free, free + 1):
             lo, hi = _span(plan, k, c)
             _chunk(X, rows, order, plan, theta, desk, lo, hi, sums[c])
-            atomic_store(control, taken + LINE, turn)
+            atomic_store(control, word, free + 2)
 
 
 @borrowing
@@ -167,7 +167,7 @@ def _await(plan, turn, control):
     """Wait until all chunks are done."""
     for c in range(plan.chunks):
         turns = 0
-        while atomic_load(control, (2 + 2 * c) * LINE) != turn:
+        while atomic_load(control, (1 + c) * LINE) != 2 * turn:
             turns += 1
             if turns % _PATIENCE:
                 pause()
@@ -247,6 +247,53 @@ def _close(X, rows, order, plan, rule, state, desk, k, sums, losses):
 
 
 @borrowing
+def _one_by_one(X, rows, order, plan, rule, state, desk, losses, first, last):
+    """Make the updates first <= k < last, of one row each."""
+    clock = state.clock
+    theta = state.theta
+    intercept = plan.intercept
+    picked = desk.picked
+    unseen = rule.learns_scales == 1
+    for k in range(first, last):
+        i = (k - first) % plan.block
+        if i == 0:
+            orders.fill(order, k, min(plan.block, last - k), picked)
+        row = picked[i]
+        if i + _ROWS_AHEAD < min(plan.block, last - k + i):
+            single.fetch(X, rows.by_column, picked[i + _ROWS_AHEAD])
+        b = theta[0] if intercept else 0.0
+        z = single.margin(X, rows.by_column, row, theta[intercept:], b)
+        if rows.offset.size:
+            z += rows.offset[row]
+        value, residual = stages.jet(plan.kind, plan.scale, z, rows.y[row])
+        weight = 1.0
+        if rows.weight.size:
+            weight = rows.weight[row]
+        if rule.stops and not abs(weight * value) < _INFINITY:
+            clock[FAILED] = 1.0
+            return
+        if losses.size:
+            losses[k] = value
+        clock[LOSS] += weight * value
+        clock[WEIGHT] += weight
+        if updates.looks(rule, clock, k) or (
+            unseen and single.holds_unseen(X, rows.by_column, row, intercept, state)
+        ):
+            _look(X, rows, order, plan, rule, state, desk.places, k, k + 1)
+            unseen = single.any_unseen(X, intercept, state)
+        eta = updates.rate(rule, clock)
+        if rule.optimizer == updates.SGD:
+            eta /= updates.row_square(rule, clock)
+        clock[STEPS] += eta
+        if rule.average_from >= 0.0 and clock[SAMPLES] >= rule.average_from:
+            clock[AVERAGED] += 1.0
+        single.step(X, rows.by_column, row, weight * residual, rule, eta, intercept, state)
+        updates.sweep_average(rule, state)
+        clock[UPDATES] += 1.0
+        clock[SAMPLES] += 1.0
+
+
+@borrowing
 def _lead(X, rows, order, plan, rule, state, desk, sums, control, losses, first, last):
     for k in range(first, last):
         turn = k - first + 1
@@ -288,7 +335,9 @@ def train(X, rows, order, plan, rule, state, sums, control, losses, first, last,
     All threads of a team get the same arguments; ``control`` must be 0 where they start.
     """
     desk = _desk(plan.block)
-    if begin == LEADER:
+    if plan.batch == 1 and single.can(X, rule):
+        _one_by_one(X, rows, order, plan, rule, state, desk, losses, first, last)
+    elif begin == LEADER:
         _lead(X, rows, order, plan, rule, state, desk, sums, control, losses, first, last)
     else:
         _help(X, rows, order, plan, state, desk, sums, control, first, begin)

@@ -37,8 +37,9 @@ from fastlogreg.backends.numba.updates import CLOCK, Rule, State
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "adam")
 SCHEDULES = ("constant", "invscaling", "optimal")
 
-_BLOCK_BYTES = 5120  # of rows that are fetched together
-_MIN_HEIGHT, _MAX_HEIGHT = 8, 128
+_BLOCK_BYTES, _RUN_BYTES_AT_MOST = 10240, 20480  # of rows that are fetched together
+_RUN_BYTES = 8192  # of a stretch's rows in one batch: enough to be read in the memory's order
+_MIN_HEIGHT, _MAX_HEIGHT = 16, 128
 _MAX_BLOCK = 128  # rows
 _TWO_CHUNKS, _MORE_CHUNKS = 2e-6, 4e-6  # seconds of a batch, and of each of its chunks beyond two
 _SPARSE_CHUNK = 8e-6
@@ -146,12 +147,15 @@ class Epochs:
         batch = min(batch_size, n)
         chunks, chunk, self.seconds = _cut(n, batch, shape)
         row_bytes = max(1.0, shape.width * shape.itemsize)
-        height = int(_BLOCK_BYTES / row_bytes) // 8 * 8
-        self.height = min(_MAX_HEIGHT, max(_MIN_HEIGHT, height))
+        share = batch // orders.STRETCHES // 8 * 8  # of a batch, that one stretch may give
+        self.whole_windows = share * row_bytes >= _RUN_BYTES
+        most = _RUN_BYTES_AT_MOST if self.whole_windows else _BLOCK_BYTES
+        height = min(_MAX_HEIGHT, max(_MIN_HEIGHT, int(most / row_bytes) // 8 * 8))
+        self.height = min(height, share) if self.whole_windows else height
         self.by_windows = (
             shuffle is True and n >= orders.LEAST_WINDOWS * self.height * orders.STRETCHES
         )
-        lanes = self.by_windows and chunk * chunks == batch
+        lanes = self.by_windows and not self.whole_windows and chunk * chunks == batch
         kind, scale = kind_of(loss, activation)
         self.plan = Plan(
             samples=n,
@@ -161,12 +165,15 @@ class Epochs:
             stride=chunk if lanes else batch,
             lane=n // batch * chunk if lanes else chunk,
             block=min(
-                _MAX_BLOCK, self.height if self.by_windows else _MAX_BLOCK, -(-chunk // 8) * 8
+                self.height if self.by_windows else _MAX_BLOCK,
+                -(-chunk // 8) * 8 if batch > 1 else _MAX_BLOCK,
             ),
             intercept=int(intercept),
             kind=kind,
             scale=scale,
         )
+        # of this chunk the next block, or in the next batch: the rows between are other threads'
+        self.far = self.plan.block if chunk > self.plan.block or chunks == 1 else batch
         self.n_batches = -(-n // batch)
         self.p = X.shape[1] + int(intercept)
         width = -(-(2 + self.p) // LINE) * LINE + LINE  # chunks share no line
@@ -178,9 +185,11 @@ class Epochs:
         """Return the order of a new epoch; None for that of the memory."""
         n = self.plan.samples
         if random is None or self.shuffle is False or self.plan.batch == n:
-            return orders.as_stored(self.subset)
+            return orders.as_stored(self.subset, self.far)
         if self.by_windows:
-            return orders.by_windows(n, self.height, random, self.subset)
+            near = self.height if self.plan.chunk > self.height else self.plan.batch
+            far = near if self.whole_windows else None
+            return orders.by_windows(n, self.height, random, self.subset, far)
         return orders.listed(random.permutation(n), self.subset)
 
     def run(
@@ -204,7 +213,7 @@ class Epochs:
         step = max(1, int(CALL_SECONDS / self.seconds))
         for first in range(0, self.n_batches, step):
             last = min(first + step, self.n_batches)
-            control = np.zeros((1 + 2 * self.plan.chunks) * LINE, np.int64)
+            control = np.zeros((1 + self.plan.chunks) * LINE, np.int64)
 
             team = (self.storage, self.rows, order, self.plan, rule, state, self.sums, control, out)
 
@@ -339,7 +348,7 @@ def train_epoch(
         intercept=intercept,
         n_threads=n_threads,
     )
-    order = orders.as_stored(epochs.subset) if rows is None else orders.listed(rows, epochs.subset)
+    order = epochs.order(None) if rows is None else orders.listed(rows, epochs.subset)
     state = new_state(theta.size, sparse=epochs.sparse)._replace(theta=theta)
     losses = np.empty(epochs.n_batches)
     epochs.run(state, rule_of(eta0=learning_rate, stops=False), order, losses)

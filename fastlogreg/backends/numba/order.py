@@ -6,10 +6,11 @@ Three orders, one form (:class:`Order`):
 - listed: a permutation of all rows, 8 bytes each;
 - by windows: the rows are cut into stretches of equal length and these into blocks of
   consecutive rows. A window holds one block of each stretch, chosen at random, and takes its rows
-  in a random order. A window fits the cache, so that rows are fetched from memory block by block
-  and taken from the cache one by one; and since it has a block of each stretch, data that are
-  sorted, by label or by anything, give windows that look alike. What is stored is a row for each
-  block and one permutation for all windows of an epoch.
+  in a random order (in that of the memory where each batch holds whole windows). A window fits the
+  cache, so that rows are fetched from memory block by block and taken from the cache one by one;
+  and since it has a block of each stretch, data that are sorted, by label or by anything, give
+  windows that look alike. What is stored is a row for each block and one permutation for all
+  windows of an epoch.
 
 Where only some rows take part (``subset``), the order is one of their places.
 """
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from fastlogreg.backends.numba.jit import borrowing
 
-STRETCHES = 32  # blocks of a window
+STRETCHES = 16  # blocks of a window
 LEAST_WINDOWS = 4  # fewer than this many: a permutation of all rows, which then fit some cache
 
 
@@ -38,7 +39,8 @@ class Order(NamedTuple):
     offset: NDArray[np.uint32]
     listed: NDArray[np.int64]
     subset: NDArray[np.int64]
-    height: int
+    height: int  # rows of a block
+    far: int  # positions between one that is used and one that is fetched meanwhile
 
 
 @borrowing
@@ -75,12 +77,13 @@ def fill(order, p, n, index):
 def ahead(order, p, n):
     """Return a row that will be wanted soon, with the n - 1 after it, in the memory's order."""
     size = order.block.size
+    later = p + order.far
     if size == 0:
-        return p + n
-    k = p // size + 1
+        return later
+    k = later // size
     if k >= order.starts.shape[0]:
         return 0
-    a = p - (k - 1) * size
+    a = later - k * size
     return order.starts[k, a // order.height] + a % order.height
 
 
@@ -94,24 +97,29 @@ _NO_PLACES = _frozen(np.empty(0, np.uint32))
 _NOT_LISTED = _frozen(np.empty(0, np.int64))
 
 
-def as_stored(subset: NDArray[np.int64]) -> Order:
-    """Return the order of the memory."""
-    return Order(_NO_STARTS, _NO_PLACES, _NO_PLACES, _NOT_LISTED, subset, 1)
+def as_stored(subset: NDArray[np.int64], far: int = 1) -> Order:
+    """Return the order of the memory; ``far`` rows on is what a thread wants next."""
+    return Order(_NO_STARTS, _NO_PLACES, _NO_PLACES, _NOT_LISTED, subset, 1, far)
 
 
 def listed(rows: NDArray[np.int64], subset: NDArray[np.int64]) -> Order:
     """Return the order that a permutation, (n,), gives."""
     rows = rows.view()
-    return Order(_NO_STARTS, _NO_PLACES, _NO_PLACES, _frozen(rows), subset, 1)
+    return Order(_NO_STARTS, _NO_PLACES, _NO_PLACES, _frozen(rows), subset, 1, 1)
 
 
 def by_windows(
-    n: int, height: int, random: np.random.Generator, subset: NDArray[np.int64]
+    n: int,
+    height: int,
+    random: np.random.Generator,
+    subset: NDArray[np.int64],
+    far: int | None = None,
 ) -> Order:
     """Return a random order by windows, each of a block of ``height`` rows of every stretch.
 
-    Rows that are too few for another window come last, in an order of their own; which they are
-    is drawn too.
+    ``far`` is given where batches hold whole windows: then the rows of a window need no order of
+    their own, and what is fetched ahead is so many positions on. Rows that are too few for another
+    window come last, in an order of their own; which they are is drawn too.
     """
     size = height * STRETCHES
     windows = n // size
@@ -120,7 +128,7 @@ def by_windows(
     blocks = np.tile(np.arange(windows), (STRETCHES, 1))
     starts = random.permuted(blocks, axis=1).T * height
     starts += np.arange(STRETCHES) * (windows * height) + shift
-    places = random.permutation(size)
+    places = random.permutation(size) if far is None else np.arange(size)
     last = np.concatenate([np.arange(shift), np.arange(shift + windows * size, n)])
     random.shuffle(last)
     return Order(
@@ -130,4 +138,5 @@ def by_windows(
         _frozen(last),
         subset,
         height,
+        size if far is None else far,
     )

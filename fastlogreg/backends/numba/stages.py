@@ -149,6 +149,19 @@ def pointwise(kind, scale, z, y, lo, n, value, residual, curvature):
 
 
 @exact
+def jet(kind, scale, z, y):
+    """Return (value, residual) of one sample."""
+    if kind == BCE:
+        value, residual, _ = bce_jet(scale * z, y)
+        return value, scale * residual
+    if kind == MSE:
+        value, residual, _ = mse_jet(scale * z, y)
+        return value, scale * residual
+    error = z - y
+    return error * error, 2.0 * error
+
+
+@exact
 def outside(y, lo, n):
     """Return how many of n labels are outside [0, 1]; NaN counts as inside.
 

@@ -40,7 +40,7 @@ UPDATES, STEPS, SEEN, STORED, SAMPLES, AVERAGED, FAILED, LOSS, WEIGHT = range(9)
 CLOCK = 9
 
 _SEEN_ALWAYS = 4096  # samples: until then each batch is looked at for scales
-_SEEN_EVERY = 16  # then every so many
+_SEEN_EVERY = 64  # then every so many
 
 
 class Rule(NamedTuple):
@@ -260,7 +260,7 @@ def _adam(g, eta, inverse, rule, t, velocity, squares, step, size):
 
 
 @stage
-def _prox(w, l1, l2, length):
+def prox(w, l1, l2, length):
     """Return the point that the penalties lead w to in a step of this length."""
     left = abs(w) - l1 * length
     left = 0.0 if left < 0.0 else left
@@ -272,7 +272,7 @@ def _move(theta, intercept, l1, l2, step, size, mean):
     """Take the steps and the penalties' proximal steps; return how far the mean's margin went."""
     away = 0.0
     for j in range(intercept, theta.size):
-        w = _prox(theta[j] - step[j], l1, l2, size[j])
+        w = prox(theta[j] - step[j], l1, l2, size[j])
         away += mean[j] * (w - theta[j])
         theta[j] = w
     return away
@@ -308,7 +308,8 @@ def _sweep(rule, eta, g, intercept, state):
 
 
 @borrowing
-def _sweep_average(rule, state):
+def sweep_average(rule, state):
+    """Take theta into the average, if there is one by now."""
     if state.clock[AVERAGED] > 0.0:
         t = state.clock[AVERAGED]
         _blend(state.theta, RECENCY / (t + (RECENCY - 1.0)), state.average)
@@ -381,7 +382,7 @@ def _move_dense(X, chunks, intercept, scale, rule, eta, sums, state):
     for j in range(g.size):
         g[j] *= scale
     _sweep(rule, eta, g, intercept, state)
-    _sweep_average(rule, state)
+    sweep_average(rule, state)
     return False
 
 
@@ -402,7 +403,7 @@ def _move_csr(X, chunks, intercept, scale, rule, eta, sums, state):
     for j in range(p):
         g[j] *= scale
     _sweep(rule, eta, g, intercept, state)
-    _sweep_average(rule, state)
+    sweep_average(rule, state)
     for j in range(p):
         g[j] = 0.0
     return False
@@ -467,7 +468,7 @@ def _move_columns(X, rule, eta, many, places, gradients, intercept, state):
         before = theta[j]
         w = before
         if penalized:
-            w = _prox(w, l1, l2, length[j] * (steps - eta - lag[j]))
+            w = prox(w, l1, l2, length[j] * (steps - eta - lag[j]))
             lag[j] = steps
         if adapts:
             squares[j] += g * g
@@ -475,7 +476,7 @@ def _move_columns(X, rule, eta, many, places, gradients, intercept, state):
         w -= eta * metric * g
         if penalized:
             length[j] = metric
-            w = _prox(w, l1, l2, eta * metric)
+            w = prox(w, l1, l2, eta * metric)
         theta[j] = w
         if now > 0.0:
             average[j] = _averaged(average[j], met[j], shares, before, w)

@@ -1,0 +1,153 @@
+"""Batches of one row, of dense rows: the mini-batch loop without its machinery.
+
+The blocks and teams of :mod:`.batches` cost 0.5 us a batch, ten times what one row of 20 columns
+needs. Here a row is read, its residual made and its step taken in three short loops. The rules are
+those of :mod:`.updates`, for the two optimizers that keep no velocity.
+"""
+
+import numpy as np
+
+from fastlogreg.backends.numba import updates
+from fastlogreg.backends.numba.intrinsics import prefetch
+from fastlogreg.backends.numba.jit import by_storage, stage
+
+
+@stage
+def _margin_of_row(X, row, w, b):
+    s = 0.0
+    for j in range(X.shape[1]):
+        s += X[row, j] * w[j]
+    return s + b
+
+
+@stage
+def _margin_of_column(XT, row, w, b):
+    s = 0.0
+    for j in range(XT.shape[0]):
+        s += XT[j, row] * w[j]
+    return s + b
+
+
+def _margin(X, by_column, row, w, b):
+    """Return the margin of one row."""
+    if by_column:
+        return _margin_of_column(X, row, w, b)
+    return _margin_of_row(X, row, w, b)
+
+
+@stage
+def _gradient(X, by_column, row, residual, mean, g):
+    if by_column:
+        for j in range(X.shape[0]):
+            g[j] = residual * (X[j, row] - mean[j])
+    else:
+        for j in range(X.shape[1]):
+            g[j] = residual * (X[row, j] - mean[j])
+
+
+@stage
+def _plain(g, eta, inverse, l1, l2, mean, w):
+    away = 0.0
+    for j in range(g.size):
+        a = eta * inverse[j] * inverse[j]
+        new = updates.prox(w[j] - a * g[j], l1, l2, a)
+        away += mean[j] * (new - w[j])
+        w[j] = new
+    return away
+
+
+@stage
+def _adapting(g, eta, inverse, epsilon, l1, l2, mean, squares, w):
+    away = 0.0
+    for j in range(g.size):
+        s = squares[j] + g[j] * g[j]
+        squares[j] = s
+        a = eta * inverse[j] * inverse[j] / (inverse[j] * np.sqrt(s) + epsilon)
+        new = updates.prox(w[j] - a * g[j], l1, l2, a)
+        away += mean[j] * (new - w[j])
+        w[j] = new
+    return away
+
+
+def _step(X, by_column, row, residual, rule, eta, intercept, state):
+    """Move all parameters by one row's residual."""
+    theta = state.theta
+    w = theta[intercept:]
+    mean = state.mean[intercept:]
+    g = state.step[intercept:]
+    inverse = state.inverse[intercept:]
+    _gradient(X, by_column, row, residual, mean, g)
+    first = eta
+    if rule.optimizer == updates.ADAGRAD:
+        squares = state.squares[intercept:]
+        away = _adapting(g, eta, inverse, rule.epsilon, rule.l1, rule.l2, mean, squares, w)
+        if intercept:
+            state.squares[0] += residual * residual
+            first = eta / (np.sqrt(state.squares[0]) + rule.epsilon)
+    else:
+        away = _plain(g, eta, inverse, rule.l1, rule.l2, mean, w)
+    if intercept:
+        theta[0] -= first * residual + away
+
+
+def _fetch(X, by_column, row):
+    """Ask for a row that comes soon."""
+    if not by_column:
+        d = X.shape[1]
+        for j in range(0, d + 7, 8):
+            prefetch(X, row * d + j)
+
+
+def _holds_unseen(X, by_column, row, intercept, state):
+    """Whether a row has a value in a column that has no scale yet."""
+    for j in range(state.theta.size - intercept):
+        if state.moments[2, intercept + j] == 0.0:
+            x = X[j, row] if by_column else X[row, j]
+            if x != 0.0:
+                return True
+    return False
+
+
+def _any_unseen(X, intercept, state):
+    """Whether a column has no scale yet."""
+    for j in range(intercept, state.theta.size):
+        if state.moments[2, j] == 0.0:
+            return True
+    return False
+
+
+def _no_margin(X, by_column, row, w, b):
+    return 0.0
+
+
+def _no_step(X, by_column, row, residual, rule, eta, intercept, state):
+    pass
+
+
+def _no_fetch(X, by_column, row):
+    pass
+
+
+def _none_unseen(X, by_column, row, intercept, state):
+    return False
+
+
+def _never_unseen(X, intercept, state):
+    return False
+
+
+def _can_dense(X, rule):
+    """Whether rows are taken one by one here."""
+    return rule.optimizer == updates.SGD or rule.optimizer == updates.ADAGRAD
+
+
+def _can_csr(X, rule):
+    return False
+
+
+margin = by_storage(_margin, _no_margin)
+step = by_storage(_step, _no_step)
+fetch = by_storage(_fetch, _no_fetch)
+holds_unseen = by_storage(_holds_unseen, _none_unseen)
+any_unseen = by_storage(_any_unseen, _never_unseen)
+can = by_storage(_can_dense, _can_csr)
