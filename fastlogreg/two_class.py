@@ -126,8 +126,15 @@ class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             and y.shape == X.shape[:1]
             and (y.dtype.kind in "iub" or (y.dtype.kind == "f" and np.isfinite(y).all()))
         )
-        if not plain or not reset:
+        differs = not reset and (
+            not _is_plain(X)
+            or X.shape[1] != self.n_features_in_
+            or hasattr(self, "feature_names_in_")
+        )
+        if not plain or differs:
             return self._validated(X, y, reset=reset)  # type: ignore[no-any-return]
+        if not reset:
+            return X, y
         self.n_features_in_ = X.shape[1]
         if hasattr(self, "feature_names_in_"):
             del self.feature_names_in_

@@ -1,0 +1,49 @@
+"""asv: mini-batch training: epochs by size of batch, and time to 0.1 % of the optimum."""
+
+import numpy as np
+
+import fastlogreg as flr
+from benchmarks import minibatch_table
+from fastlogreg.backends.numba.epochs import Epochs, Stream
+
+
+class Epoch:
+    """One shuffled epoch of the compiled loop at the estimator's default rule."""
+
+    param_names = ("shape", "batch")
+    params = (minibatch_table.EPOCH_SHAPES, minibatch_table.BATCHES)
+
+    def setup(self, shape, batch):
+        X, y = minibatch_table.cases.synthetic(*shape)
+        rule = flr.MiniBatchLogisticRegression(alpha=1e-6)._settings().rule
+        self.stream = Stream(Epochs(X, y, batch_size=batch), rule)
+        self.stream.begin(None)
+        self.random = np.random.default_rng(0)
+        self.stream.epoch(self.random, 1.0)  # compilation is not what is timed
+
+    def time_epoch(self, shape, batch):
+        self.stream.epoch(self.random, 1.0)
+
+
+class Target:
+    """Epochs until 0.1 % above the optimum: their time, and their number beside it."""
+
+    param_names = ("case",)
+    params = (tuple(name for name in minibatch_table.TARGET_CASES if name != "CSR 2e4 x 5e4"),)
+    timeout = 600.0
+
+    def setup(self, case):
+        (X, y, *_), _ = minibatch_table._problem(case)
+        self.X, self.y = X, y
+        found = minibatch_table._reach(lambda: minibatch_table._ours(X, y), case, 20.0)
+        self.n_epochs = found["epochs"].get(1e-3, 100)
+
+    def time_target(self, case):
+        flr.MiniBatchLogisticRegression(
+            alpha=1.0 / self.y.size, max_iter=self.n_epochs, tol=None, random_state=0
+        ).fit(self.X, self.y)
+
+    def track_epochs(self, case):
+        return self.n_epochs
+
+    track_epochs.unit = "epochs"

@@ -1,0 +1,46 @@
+"""Train on batches that arrive one after another, with a progress bar.
+
+Any iterator of (X, y) pieces will do: a database cursor, files in a folder, a socket. Here pieces
+are made up as they are asked for, so that the whole never exists. Run it with
+``python docs/examples/stream.py``; it takes some seconds and the memory of one piece.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from rich.progress import Progress
+
+from fastlogreg import MiniBatchLogisticRegression
+
+
+def pieces(count: int, rows: int, columns: int = 20) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield pieces of data whose columns have scales from 0.01 to 100."""
+    random = np.random.default_rng(0)
+    w = random.standard_normal(columns)
+    scales = np.geomspace(1e-2, 1e2, columns)
+    for _ in range(count):
+        X = random.standard_normal((rows, columns))
+        y = random.random(rows) < 1.0 / (1.0 + np.exp(-X @ w))
+        yield X * scales, y
+
+
+def main(count: int = 100, rows: int = 20_000) -> MiniBatchLogisticRegression:
+    """Train on the pieces; each is predicted before the model learns from it."""
+    model = MiniBatchLogisticRegression(random_state=0)
+    right = seen = 0
+    with Progress() as progress:
+        task = progress.add_task("training", total=count)
+        for X, y in pieces(count, rows):
+            if seen:
+                right += int((model.predict(X) == y).sum())
+            model.partial_fit(X, y, classes=[False, True])
+            seen += rows
+            share = right / max(1, seen - rows)
+            progress.update(
+                task, advance=1, description=f"{seen:,} rows, right before learning: {share:.1%}"
+            )
+    return model
+
+
+if __name__ == "__main__":
+    main()
