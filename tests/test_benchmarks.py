@@ -83,3 +83,50 @@ def test_stored_figures_name_their_command(tmp_path):
     assert stored["command"] == " ".join(["python", *command])
     assert stored["machine"]["n_threads"] >= 1
     assert {row["operation"] for row in stored["rows"]} == set(threads.OPERATIONS)
+
+
+def test_minibatch_table_finds_what_falls_short():
+    from benchmarks import minibatch_table
+
+    def epoch(batch, seconds):
+        return {
+            "kind": "epoch",
+            "case": "c",
+            "batch": batch,
+            "epoch_s": seconds,
+            "over_sgd": 1.0 / seconds,
+            "reads": 30.0 * seconds,
+        }
+
+    def target(peer, seconds):
+        return {"kind": "target", "case": "c", "peer": peer, "target": 1e-2, "seconds": seconds} | {
+            "limit_s": 5.0
+        }
+
+    fine = [epoch(1, 0.2), epoch(256, 0.04), target("fastlogreg", 0.1), target("torch", 0.2)]
+    assert minibatch_table.missed([*fine, target("SGDClassifier", None)]) == []
+    found = minibatch_table.missed([epoch(256, 0.1), *fine[2:3], target("SGDClassifier", 0.05)])
+    assert [line.split(":")[0] for line in found] == [
+        "c, batch 256",
+        "c, batch 256",
+        "c, 0.01",
+        "geometric mean over SGDClassifier",
+    ]
+
+
+def test_minibatch_table_measures(tmp_path):
+    out = tmp_path / "minibatch.json"
+    subprocess.run(
+        [sys.executable, "-m", "benchmarks.minibatch_table", "--quick", "--output", str(out)],
+        check=True,
+        capture_output=True,
+    )
+    rows = json.loads(out.read_text())["rows"]
+    epochs = [row for row in rows if row["kind"] == "epoch"]
+    assert [row["batch"] for row in epochs] == [1, 32, 256, 4096]
+    assert all(
+        row["epoch_s"] > 0 and row["read_s"] > 0 and row["sgd_epoch_s"] > 0 for row in epochs
+    )
+    ours = [row for row in rows if row.get("peer") == "fastlogreg"]
+    assert [row["target"] for row in ours] == [1e-2, 1e-3]
+    assert all(row["seconds"] is not None for row in ours)

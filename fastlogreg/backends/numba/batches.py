@@ -253,6 +253,7 @@ def _one_by_one(X, rows, order, plan, rule, state, desk, losses, first, last):
     theta = state.theta
     intercept = plan.intercept
     picked = desk.picked
+    columns = single.columns_of(state, intercept)
     unseen = rule.learns_scales == 1
     for k in range(first, last):
         i = (k - first) % plan.block
@@ -262,7 +263,7 @@ def _one_by_one(X, rows, order, plan, rule, state, desk, losses, first, last):
         if i + _ROWS_AHEAD < min(plan.block, last - k + i):
             single.fetch(X, rows.by_column, picked[i + _ROWS_AHEAD])
         b = theta[0] if intercept else 0.0
-        z = single.margin(X, rows.by_column, row, theta[intercept:], b)
+        z = single.margin(X, rows.by_column, row, columns.w, b)
         if rows.offset.size:
             z += rows.offset[row]
         value, residual = stages.jet(plan.kind, plan.scale, z, rows.y[row])
@@ -287,7 +288,8 @@ def _one_by_one(X, rows, order, plan, rule, state, desk, losses, first, last):
         clock[STEPS] += eta
         if rule.average_from >= 0.0 and clock[SAMPLES] >= rule.average_from:
             clock[AVERAGED] += 1.0
-        single.step(X, rows.by_column, row, weight * residual, rule, eta, intercept, state)
+        residual *= weight
+        single.step(X, rows.by_column, row, residual, rule, eta, columns, theta, state.squares)
         updates.sweep_average(rule, state)
         clock[UPDATES] += 1.0
         clock[SAMPLES] += 1.0

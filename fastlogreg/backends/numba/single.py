@@ -5,11 +5,36 @@ needs. Here a row is read, its residual made and its step taken in three short l
 those of :mod:`.updates`, for the two optimizers that keep no velocity.
 """
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from fastlogreg.backends.numba import updates
 from fastlogreg.backends.numba.intrinsics import prefetch
-from fastlogreg.backends.numba.jit import by_storage, stage
+from fastlogreg.backends.numba.jit import borrowing, by_storage, stage
+
+
+class Columns(NamedTuple):
+    """The parts of a state that belong to columns, without that of the intercept."""
+
+    w: NDArray[np.float64]
+    squares: NDArray[np.float64]
+    inverse: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    g: NDArray[np.float64]
+
+
+@borrowing
+def columns_of(state, intercept):
+    """Return views of a state's columns."""
+    return Columns(
+        state.theta[intercept:],
+        state.squares[intercept:],
+        state.inverse[intercept:],
+        state.mean[intercept:],
+        state.step[intercept:],
+    )
 
 
 @stage
@@ -69,24 +94,28 @@ def _adapting(g, eta, inverse, epsilon, l1, l2, mean, squares, w):
     return away
 
 
-def _step(X, by_column, row, residual, rule, eta, intercept, state):
+def _step(X, by_column, row, residual, rule, eta, columns, theta, squares):
     """Move all parameters by one row's residual."""
-    theta = state.theta
-    w = theta[intercept:]
-    mean = state.mean[intercept:]
-    g = state.step[intercept:]
-    inverse = state.inverse[intercept:]
-    _gradient(X, by_column, row, residual, mean, g)
+    _gradient(X, by_column, row, residual, columns.mean, columns.g)
     first = eta
     if rule.optimizer == updates.ADAGRAD:
-        squares = state.squares[intercept:]
-        away = _adapting(g, eta, inverse, rule.epsilon, rule.l1, rule.l2, mean, squares, w)
-        if intercept:
-            state.squares[0] += residual * residual
-            first = eta / (np.sqrt(state.squares[0]) + rule.epsilon)
+        away = _adapting(
+            columns.g,
+            eta,
+            columns.inverse,
+            rule.epsilon,
+            rule.l1,
+            rule.l2,
+            columns.mean,
+            columns.squares,
+            columns.w,
+        )
+        if columns.w.size < theta.size:
+            squares[0] += residual * residual
+            first = eta / (np.sqrt(squares[0]) + rule.epsilon)
     else:
-        away = _plain(g, eta, inverse, rule.l1, rule.l2, mean, w)
-    if intercept:
+        away = _plain(columns.g, eta, columns.inverse, rule.l1, rule.l2, columns.mean, columns.w)
+    if columns.w.size < theta.size:
         theta[0] -= first * residual + away
 
 
@@ -120,7 +149,7 @@ def _no_margin(X, by_column, row, w, b):
     return 0.0
 
 
-def _no_step(X, by_column, row, residual, rule, eta, intercept, state):
+def _no_step(X, by_column, row, residual, rule, eta, columns, theta, squares):
     pass
 
 
