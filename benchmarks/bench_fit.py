@@ -7,7 +7,7 @@ from benchmarks import cases, quality
 class Fit:
     param_names = ("case",)
     params = (list(cases.FITS),)
-    rounds = 1
+    repeat = (2, 10, 2.0)
     warmup_time = 0
     timeout = 600.0
 

@@ -6,7 +6,7 @@ from benchmarks import growth
 class Rows:
     param_names = ("operation", "rows")
     params = (list(growth.OPERATIONS), growth.ROWS)
-    rounds = 1
+    repeat = (2, 10, 2.0)
     warmup_time = 0
     timeout = 300.0
 

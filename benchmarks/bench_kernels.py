@@ -13,7 +13,7 @@ class _Kernel:
 
     param_names = ("backend", "shape", "dtype")
     params: Any = (BACKENDS, cases.SHAPES, cases.DTYPES)
-    rounds = 1
+    repeat = (2, 10, 2.0)
     warmup_time = 0
     timeout = 300.0
     function: Any

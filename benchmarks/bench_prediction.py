@@ -9,7 +9,7 @@ from benchmarks import cases
 class Function:
     param_names = ("backend", "shape", "dtype")
     params = (("numpy", "numba"), cases.SHAPES, cases.DTYPES)
-    rounds = 1
+    repeat = (2, 10, 2.0)
     warmup_time = 0
     timeout = 300.0
 

@@ -6,7 +6,7 @@ from benchmarks import threads
 class Threads:
     param_names = ("operation", "threads")
     params = (list(threads.OPERATIONS), list(threads.counts()))
-    rounds = 1
+    repeat = (2, 10, 2.0)
     warmup_time = 0
     timeout = 300.0
 

@@ -17,7 +17,7 @@ from benchmarks import cases
 from benchmarks.peers import environments
 from benchmarks.peers.adapters import PEERS
 from benchmarks.peers.contest import DISTANCES, Worker, contest, judge
-from benchmarks.tables import console, ms, store
+from benchmarks.tables import command, console, ms, store
 from fastlogreg.compare import new_table
 
 
@@ -130,7 +130,14 @@ def main(
             ]
             n, d = problem.X.shape
             found.append(
-                {"case": name, "n": n, "d": d, "optimum": optimum, "peers": rows + missing}
+                {
+                    "case": name,
+                    "n": n,
+                    "d": d,
+                    "measured_by": command(),
+                    "optimum": optimum,
+                    "peers": rows + missing,
+                }
             )
     finally:
         for worker in workers.values():
@@ -142,7 +149,8 @@ def main(
         console().print(f"beaten: {line}", highlight=False)
     if output is not None:
         old = json.loads(output.read_text())["rows"] if output.exists() else []
-        store(merged(old, found), output)
+        whole = f"python -m benchmarks.peers --output {output}"
+        store(merged(old, found), output, command=f"{whole}, in pieces" if old else command())
 
 
 if __name__ == "__main__":

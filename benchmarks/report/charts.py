@@ -340,7 +340,7 @@ def speedups(data: Data, narrow: bool) -> Figure:
                 ratio = best[1] / mine
                 colour = "ours" if ratio >= 1.0 else "second"
                 strength = 0.12 + 0.63 * min(1.0, abs(math.log(ratio)) / math.log(30.0))
-                who = best[0].removeprefix("scikit-learn ")
+                who = best[0].removeprefix("scikit-learn ").removeprefix("scikit-learn-")
                 text = f"{ratio:.3g} x" if narrow else f"{ratio:.3g} x  {who}"
             axes.add_patch(_rectangle(j + 0.02, i + 0.04, 0.96, 0.92, SERIES[colour], strength))
             axes.text(
