@@ -214,10 +214,19 @@ def _fit_means(data: Data) -> str:
 
 def _anything(data: Data) -> Table:
     """Return rows of plain values as they are: the fields of the first row are the header."""
+    if not data["rows"]:
+        return Table((), [])
     plain = (str, int, float, bool, type(None))
     fields = [k for k, v in data["rows"][0].items() if isinstance(v, plain)]
     rows = [tuple(_text(row.get(field)) for field in fields) for row in data["rows"]]
     return Table(tuple(field.replace("_", " ") for field in fields), rows)
+
+
+def _of_kind(kind: str) -> Callable[[Data], Table]:
+    """Return a table of the rows of one kind."""
+    return lambda data: _anything(
+        {"rows": [row for row in data["rows"] if row.get("kind", kind) == kind]}
+    )
 
 
 def _text(value: Any) -> str:
@@ -375,11 +384,35 @@ SECTIONS = (
         _anything,
     ),
     Section(
-        "minibatch",
-        "Mini-batch training",
+        "epochs",
+        "Mini-batch training: an epoch",
         "minibatch",
         "python -m benchmarks.minibatch_table --output docs/benchmarks/minibatch.json",
-        "Epochs, and time to the neighbourhood of the optimum, beside the peers in the same run.",
+        "A shuffled epoch by size of batch, in reads of X and beside SGDClassifier's.",
+        _of_kind("epoch"),
+    ),
+    Section(
+        "targets",
+        "Mini-batch training: time to the neighbourhood of the optimum",
+        "minibatch",
+        "python -m benchmarks.minibatch_table --output docs/benchmarks/minibatch.json",
+        "Seconds and epochs to 1 % and 0.1 % above the optimum, beside the peers in the same run.",
+        _of_kind("target"),
+    ),
+    Section(
+        "minibatch_memory",
+        "Mini-batch training: memory",
+        "minibatch_memory",
+        "python -m benchmarks.minibatch_memory --output docs/benchmarks/minibatch_memory.json",
+        "A fit on a file larger than the memory that it may use.",
+        _anything,
+    ),
+    Section(
+        "interrupt",
+        "Ctrl-C",
+        "interrupt",
+        "python -m benchmarks.interrupt --output docs/benchmarks/interrupt.json",
+        "How soon a fit answers.",
         _anything,
     ),
     Section(
