@@ -306,12 +306,14 @@ def check_classes(classes: ArrayLike) -> NDArray[Any]:
 def encode_known_classes(y: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
     """Return y as 0.0 and 1.0, (n,), for the labels of :func:`check_classes`."""
     second = y == labels[1]
-    unknown = np.flatnonzero(~(second | (y == labels[0])))
-    if unknown.size:
+    if np.count_nonzero(second) + np.count_nonzero(y == labels[0]) < y.size:
+        unknown = np.flatnonzero(~(second | (y == labels[0])))
         raise ValueError(
             f"y has {y[unknown[0]]!r} at index {unknown[0]}, which is none of the classes "
             f"{labels.tolist()}"
         )
+    if y.dtype == np.float64 and labels.tolist() == [0.0, 1.0] and y.flags.c_contiguous:
+        return y  # they are the targets
     return np.asarray(second, dtype=np.float64)
 
 
