@@ -219,6 +219,12 @@ class SnapML(Peer):
     weighted = False
     remark = "penalizes the intercept too"
 
+    def prepare(self, problem: Problem) -> None:
+        from scipy.sparse import csr_matrix
+
+        # it knows SciPy's matrices, and not its arrays
+        self.problem = problem if problem.dense else problem._replace(X=csr_matrix(problem.X))
+
     def fit(self, setting: float, max_iter: int = _MANY) -> Answer:
         import os
 
