@@ -1,8 +1,8 @@
 """What a fit needs beside its data: ``python -m benchmarks.memory``.
 
 Each fit runs in a fresh process, which loads X and y from a file, fits a small part of them (so
-that imports, compiled kernels and threads are there already), and then notes how much the highest
-resident memory so far rises during the fit of the whole.
+that imports, compiled kernels and threads are there already), and then notes how far the resident
+memory rises at the most during the fit of the whole. Linux alone tells the peak of one call.
 """
 
 import json
@@ -31,8 +31,9 @@ MODELS = {
     "model = LogisticRegression(C=C, max_iter=5)",
 }
 _PROGRAM = """
-import json, resource, sys, warnings
+import json, sys, warnings
 import numpy as np
+from benchmarks.resident import NOW, PEAK, resident, reset_peak
 folder, C = sys.argv[1], float(sys.argv[2])
 {model}
 warnings.simplefilter("ignore")
@@ -43,11 +44,11 @@ except FileNotFoundError:
     weights = None
 few = slice(0, 20_000)
 model.fit(X[few], y[few], sample_weight=None if weights is None else weights[few])
-unit = 1 if sys.platform == "darwin" else 1024
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+if not reset_peak():
+    sys.exit("no /proc/self/clear_refs here, and so no peak of one call")
+before = resident(NOW)
 model.fit(X, y, sample_weight=weights)
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps([before * unit, after * unit]))
+print(json.dumps([before, resident(PEAK)]))
 """
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.adapters import PEERS, Peer, Problem
+from benchmarks.resident import NOW, PEAK, reset_peak, resident
 
 _ENOUGH = 0.5  # seconds of one setting
 _MOST_TIMES = 7
@@ -35,24 +36,6 @@ def load(folder: Path, C: float) -> Problem:
     return Problem(X, arrays["y"], arrays.get("weight"), C)
 
 
-def _memory(field: str) -> int | None:
-    """Return VmRSS or VmHWM of this process in bytes; None where there is no /proc."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return None
-    found = next((line for line in lines if line.startswith(field)), None)
-    return None if found is None else int(found.split()[1]) * 1024
-
-
-def _reset_peak() -> bool:
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True
-
-
 def run(peer: Peer, setting: float) -> dict[str, Any]:
     """Fit at one setting, more than once where that is quick, and return what was found."""
     times: list[float] = []
@@ -61,13 +44,13 @@ def run(peer: Peer, setting: float) -> dict[str, Any]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         while not times or (sum(times) + times[-1] < _ENOUGH and len(times) < _MOST_TIMES):
-            before = _memory("VmRSS") if not times and _reset_peak() else None
+            before = resident(NOW) if not times and reset_peak() else None
             used, start = time.process_time(), time.perf_counter()
             answer = peer.fit(setting)
             times.append(time.perf_counter() - start)
             cpu += time.process_time() - used
             if before is not None:
-                extra = max(0, (_memory("VmHWM") or 0) - before)
+                extra = max(0, (resident(PEAK) or 0) - before)
     return {
         "seconds": min(times),
         "times": len(times),

@@ -28,6 +28,7 @@ _BLAS_THREADS_FROM = 96  # p from which OpenBLAS uses threads between passes: p 
 _FACTOR_THREADS_FROM = 2000  # p from which a Cholesky factor gains more than the passes lose
 _VECTOR_THREADS_FROM = 10_000  # p from which OpenBLAS adds vectors on threads
 _BLAS_ROWS = 1024  # rows of one matrix product
+_BLAS_WORK = 4e9  # rows * p * p of one product at the most: some 0.1 s, for Ctrl-C
 _BLOCK_BYTES = 24576  # of X in one block: half of L1, the other half for the next block
 _MIN_BLOCK, _MAX_BLOCK = 16, 512
 _WIDE_BYTES = 1 << 18  # a block of rows wider than this in all has 8 rows: a quarter of L2
@@ -398,16 +399,18 @@ def _sum_chunks_by_blas(
     fill = kernels.evaluate_scaled[storage_code(X)]
     always_convex = model.kind != stages.MSE
 
+    step = min(_BLAS_ROWS, max(64, int(_BLAS_WORK / p**2)))
+
     def run(first: int, last: int) -> None:
-        scaled = np.empty((_BLAS_ROWS, p))
-        signs = np.empty(_BLAS_ROWS)
+        scaled = np.empty((step, p))
+        signs = np.empty(step)
         product = np.empty((p, p))
         for c in range(first, last):
             sums[c] = 0.0
             start = cut.lo + c * cut.chunk
             stop = min(start + cut.chunk, cut.hi)
-            for lo in range(start, stop, _BLAS_ROWS):
-                hi = min(lo + _BLAS_ROWS, stop)
+            for lo in range(start, stop, step):
+                hi = min(lo + step, stop)
                 fill(X, rows, model, cut, lo, hi, sums[c], scaled, signs)
                 A = scaled[: hi - lo]
                 # A' A is recognised by NumPy and done in half the work (dsyrk)
