@@ -81,8 +81,8 @@ def settled(state: State, rule: Rule, intercept: bool, *, sparse: bool) -> _Vect
         return (state.average if now > 0.0 else state.theta).copy()
     theta = state.theta.copy()
     if now > 0.0:  # of what was held: a debt is no part of it
-        before = state.met[:, None] + np.arange(updates.RECENCY)
-        share = np.prod(before / (now + np.arange(updates.RECENCY)), axis=1)
+        met = state.met
+        share = met * (met + 1.0) * (met + 2.0) / (now * (now + 1.0) * (now + 2.0))
         averaged: _Vector = theta + share * (state.average - theta)
         return averaged
     first = int(intercept)
