@@ -1,6 +1,9 @@
 """The mini-batch estimator: scikit-learn's contract, streams, odd data, runs that diverge."""
 
+import os
 import pickle
+import signal
+import threading
 import warnings
 
 import numpy as np
@@ -403,6 +406,17 @@ class TestEstimator:
         assert np.shares_memory(seen[0], mapped)
         model.partial_fit(mapped, targets)
         assert np.shares_memory(seen[-1], mapped)
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="signals as POSIX has them")
+    @pytest.mark.parametrize("batch_size", [1, 256, None])
+    def test_ctrl_c_ends_a_long_fit(self, data, batch_size):
+        X, y = data
+        X, y = np.tile(X, (20, 3)), np.tile(y, 20)
+        endless = MiniBatchLogisticRegression(batch_size=batch_size, max_iter=10**9, tol=None)
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            endless.fit(X, y)
+        assert MiniBatchLogisticRegression(max_iter=2, tol=None).fit(X, y).t_ == 2 * 157
 
     def test_pipeline_and_pickle(self):
         X, y = load_breast_cancer(return_X_y=True)

@@ -16,6 +16,7 @@ Ctrl-C is seen.
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -85,6 +86,7 @@ class _Task:
         self.n = n
         self.next = count()
         self.error: BaseException | None = None
+        self.ended: list[None] = []  # one for each helper
 
     def run(self) -> None:
         try:
@@ -108,6 +110,7 @@ class _Pool:
         while True:
             task, done = self.queue.get()
             task.run()
+            task.ended.append(None)
             del task
             done.release()
 
@@ -127,10 +130,11 @@ class _Pool:
             for lock in locks:
                 lock.acquire()
         except BaseException as interrupt:
-            # Ctrl-C while we wait: helpers write into arrays of ours, so let them end.
+            # Ctrl-C while we wait: helpers write into arrays of ours, so let them end. Not by
+            # their locks: the interrupt may have come when we had just acquired one.
             task.error = interrupt
-            for lock in locks:
-                lock.acquire()
+            while len(task.ended) < helpers:
+                time.sleep(1e-4)
             raise
         if task.error is not None:
             raise task.error
