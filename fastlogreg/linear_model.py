@@ -245,24 +245,16 @@ class LogisticRegression(TwoClassModel):
             raise TypeError(f"verbose must be an integer, got {self.verbose!r}")
 
         X, y = self._training_data(X, y)
-        matrix = check.check_matrix(X)
-        n = matrix.shape[0]
-        if isinstance(sample_weight, Real):  # one for all
-            sample_weight = np.full(n, sample_weight)
-        weights = check.check_weights(sample_weight, n)
-        known = check.check_offset(offset, n, finite=True)
-        self.classes_, targets = check.encode_two_classes(y, weights)
-        if self.class_weight is not None:
-            low, high = check.check_class_weight(self.class_weight, self.classes_, targets, weights)
-            by_class = np.where(targets == 1.0, high, low)
-            weights = check.check_weights(by_class if weights is None else by_class * weights, n)
-
+        if isinstance(sample_weight, Real):  # one for all: callbacks hear of each
+            sample_weight = np.full(X.shape[0], sample_weight)
+        rows = self._checked(X, y, sample_weight, offset, finite=False)
+        total = rows.targets.size if rows.weights is None else rows.weights.sum()
         objective = Objective(
-            matrix,
-            targets,
-            sample_weight=weights,
-            offset=known,
-            l2=check.check_penalty(C, float(n if weights is None else weights.sum())),
+            rows.matrix,
+            rows.targets,
+            sample_weight=rows.weights,
+            offset=rows.offset,
+            l2=check.check_penalty(C, float(total)),
             intercept=intercept,
             n_threads=threads,
         )
@@ -287,8 +279,8 @@ class LogisticRegression(TwoClassModel):
         if not result.finite:
             # NaN and infinity in X reach the first value on all rows, so that looking for them
             # beforehand would be a pass for nothing
-            check.check_finite(matrix, n_threads=threads)
-            also = "" if known is None else " or offset"
+            check.check_finite(rows.matrix, n_threads=threads)
+            also = "" if rows.offset is None else " or offset"
             raise ValueError(
                 f"the objective is not finite at the start: values in X{also} are too large for "
                 "float64 (their squares are summed)"

@@ -8,8 +8,8 @@ For the optimum itself see :class:`fastlogreg.LogisticRegression`.
 import time
 import warnings
 from dataclasses import dataclass
-from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fastlogreg import backends
 from fastlogreg import validation as check
 from fastlogreg.solvers.minibatch import Epoch, Outcome, Stopping, descend
-from fastlogreg.two_class import FitTasks, TwoClassModel
+from fastlogreg.two_class import FitTasks, Rows, TwoClassModel
 
 if TYPE_CHECKING:
     from fastlogreg.backends.numba.epochs import Stream
@@ -331,7 +331,7 @@ class MiniBatchLogisticRegression(TwoClassModel):
             labels = self.classes_
         assert labels is not None
         X, y = self._training_data(X, y, reset=first)
-        rows = self._checked(X, y, sample_weight, offset, labels)
+        rows = self._checked(X, y, sample_weight, offset, labels=labels)
         stream = settings.stream(rows, self.n_threads)
         if first:
             self.n_iter_ = 0
@@ -355,7 +355,7 @@ class MiniBatchLogisticRegression(TwoClassModel):
         settings = self._settings()
         warm = check.check_flag(self.warm_start, "warm_start")
         X, y = self._training_data(X, y)
-        rows = self._checked(X, y, sample_weight, offset, None)
+        rows = self._checked(X, y, sample_weight, offset)
         train, kept = None, None
         seed = self._seed()
         if settings.early_stopping:
@@ -501,42 +501,6 @@ class MiniBatchLogisticRegression(TwoClassModel):
             validation_fraction=fraction,
         )
 
-    def _checked(
-        self,
-        X: Any,
-        y: NDArray[Any],
-        sample_weight: ArrayLike | None,
-        offset: ArrayLike | None,
-        labels: NDArray[Any] | None,
-    ) -> "_Rows":
-        """Return the rows under the strict contract; ``labels`` where they are known."""
-        matrix = check.check_matrix(X)
-        check.check_finite(matrix, estimator=type(self).__name__, n_threads=self.n_threads)
-        n = matrix.shape[0]
-        if isinstance(sample_weight, Real):  # one for all
-            sample_weight = np.full(n, sample_weight)
-        weights = check.check_weights(sample_weight, n)
-        known = check.check_offset(offset, n, finite=True)
-        if labels is None:
-            self.classes_, targets = check.encode_two_classes(y, weights)
-        else:
-            targets = check.encode_known_classes(y, labels)
-            self.classes_ = labels
-        if self.class_weight is not None:
-            low, high = check.check_class_weight(self.class_weight, self.classes_, targets, weights)
-            by_class = np.where(targets == 1.0, high, low)
-            weights = check.check_weights(by_class if weights is None else by_class * weights, n)
-        return _Rows(matrix, targets, weights, known)
-
-
-class _Rows(NamedTuple):
-    """Rows as the backend takes them."""
-
-    matrix: Any
-    targets: NDArray[np.float64]
-    weights: NDArray[np.float64] | None
-    offset: NDArray[np.float64] | None
-
 
 @dataclass(frozen=True)
 class _Settings:
@@ -553,7 +517,7 @@ class _Settings:
     validation_fraction: float
 
     def stream(
-        self, rows: _Rows, n_threads: int | None, subset: NDArray[np.int64] | None = None
+        self, rows: Rows, n_threads: int | None, subset: NDArray[np.int64] | None = None
     ) -> "Stream":
         """Return the rows, or a subset of them, as the solver runs them."""
         from fastlogreg.backends.numba.epochs import Epochs, Stream
@@ -597,7 +561,7 @@ class _Scorer:
     """The accuracy on rows kept aside."""
 
     def __init__(
-        self, rows: _Rows, kept: NDArray[np.int64], intercept: bool, n_threads: int | None
+        self, rows: Rows, kept: NDArray[np.int64], intercept: bool, n_threads: int | None
     ) -> None:
         self.rows = rows
         self.kept = kept
