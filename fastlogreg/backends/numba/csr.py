@@ -50,6 +50,17 @@ def accumulate(X, by_column, lo, n, r, g):
             g[_place(X.indices[k])] += X.data[k] * ri
 
 
+def scaled_rows(X, by_column, lo, n, intercept, h, first, A):
+    """Write rows of diag(sqrt|h|) [1, X] to A[first : first + n]."""
+    for i in range(n):
+        s = abs(h[i]) ** 0.5
+        A[first + i, :] = 0.0
+        if intercept:
+            A[first + i, 0] = s
+        for k in range(_place(X.starts[lo + i]), _place(X.ends[lo + i])):
+            A[first + i, intercept + _place(X.indices[k])] = s * X.data[k]
+
+
 def accumulate_squares(X, by_column, lo, n, h, s):
     """Do s += (X * X)[lo : lo + n].T @ h[:n]."""
     for i in range(n):

@@ -8,7 +8,7 @@ The Hessian of dense rows has two ways: own loops over tiles of sums up to :data
 columns, and beyond them the BLAS, one thread a chunk, on rows scaled while they are in cache.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from fastlogreg.backends.numba import kernels, stages
 from fastlogreg.backends.numba.csr import Csr
-from fastlogreg.backends.numba.kernels import Cut, Model, Rows
+from fastlogreg.backends.numba.jit import Kernel
+from fastlogreg.backends.numba.kernels import Cut, Model, Rows, Sums
 from fastlogreg.backends.numba.threads import one_blas_thread, run_chunks
 
 BLAS_WIDTH = (
@@ -57,6 +58,7 @@ _Matrix = Any  # an array or a SciPy matrix in CSR form
 _KIND = {"bce": stages.BCE, "mse": stages.MSE}
 _LINE = 512  # values of a sparse matrix that are read as one row
 _NONE = np.empty(0)
+_NO_MATRIX = np.empty((0, 0))
 _NO_INDEX = np.empty(0, dtype=np.int64)
 
 
@@ -196,6 +198,25 @@ def predict_pair(
     return _predict(X, theta, offset, activation, intercept, n_threads, 2)
 
 
+@lru_cache(maxsize=64)
+def _left_out(chunks: int) -> Sums:
+    """Return the empty arrays of :class:`Sums`, for all that a pass leaves out."""
+    none = np.empty((chunks, 0))
+    return Sums(none, np.empty((chunks, 0, 0)), none, _NONE, _NO_MATRIX)
+
+
+def _forms(
+    serial: Kernel, on_threads: Kernel, code: str, before: tuple[Any, ...], *after: Any
+) -> tuple[Callable[[int, int], Any], Callable[[int, int], Any]]:
+    """Return the two forms of a kernel as :func:`.threads.run_chunks` calls them."""
+
+    def threaded(first: int, last: int) -> None:
+        address = serial.address(code, *before, 0, 0, *after)
+        on_threads[code](address, *before, first, last, *after)
+
+    return lambda first, last: serial[code](*before, first, last, *after), threaded
+
+
 def _predict(
     X: _Matrix,
     theta: NDArray[np.float64],
@@ -214,11 +235,13 @@ def _predict(
     form = stages.MARGIN if activation == "identity" else stages.PROBABILITY
     code = storage_code(storage)
     run_chunks(
-        lambda first, last: kernels.predict[code](
-            storage, rows, model, cut, first, last, form, out
-        ),
-        lambda first, last: kernels.predict_on_threads[code](
-            storage, rows, model, cut, first, last, form, out
+        *_forms(
+            kernels.predict,
+            kernels.predict_on_threads,
+            code,
+            (storage, rows, model, cut),
+            form,
+            out,
         ),
         chunks,
         seconds,
@@ -312,22 +335,25 @@ def hessian_product(
 def column_moments(
     X: _Matrix, curvatures: NDArray[np.float64], *, n_threads: int | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return X' h and (X * X)' h; see :class:`fastlogreg.backends.Backend`."""
+    """Return X' h and (X * X)' h; see :class:`fastlogreg.backends.Backend`.
+
+    They are gradient and diagonal of the Hessian, at 0, of the squared error with weights h / 2
+    and targets -1.
+    """
     n, d = X.shape
-    storage, rows = prepared(X, weight=curvatures)
+    storage, rows = prepared(X, np.full(n, -1.0), 0.5 * curvatures)
+    model = _model(np.zeros(d), "mse", "identity", False)
     block, chunk, chunks, seconds = _plan(n, shape_of(storage, rows), 2 * d, False, 1)
-    cut = Cut(0, n, chunk, block)
-    out = np.empty((chunks, 2, d))
-    run = kernels.moments[storage_code(storage)]
+    sums, diagonals = np.empty((chunks, 1 + d)), np.empty((chunks, d))
+    out = _left_out(chunks)._replace(sums=sums, diagonals=diagonals)
+    before = storage, rows, model, Cut(0, n, chunk, block)
     run_chunks(
-        lambda first, last: run(storage, rows, cut, first, last, out),
-        None,
+        *_forms(kernels.evaluate, kernels.evaluate_on_threads, storage_code(storage), before, out),
         chunks,
         seconds,
         n_threads,
     )
-    sums, squares = out.sum(axis=0)
-    return sums, squares
+    return sums.sum(axis=0)[1:], diagonals.sum(axis=0)
 
 
 def _sum_chunks(
@@ -354,15 +380,17 @@ def _sum_chunks(
         assert curvatures is None
         return _sum_chunks_by_blas(X, rows, model, cut, sums, seconds, n_threads)
     padded = -(-p // 4) * 4 if order == 2 else 0
-    hessians = np.empty((chunks, padded, padded))
-    found = _NONE if curvatures is None else curvatures
+    left_out = _left_out(chunks)
+    hessians = np.empty((chunks, padded, padded)) if padded else left_out.hessians
+    out = Sums(
+        sums,
+        hessians,
+        left_out.diagonals,
+        left_out.curvatures if curvatures is None else curvatures,
+        left_out.scaled,
+    )
     run_chunks(
-        lambda first, last: kernels.evaluate[code](
-            X, rows, model, cut, first, last, sums, hessians, found
-        ),
-        lambda first, last: kernels.evaluate_on_threads[code](
-            X, rows, model, cut, first, last, sums, hessians, found
-        ),
+        *_forms(kernels.evaluate, kernels.evaluate_on_threads, code, (X, rows, model, cut), out),
         chunks,
         seconds,
         n_threads,
@@ -396,14 +424,15 @@ def _sum_chunks_by_blas(
     chunks = sums.shape[0]
     p = model.theta.size
     hessians = np.empty((chunks, p, p))
-    fill = kernels.evaluate_scaled[storage_code(X)]
+    fill = kernels.evaluate[storage_code(X)]
     always_convex = model.kind != stages.MSE
-
+    curvatures = _NONE if always_convex else np.empty(cut.hi)
     step = min(_BLAS_ROWS, max(64, int(_BLAS_WORK / p**2)))
 
     def run(first: int, last: int) -> None:
         scaled = np.empty((step, p))
-        signs = np.empty(step)
+        part = np.empty((1, sums.shape[1]))
+        out = _left_out(1)._replace(sums=part, scaled=scaled, curvatures=curvatures)
         product = np.empty((p, p))
         for c in range(first, last):
             sums[c] = 0.0
@@ -411,10 +440,11 @@ def _sum_chunks_by_blas(
             stop = min(start + cut.chunk, cut.hi)
             for lo in range(start, stop, step):
                 hi = min(lo + step, stop)
-                fill(X, rows, model, cut, lo, hi, sums[c], scaled, signs)
+                fill(X, rows, model, Cut(lo, hi, hi - lo, cut.block), 0, 1, out)
+                sums[c] += part[0]
                 A = scaled[: hi - lo]
                 # A' A is recognised by NumPy and done in half the work (dsyrk)
-                B = A if always_convex else A * signs[: hi - lo, None]
+                B = A if always_convex else A * np.where(curvatures[lo:hi, None] < 0.0, -1.0, 1.0)
                 target = hessians[c] if lo == start else product
                 np.matmul(A.T, B, out=target)
                 if target is product:
@@ -437,8 +467,7 @@ def read_sum(X: _Matrix, *, n_threads: int | None = None) -> float:
         out = np.empty(chunks)
         code = storage_code(matrix)
         run_chunks(
-            partial(_read, kernels.read[code], matrix, chunk, out),
-            partial(_read, kernels.read_on_threads[code], matrix, chunk, out),
+            *_forms(kernels.read, kernels.read_on_threads, code, (matrix, chunk), out),
             chunks,
             seconds,
             n_threads,
@@ -507,26 +536,33 @@ def warmup(dtypes: tuple[str, ...] = ("float64", "float32")) -> Iterator[tuple[s
         sums, hessians, out = np.empty((1, 5)), np.empty((1, 4, 4)), np.empty((16, 2))
         code = storage_code(matrix)
         one = np.empty(1)
-        evaluating = (matrix, rows, model, cut, 0, 1, sums, hessians, np.empty(0))
+        evaluating = (
+            matrix,
+            rows,
+            model,
+            cut,
+            0,
+            1,
+            _left_out(1)._replace(sums=sums, hessians=hessians),
+        )
         predicting = (matrix, rows, model, cut, 0, 1, stages.PROBABILITY, out)
-        scaled, signs = np.empty((16, 4)), np.empty(16)
         calls: list[tuple[Any, tuple[Any, ...]]] = [
             (kernels.evaluate, evaluating),
             (kernels.predict, predicting),
-            (kernels.evaluate_scaled, (matrix, rows, model, cut, 0, 16, sums[0], scaled, signs)),
             (kernels.not_finite, (matrix, 16, 0, 1, np.empty(1, dtype=np.int64))),
             (kernels.read, (matrix, 16, 0, 1, one)),
-            (kernels.moments, (matrix, rows, cut, 0, 1, np.empty((1, 2, 3)))),
         ]
         from fastlogreg.backends.numba.threads import prange_is_safe
 
         if prange_is_safe():
             calls += [
-                (kernels.evaluate_on_threads, evaluating),
-                (kernels.predict_on_threads, predicting),
-                (kernels.read_on_threads, (matrix, 16, 0, 1, one)),
+                (kernels.evaluate_on_threads, (kernels.evaluate, *evaluating)),
+                (kernels.predict_on_threads, (kernels.predict, *predicting)),
+                (kernels.read_on_threads, (kernels.read, matrix, 16, 0, 1, one)),
             ]
         for which, arguments in calls:
+            if isinstance(arguments[0], Kernel):
+                arguments = (arguments[0].address(code, *arguments[1:]), *arguments[1:])
             start = perf_counter()
             which[code](*arguments)
             yield f"{which.__name__} ({name})", perf_counter() - start

@@ -44,6 +44,34 @@ def _freeze(_context, array):
     return array.copy(readonly=True)(array), generate
 
 
+def _call_at(_context, address, arguments):
+    """Call the machine code at an address: a compiled function of these arguments, without result.
+
+    Integers are passed as int64; nobody checks that the function has this signature.
+    """
+    parts = [types.int64 if isinstance(t, types.Integer) else t for t in arguments.types]
+
+    def generate(context, builder, signature, values):
+        convention = context.call_conv
+        kind = convention.get_function_type(types.none, parts)
+        function = builder.inttoptr(values[0], kind.as_pointer())
+        given = [
+            context.cast(builder, value, of, to)
+            for value, of, to in zip(
+                cgutils.unpack_tuple(builder, values[1]),
+                signature.args[1].types,
+                parts,
+                strict=True,
+            )
+        ]
+        status, _ = convention.call_function(builder, function, types.none, parts, given)
+        with cgutils.if_unlikely(builder, status.is_error):
+            convention.return_status_propagate(builder, status)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, arguments), generate
+
+
 # --- words that several threads write ---------------------------------------------------
 
 _WORD = ir.IntType(64)
@@ -139,6 +167,11 @@ def _plain_store(array, offset, value):
     array[offset] = value
 
 
+def _plain_call(function, arguments):
+    """Stand in for call_at where nothing is compiled: the address is the function."""
+    function(*arguments)
+
+
 _exchanging = threading.Lock()
 
 
@@ -158,6 +191,7 @@ def _sleep():
 
 prefetch = _no_prefetch if config.DISABLE_JIT else intrinsic(_prefetch)
 freeze = _no_freeze if config.DISABLE_JIT else intrinsic(_freeze)
+call_at = _plain_call if config.DISABLE_JIT else intrinsic(_call_at)
 atomic_load = _plain_load if config.DISABLE_JIT else intrinsic(_atomic_load)
 atomic_store = _plain_store if config.DISABLE_JIT else intrinsic(_atomic_store)
 compare_exchange = _plain_exchange if config.DISABLE_JIT else intrinsic(_compare_exchange)

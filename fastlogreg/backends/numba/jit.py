@@ -13,9 +13,9 @@ The kinds of function and their decorators:
 ``borrowing`` / ``allocating``
     What puts stages together. The three so far make no array but views of their
     arguments; what needs memory of its own is ``allocating``.
-``merged``
-    What is between a kernel and its blocks: copied into the kernel before anything is compiled: a
-    level of calls less.
+``merged``, ``merged_exact``
+    Parts of one of the above, copied into it before anything is compiled: a level of calls less.
+    They get the roundings of what they are copied into.
 ``by_storage``
     A stage with one form for dense rows and one for CSR, chosen while compiling.
 ``kernel`` / ``parallel_kernel``
@@ -84,6 +84,7 @@ stage = numba.njit(**_STAGE)
 borrowing = numba.njit(**_BORROWING)
 allocating = numba.njit(**_INNER)
 merged = numba.njit(inline="always", **_INNER)
+merged_exact = numba.njit(inline="always", fastmath=_EXACT, **_BORROWING)
 
 
 def by_storage(dense: Any, csr: Any, *, allocates: bool = False) -> Callable[..., Any]:
@@ -184,6 +185,7 @@ class Kernel:
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
         self._compiled: dict[str, Any] = {}
+        self._address: dict[str, int] = {}
 
     def __getitem__(self, code: str) -> Any:
         compiled = self._compiled.get(code)
@@ -195,6 +197,22 @@ class Kernel:
             copy.__qualname__ = f"{source.__qualname__}_{storage}"  # names the cache file
             compiled = self._compiled.setdefault(code, _compile(copy, **self.options))
         return compiled
+
+    def address(self, code: str, *arguments: Any) -> Any:
+        """Return where the machine code is, for :func:`.intrinsics.call_at`.
+
+        ``arguments`` must ask it to do nothing: it is called with them if it isn't compiled yet.
+        """
+        found = self._address.get(code)
+        if found is None:
+            compiled = self[code]
+            if config.DISABLE_JIT:
+                return compiled
+            compiled(*arguments)
+            (made,) = compiled.overloads.values()
+            found = made.library.get_pointer_to_function(made.fndesc.llvm_func_name)
+            self._address[code] = found
+        return found
 
 
 def kernel(function: Callable[..., Any]) -> Kernel:

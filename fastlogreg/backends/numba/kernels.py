@@ -2,8 +2,10 @@
 
 A kernel gets the rows and the model as NamedTuples of read-only arrays, so that each
 has one signature for each storage of X, and a range of chunks to do. The driver decides
-which thread does which chunks; no kernel knows of threads but the two ``_on_threads``
-forms, which hand the same chunks to ``prange``.
+which thread does which chunks; no kernel knows of threads but the ``_on_threads`` forms. These
+hand chunks to ``prange`` and call the other form by its address, so that its machine code is
+made once: as a function that Numba knows it would be optimized anew at each of the four levels
+of calls that ``prange`` adds.
 """
 
 from typing import NamedTuple
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 
 from fastlogreg.backends.numba import stages
 from fastlogreg.backends.numba.csr import Csr
-from fastlogreg.backends.numba.intrinsics import freeze
+from fastlogreg.backends.numba.intrinsics import call_at, freeze
 from fastlogreg.backends.numba.jit import (
     allocating,
     borrowing,
@@ -58,7 +60,7 @@ class Cut(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Where blocks are worked on: their rows, and a buffer for each part of the jets.
+    """Where blocks are worked on: their rows, buffers for the jets' parts and for the Hessian.
 
     ``X``, ``y``, ``weight`` and ``offset`` are the problem's own arrays or, where rows are
     gathered, read-only views of the ``gathered`` buffers.
@@ -74,10 +76,28 @@ class Work(NamedTuple):
     residual: NDArray[np.float64]
     curvature: NDArray[np.float64]
     margin: NDArray[np.float64]
+    columns: NDArray[np.float64]
+    products: NDArray[np.float64]
+
+
+class Sums(NamedTuple):
+    """What a pass fills, one entry a chunk; an array without a size is left out.
+
+    ``sums`` (chunks, 1 + p) has loss and gradient, ``hessians`` (chunks, padded p, padded p) the
+    upper triangles, ``diagonals`` (chunks, d) the Hessians' diagonals, ``curvatures`` (n,) one
+    value a row. ``scaled`` (n, p), diag(sqrt|h|) [1, X], is for one chunk alone: its Hessian is
+    then one matrix product, which the BLAS does.
+    """
+
+    sums: NDArray[np.float64]
+    hessians: NDArray[np.float64]
+    diagonals: NDArray[np.float64]
+    curvatures: NDArray[np.float64]
+    scaled: NDArray[np.float64]
 
 
 @allocating
-def _work(X, rows, block):
+def _work(X, rows, block, padded):
     gathers = rows.chosen.size > 0
     values = np.empty((3, block if gathers else 0))
     gathered = (stages.row_buffer(X, rows.by_column, block if gathers else 0), values)
@@ -93,10 +113,12 @@ def _work(X, rows, block):
         jets[1],
         jets[2],
         jets[3],
+        stages.hessian_buffer(X, padded, block),
+        np.empty((2, block)),
     )
 
 
-@borrowing
+@merged
 def _place(X, rows, work, lo, n):
     """Return the first of the block's rows in work's arrays, having gathered them if need be."""
     if rows.chosen.size == 0:
@@ -111,7 +133,7 @@ def _place(X, rows, work, lo, n):
     return 0
 
 
-@borrowing
+@merged
 def _block(work, model, lo, n, sums):
     """Fill the jets of work's n rows from lo and add their loss and gradient to sums.
 
@@ -144,17 +166,14 @@ def _block(work, model, lo, n, sums):
 
 
 @borrowing
-def _blocks(X, rows, work, model, lo, hi, block, sums, columns, products, hessian, curvatures):
-    """Add the rows lo : hi to sums = (loss, gradient) and, where it has a size, hessian.
-
-    ``curvatures``, where it has a size, is filled with those of these rows.
-    """
+def _blocks(X, rows, work, model, lo, hi, block, sums, hessian, diagonal, out):
+    """Add the rows lo : hi to sums = (loss, gradient) and fill what else is asked for."""
     for start in range(lo, hi, block):
         n = min(block, hi - start)
         at = _place(X, rows, work, start, n)
         _block(work, model, at, n, sums)
-        if curvatures.size:
-            stages.copy(work.curvature, 0, n, curvatures[start:])
+        if out.curvatures.size:
+            stages.copy(work.curvature, 0, n, out.curvatures[start:])
         if hessian.size:
             stages.accumulate_hessian(
                 work.X,
@@ -164,78 +183,44 @@ def _blocks(X, rows, work, model, lo, hi, block, sums, columns, products, hessia
                 model.intercept,
                 model.theta.size,
                 work.curvature,
-                columns,
-                products,
+                work.columns,
+                work.products,
                 hessian,
+            )
+        if diagonal.size:
+            stages.accumulate_squares(work.X, work.by_column, at, n, work.curvature, diagonal)
+        if out.scaled.size:
+            stages.scaled_rows(
+                work.X,
+                work.by_column,
+                at,
+                n,
+                model.intercept,
+                work.curvature,
+                start - lo,
+                out.scaled,
             )
 
 
-@merged
-def _evaluate_chunk(X, rows, model, cut, c, sums, hessian, curvatures):
-    """Loss, gradient and (where hessian has a size) Hessian of one chunk."""
-    lo = cut.lo + c * cut.chunk
-    hi = min(lo + cut.chunk, cut.hi)
-    work = _work(X, rows, cut.block)
-    columns = stages.hessian_buffer(X, hessian.shape[0], cut.block)
-    products = np.empty((2, cut.block))
-    sums[:] = 0.0
-    hessian[:, :] = 0.0
-    _blocks(X, rows, work, model, lo, hi, cut.block, sums, columns, products, hessian, curvatures)
-
-
 @kernel
-def evaluate(X, rows, model, cut, first, last, sums, hessians, curvatures):
-    """Fill sums[c], hessians[c] and curvatures for the chunks first <= c < last."""
+def evaluate(X, rows, model, cut, first, last, out):
+    """Fill what ``out`` (:class:`Sums`) has room for, for the chunks first <= c < last."""
     for c in range(first, last):
-        _evaluate_chunk(X, rows, model, cut, c, sums[c], hessians[c], curvatures)
+        lo = cut.lo + c * cut.chunk
+        hi = min(lo + cut.chunk, cut.hi)
+        sums, hessian, diagonal = out.sums[c], out.hessians[c], out.diagonals[c]
+        sums[:] = 0.0
+        hessian[:, :] = 0.0
+        diagonal[:] = 0.0
+        work = _work(X, rows, cut.block, hessian.shape[0])
+        _blocks(X, rows, work, model, lo, hi, cut.block, sums, hessian, diagonal, out)
 
 
 @parallel_kernel
-def evaluate_on_threads(X, rows, model, cut, first, last, sums, hessians, curvatures):
-    """Do as evaluate does, on Numba's threads."""
+def evaluate_on_threads(address, X, rows, model, cut, first, last, out):
+    """Do as evaluate does, which is at ``address``, on Numba's threads."""
     for c in prange(first, last):
-        _evaluate_chunk(X, rows, model, cut, c, sums[c], hessians[c], curvatures)
-
-
-@borrowing
-def _moment_blocks(X, rows, lo, hi, block, h, sums, squares):
-    for start in range(lo, hi, block):
-        n = min(block, hi - start)
-        stages.copy(rows.weight, start, n, h)
-        stages.accumulate(X, rows.by_column, start, n, h, sums)
-        stages.accumulate_squares(X, rows.by_column, start, n, h, squares)
-
-
-@kernel
-def moments(X, rows, cut, first, last, out):
-    """Fill out[c] = (X' h, (X * X)' h), (2, d), with h = rows.weight, for first <= c < last."""
-    h = np.empty(cut.block)
-    for c in range(first, last):
-        out[c] = 0.0
-        lo = cut.lo + c * cut.chunk
-        _moment_blocks(X, rows, lo, min(lo + cut.chunk, cut.hi), cut.block, h, out[c, 0], out[c, 1])
-
-
-@borrowing
-def _scaled_blocks(X, rows, work, model, lo, hi, block, sums, scaled, signs):
-    for start in range(lo, hi, block):
-        n = min(block, hi - start)
-        at = _place(X, rows, work, start, n)
-        _block(work, model, at, n, sums)
-        stages.scaled_rows(
-            work.X, work.by_column, at, n, model.intercept, work.curvature, start - lo, scaled
-        )
-        stages.signs_of(work.curvature, n, start - lo, signs)
-
-
-@kernel
-def evaluate_scaled(X, rows, model, cut, lo, hi, sums, scaled, signs):
-    """Add rows lo : hi to sums and write diag(sqrt|h|) [1, X] and the signs of h.
-
-    The Hessian of these rows is then one matrix product, which the BLAS does.
-    """
-    work = _work(X, rows, cut.block)
-    _scaled_blocks(X, rows, work, model, lo, hi, cut.block, sums, scaled, signs)
+        call_at(address, (X, rows, model, cut, c, c + 1, out))
 
 
 @borrowing
@@ -250,25 +235,21 @@ def _predict_blocks(X, rows, model, lo, hi, block, activation, z, out):
         stages.activate(activation, model.scale, z, n, start, out)
 
 
-@merged
-def _predict_chunk(X, rows, model, cut, c, activation, out):
-    lo = cut.lo + c * cut.chunk
-    hi = min(lo + cut.chunk, cut.hi)
-    _predict_blocks(X, rows, model, lo, hi, cut.block, activation, np.empty(cut.block), out)
-
-
 @kernel
 def predict(X, rows, model, cut, first, last, activation, out):
     """Fill the rows of out that belong to the chunks first <= c < last."""
+    z = np.empty(cut.block)
     for c in range(first, last):
-        _predict_chunk(X, rows, model, cut, c, activation, out)
+        lo = cut.lo + c * cut.chunk
+        hi = min(lo + cut.chunk, cut.hi)
+        _predict_blocks(X, rows, model, lo, hi, cut.block, activation, z, out)
 
 
 @parallel_kernel
-def predict_on_threads(X, rows, model, cut, first, last, activation, out):
-    """Do as predict does, on Numba's threads."""
+def predict_on_threads(address, X, rows, model, cut, first, last, activation, out):
+    """Do as predict does, which is at ``address``, on Numba's threads."""
     for c in prange(first, last):
-        _predict_chunk(X, rows, model, cut, c, activation, out)
+        call_at(address, (X, rows, model, cut, c, c + 1, activation, out))
 
 
 @kernel
@@ -280,11 +261,10 @@ def read(X, chunk, first, last, out):
 
 
 @parallel_kernel
-def read_on_threads(X, chunk, first, last, out):
-    """Do as read does, on Numba's threads."""
+def read_on_threads(address, X, chunk, first, last, out):
+    """Do as read does, which is at ``address``, on Numba's threads."""
     for c in prange(first, last):
-        lo = c * chunk
-        out[c] = stages.read(X, lo, min(chunk, X.shape[0] - lo))
+        call_at(address, (X, chunk, c, c + 1, out))
 
 
 @kernel

@@ -20,7 +20,7 @@ import numpy as np
 from fastlogreg.backends.numba import csr
 from fastlogreg.backends.numba.formulas import bce_jet, exp_neg, mse_jet, sigmoid_pair
 from fastlogreg.backends.numba.intrinsics import freeze, prefetch
-from fastlogreg.backends.numba.jit import by_storage, exact, stage
+from fastlogreg.backends.numba.jit import by_storage, exact, merged_exact, stage
 
 NAN = float("nan")
 _INFINITY = float("inf")
@@ -107,7 +107,7 @@ def add(values, lo, n, z):
 # --- pointwise -------------------------------------------------------------------------
 
 
-@exact
+@merged_exact
 def _bce(z, y, lo, n, scale, value, residual, curvature):
     for i in range(n):
         a, r, h = bce_jet(scale * z[i], y[lo + i])
@@ -116,7 +116,7 @@ def _bce(z, y, lo, n, scale, value, residual, curvature):
         curvature[i] = scale * scale * h
 
 
-@exact
+@merged_exact
 def _mse(z, y, lo, n, scale, value, residual, curvature):
     for i in range(n):
         a, r, h = mse_jet(scale * z[i], y[lo + i])
@@ -125,7 +125,7 @@ def _mse(z, y, lo, n, scale, value, residual, curvature):
         curvature[i] = scale * scale * h
 
 
-@exact
+@merged_exact
 def _squared(z, y, lo, n, value, residual, curvature):
     for i in range(n):
         error = z[i] - y[lo + i]
@@ -392,8 +392,7 @@ accumulate_hessian = by_storage(_accumulate_hessian, csr.accumulate_hessian)
 hessian_buffer = by_storage(_hessian_buffer, csr.hessian_buffer, allocates=True)
 
 
-@stage
-def scaled_rows(X, by_column, lo, n, intercept, h, first, A):
+def _scaled_rows(X, by_column, lo, n, intercept, h, first, A):
     """Write rows of diag(sqrt|h|) [1, X] to A[first : first + n], for the BLAS."""
     for i in range(n):
         s = abs(h[i]) ** 0.5
@@ -407,11 +406,7 @@ def scaled_rows(X, by_column, lo, n, intercept, h, first, A):
                 A[first + i, intercept + j] = s * X[lo + i, j]
 
 
-@stage
-def signs_of(h, n, first, signs):
-    """Set signs[first : first + n] = 1, or -1 where h is negative."""
-    for i in range(n):
-        signs[first + i] = -1.0 if h[i] < 0.0 else 1.0
+scaled_rows = by_storage(_scaled_rows, csr.scaled_rows)
 
 
 # --- gather ----------------------------------------------------------------------------
