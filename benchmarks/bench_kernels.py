@@ -47,6 +47,8 @@ class Formulas:
 
     param_names = ("loss-activation",)
     params = (["-".join(pair) for pair in COMBINATIONS],)
+    repeat = (2, 10, 2.0)
+    warmup_time = 0
 
     def setup(self, pair):
         loss, activation = pair.split("-")
@@ -55,21 +57,4 @@ class Formulas:
         self.call()
 
     def time_loss_gradient(self, pair):
-        self.call()
-
-
-class Epoch:
-    """One epoch of ``train``: stochastic, mini-batch, batch."""
-
-    param_names = ("batch_size", "shuffle")
-    params = ((1, 32, 256, 4096, None), (False, True))
-
-    def setup(self, batch_size, shuffle):
-        X, y, _ = cases.kernel_data(200_000, 20, "float64")
-        self.call = partial(
-            flr.train, X, y, batch_size=batch_size, shuffle=shuffle, seed=0, n_epochs=1
-        )
-        self.call()
-
-    def time_epoch(self, batch_size, shuffle):
         self.call()

@@ -1,9 +1,11 @@
 """asv: mini-batch training: epochs by size of batch, and time to 0.1 % of the optimum."""
 
+from functools import partial
+
 import numpy as np
 
 import fastlogreg as flr
-from benchmarks import minibatch_table
+from benchmarks import cases, minibatch_table
 from fastlogreg.backends.numba.epochs import Epochs, Stream
 
 
@@ -12,9 +14,11 @@ class Epoch:
 
     param_names = ("shape", "batch")
     params = (minibatch_table.EPOCH_SHAPES, minibatch_table.BATCHES)
+    repeat = (2, 10, 2.0)
+    warmup_time = 0
 
     def setup(self, shape, batch):
-        X, y = minibatch_table.cases.synthetic(*shape)
+        X, y = cases.synthetic(*shape)
         rule = flr.MiniBatchLogisticRegression(alpha=1e-6)._settings().rule
         self.stream = Stream(Epochs(X, y, batch_size=batch), rule)
         self.stream.begin(None)
@@ -25,11 +29,32 @@ class Epoch:
         self.stream.epoch(self.random, 1.0)
 
 
+class Train:
+    """One epoch of ``train``: stochastic, mini-batch, batch."""
+
+    param_names = ("batch_size", "shuffle")
+    params = ((1, 32, 256, 4096, None), (False, True))
+    repeat = (2, 10, 2.0)
+    warmup_time = 0
+
+    def setup(self, batch_size, shuffle):
+        X, y, _ = cases.kernel_data(200_000, 20, "float64")
+        self.call = partial(
+            flr.train, X, y, batch_size=batch_size, shuffle=shuffle, seed=0, n_epochs=1
+        )
+        self.call()
+
+    def time_epoch(self, batch_size, shuffle):
+        self.call()
+
+
 class Target:
     """Epochs until 0.1 % above the optimum: their time, and their number beside it."""
 
     param_names = ("case",)
     params = (tuple(name for name in minibatch_table.TARGET_CASES if name != "CSR 2e4 x 5e4"),)
+    repeat = (2, 10, 2.0)
+    warmup_time = 0
     timeout = 600.0
 
     def setup(self, case):

@@ -27,6 +27,8 @@ class Estimator:
 
     param_names = ("rows",)
     params = ((1, 1_000, 1_000_000),)
+    repeat = (2, 10, 2.0)
+    warmup_time = 0
 
     def setup(self, rows):
         self.X, y, _ = cases.kernel_data(1_000_000, 20, "float64")
