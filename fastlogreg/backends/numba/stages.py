@@ -565,10 +565,10 @@ accumulate_at = by_storage(_accumulate_at, csr.accumulate_at)
 @stage
 def read(X, lo, n):
     """Return the sum of rows lo : lo + n: the least that any pass over X costs."""
+    flat = X[lo : lo + n].reshape(n * X.shape[1])  # in rows of 20, a third of the speed
     s = 0.0
-    for i in range(lo, lo + n):
-        for j in range(X.shape[1]):
-            s += X[i, j]
+    for i in range(flat.size):
+        s += flat[i]
     return s
 
 

@@ -86,7 +86,8 @@ class _Task:
         self.n = n
         self.next = count()
         self.error: BaseException | None = None
-        self.ended: list[None] = []  # one for each helper
+        self.begun: list[None] = []  # one for each helper that has taken the job
+        self.ended: list[None] = []
 
     def run(self) -> None:
         try:
@@ -96,6 +97,11 @@ class _Task:
                 self.work(c)
         except BaseException as error:
             self.error = error
+
+    def help(self) -> None:
+        self.begun.append(None)
+        self.run()
+        self.ended.append(None)
 
 
 class _Pool:
@@ -109,8 +115,7 @@ class _Pool:
     def _serve(self) -> None:
         while True:
             task, done = self.queue.get()
-            task.run()
-            task.ended.append(None)
+            task.help()
             del task
             done.release()
 
@@ -122,18 +127,19 @@ class _Pool:
                 self.size += 1
         task = _Task(work, n)
         locks = [threading.Lock() for _ in range(helpers)]
-        for lock in locks:
-            lock.acquire()
-            self.queue.put((task, lock))
         try:
+            for lock in locks:
+                lock.acquire()
+                self.queue.put((task, lock))
             task.run()
             for lock in locks:
                 lock.acquire()
         except BaseException as interrupt:
-            # Ctrl-C while we wait: helpers write into arrays of ours, so let them end. Not by
-            # their locks: the interrupt may have come when we had just acquired one.
+            # Ctrl-C while we wait: helpers write into arrays of ours, so let those end that have
+            # begun; who begins now sees the error first. Not by their locks: the interrupt may
+            # have come when we had just acquired one.
             task.error = interrupt
-            while len(task.ended) < helpers:
+            while len(task.ended) < len(task.begun):
                 time.sleep(1e-4)
             raise
         if task.error is not None:
