@@ -15,7 +15,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from fastlogreg.backends import numba as backend
-from fastlogreg.backends.numba import threads
+from fastlogreg.backends.numba import driver, threads
 
 # several chunks each, so that there is something to share out
 SHAPES = [(60_000, 5), (20_000, 30), (6_000, 90)]
@@ -36,6 +36,17 @@ def mode(request, monkeypatch):
         pytest.skip(f"the layer {threads.layer()!r} is not safe to enter from many threads")
     monkeypatch.setattr(threads, "SERIAL_SECONDS", 0.0)
     return request.param
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_what_a_chunk_raises_is_raised(mode, n_threads, monkeypatch):
+    X, y, theta = make(6_000, 5)
+    plan = 1 << 50, 1_000, 6, 1e-3  # the first: rows of a block, whose buffers no memory holds
+    monkeypatch.setattr(driver, "_plan", lambda *shape: plan)
+    with pytest.raises(MemoryError):
+        backend.evaluate(X, y, theta, n_threads=n_threads)
+    with pytest.raises(MemoryError):
+        backend.predict(X, theta, n_threads=n_threads)
 
 
 @pytest.mark.parametrize(("n", "d"), SHAPES)
@@ -129,7 +140,7 @@ def run_script(body, **environment):
         import os, sys, threading
         import numpy as np
         from fastlogreg.backends import numba as backend
-        from fastlogreg.backends.numba import threads
+        from fastlogreg.backends.numba import driver, threads
 
         def problem():
             rng = np.random.default_rng(0)

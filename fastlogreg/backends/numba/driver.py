@@ -212,7 +212,9 @@ def _forms(
 
     def threaded(first: int, last: int) -> None:
         address = serial.address(code, *before, 0, 0, *after)
-        on_threads[code](address, *before, first, last, *after)
+        if on_threads[code](address, *before, first, last, *after):
+            # what a chunk raised is lost on its thread; here it is raised, or all goes well
+            serial[code](*before, first, last, *after)
 
     return lambda first, last: serial[code](*before, first, last, *after), threaded
 

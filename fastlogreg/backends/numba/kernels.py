@@ -218,9 +218,11 @@ def evaluate(X, rows, model, cut, first, last, out):
 
 @parallel_kernel
 def evaluate_on_threads(address, X, rows, model, cut, first, last, out):
-    """Do as evaluate does, which is at ``address``, on Numba's threads."""
+    """Do as evaluate does, which is at ``address``, on Numba's threads; return if one failed."""
+    failed = np.zeros(last - first, np.bool_)
     for c in prange(first, last):
-        call_at(address, (X, rows, model, cut, c, c + 1, out))
+        failed[c - first] = call_at(address, (X, rows, model, cut, c, c + 1, out))
+    return failed.any()
 
 
 @borrowing
@@ -247,9 +249,11 @@ def predict(X, rows, model, cut, first, last, activation, out):
 
 @parallel_kernel
 def predict_on_threads(address, X, rows, model, cut, first, last, activation, out):
-    """Do as predict does, which is at ``address``, on Numba's threads."""
+    """Do as predict does, which is at ``address``, on Numba's threads; return if one failed."""
+    failed = np.zeros(last - first, np.bool_)
     for c in prange(first, last):
-        call_at(address, (X, rows, model, cut, c, c + 1, activation, out))
+        failed[c - first] = call_at(address, (X, rows, model, cut, c, c + 1, activation, out))
+    return failed.any()
 
 
 @kernel
@@ -262,9 +266,11 @@ def read(X, chunk, first, last, out):
 
 @parallel_kernel
 def read_on_threads(address, X, chunk, first, last, out):
-    """Do as read does, which is at ``address``, on Numba's threads."""
+    """Do as read does, which is at ``address``, on Numba's threads; return if one failed."""
+    failed = np.zeros(last - first, np.bool_)
     for c in prange(first, last):
-        call_at(address, (X, chunk, c, c + 1, out))
+        failed[c - first] = call_at(address, (X, chunk, c, c + 1, out))
+    return failed.any()
 
 
 @kernel
