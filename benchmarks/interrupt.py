@@ -47,6 +47,7 @@ def measure(case: str, times: int) -> dict[str, Any]:
     model = flr.LogisticRegression(solver=solver, tol=1e-15, max_iter=100_000)
     model.fit(X, y)
     pools = threadpool_info()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell said "&"
     moments = random.Random(0)
     answers = []
     for _ in range(times):

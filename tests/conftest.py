@@ -1,6 +1,7 @@
 """What several test files share."""
 
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -28,3 +29,11 @@ def combination(request):
 @pytest.fixture
 def rng():
     return np.random.default_rng(20261123)
+
+
+@pytest.fixture
+def ctrl_c_is_heard():
+    """Undo what a shell does to a process that it starts in the background: ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -5,7 +5,6 @@ about threads is in ``backends/test_threads.py``; here whole fits and prediction
 """
 
 import _thread
-import gc
 import multiprocessing
 import os
 import sys
@@ -78,6 +77,7 @@ def test_processes(method):
             assert_array_equal(found, same)
 
 
+@pytest.mark.usefixtures("ctrl_c_is_heard")
 @pytest.mark.parametrize("solver", ["newton", "newton-cg", "lbfgs"])
 def test_ctrl_c_is_answered_and_leaves_the_process_usable(solver):
     expected = answer(SIZES[1])
@@ -86,16 +86,10 @@ def test_ctrl_c_is_answered_and_leaves_the_process_usable(solver):
     model.fit(X, y)
     pools = threadpool_info()
     timer = threading.Timer(0.05, _thread.interrupt_main)
-    # Hypothesis has itself called at each garbage collection, and an exception there is dropped:
-    # a signal that arrives during a collection would be lost, whatever the fit does.
-    gc.disable()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            timer.start()
-            for _ in range(5_000):  # minutes
-                model.fit(X, y)
-    finally:
-        gc.enable()
+    with pytest.raises(KeyboardInterrupt):
+        timer.start()
+        for _ in range(5_000):  # minutes
+            model.fit(X, y)
     timer.join()
     assert threadpool_info() == pools
     assert_array_equal(answer(SIZES[1]), expected)

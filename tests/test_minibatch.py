@@ -408,6 +408,7 @@ class TestEstimator:
         assert np.shares_memory(seen[-1], mapped)
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="signals as POSIX has them")
+    @pytest.mark.usefixtures("ctrl_c_is_heard")
     @pytest.mark.parametrize("batch_size", [1, 256, None])
     def test_ctrl_c_ends_a_long_fit(self, data, batch_size):
         X, y = data
