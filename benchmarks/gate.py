@@ -7,8 +7,9 @@ against its stored reference is measured again, several times; the gate fails wh
 all stays down.
 
 References are kept by processor (``benchmarks/gate.json``; ``--update`` measures and
-stores one). On a processor without one, the lowest known reference and :data:`LOSS_ELSEWHERE` are
-used, since instructions and caches differ; on CI the base of a change gives the reference.
+stores one). Where a processor has none, for a ratio or at all, the lowest of the others and
+:data:`LOSS_ELSEWHERE` are used, since instructions and caches differ; on CI the base of a change
+gives the reference.
 """
 
 import json
@@ -61,9 +62,24 @@ def _fit(data: cases.Data) -> Ratio:
 
 
 def _epoch(n: int, d: int, batch_size: int) -> Ratio:
+    """An epoch over what NumPy needs for the same rows alone: to gather them and two products.
+
+    Against a plain sum of X the ratio swung between 0.058 and 0.109 on unchanged code: the sum
+    hangs on the memory, the epoch on jumps in it.
+    """
     X, y, _ = cases.make_data(n, d)
-    epoch = partial(flr.train, X, y, batch_size=batch_size, n_epochs=1, seed=0, n_threads=1)
-    return Ratio(partial(np.sum, X), epoch)
+    order = np.random.default_rng(0).permutation(n)
+    w = np.ones(d)
+
+    def products() -> None:
+        for first in range(0, n, batch_size):
+            rows = X[order[first : first + batch_size]]
+            rows.T @ (rows @ w)
+
+    return Ratio(
+        products,
+        partial(flr.train, X, y, batch_size=batch_size, n_epochs=1, seed=0, n_threads=1),
+    )
 
 
 RATIOS: dict[str, Callable[[], Ratio]] = {
@@ -77,7 +93,7 @@ RATIOS: dict[str, Callable[[], Ratio]] = {
     "fit breast cancer over newton-cholesky": lambda: _fit(
         cases.two_of("load_breast_cancer", 0, 1)
     ),
-    "epoch in batches of 256, 20000 x 20, in sums of X": partial(_epoch, 20_000, 20, 256),
+    "epoch in batches of 256, 5000 x 20, over NumPy's products": partial(_epoch, 5_000, 20, 256),
 }
 
 
@@ -136,13 +152,17 @@ def judge(
     return rows
 
 
-def reference_for(cpu: str, stored: dict[str, dict[str, float]]) -> tuple[dict[str, float], float]:
-    """Return the reference for a processor and the loss that is too much."""
-    if cpu in stored:
-        return stored[cpu], LOSS
-    names = set.intersection(*(set(ratios) for ratios in stored.values())) if stored else set()
-    lowest = {name: min(ratios[name] for ratios in stored.values()) for name in sorted(names)}
-    return lowest, LOSS_ELSEWHERE
+def references_for(
+    cpu: str, stored: dict[str, dict[str, float]]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the ratios stored for a processor, and for all others the lowest known elsewhere."""
+    own = stored.get(cpu, {})
+    elsewhere: dict[str, float] = {}
+    for ratios in stored.values():
+        for name, ratio in ratios.items():
+            if name not in own:
+                elsewhere[name] = min(ratio, elsewhere.get(name, ratio))
+    return own, elsewhere
 
 
 def main(
@@ -163,17 +183,19 @@ def main(
         reference.write_text(json.dumps({"processors": stored}, indent=1) + "\n")
         typer.echo(f"stored {len(ratios)} ratios for {cpu} in {reference}")
         return
-    expected, loss = reference_for(cpu, stored)
-    expected = {name: value for name, value in expected.items() if name in ratios}
-    if not expected:
+    rows = []
+    for references, loss in zip(references_for(cpu, stored), (LOSS, LOSS_ELSEWHERE), strict=True):
+        today = {name: value for name, value in references.items() if name in ratios}
+        for row in judge(today, loss, lambda name: measure(ratios[name])):
+            rows.append({**row, "allowed": -loss})
+    if not rows:
         raise typer.BadParameter(f"no references in {reference}: --update stores them")
-    rows = judge(expected, loss, lambda name: measure(ratios[name]))
-    known = cpu in stored
     table = new_table(
-        f"the gate: a loss of more than {loss:.0%} fails",
+        "the gate: a greater loss than allowed fails",
         "ratio",
-        *("reference", "measured", "change", "repeats", ""),
-        caption=f"reference of {cpu}" if known else f"no reference of {cpu}: the lowest known",
+        *("reference", "measured", "change", "allowed", "repeats", ""),
+        caption=f"allowed {-LOSS:.0%}: against a reference of {cpu}; "
+        f"{-LOSS_ELSEWHERE:.0%}: against the lowest of other processors",
     )
     for row in rows:
         table.add_row(
@@ -181,6 +203,7 @@ def main(
             f"{row['reference']:.3g}",
             f"{row['measured']:.3g}",
             f"{row['change']:+.0%}",
+            f"{row['allowed']:.0%}",
             str(row["repeats"]),
             "held" if row["held"] else "LOST",
         )

@@ -36,16 +36,17 @@ def test_a_loss_that_persists_is_one():
     assert b["held"]
 
 
-def test_an_unknown_processor_gets_the_lowest_reference_and_more_room():
+def test_what_a_processor_has_no_reference_for_gets_the_lowest_of_others():
     stored = {"old": {"a": 5.0, "b": 2.0}, "new": {"a": 9.0, "b": 1.0, "c": 3.0}}
-    assert gate.reference_for("new", stored) == (stored["new"], gate.LOSS)
-    assert gate.reference_for("other", stored) == ({"a": 5.0, "b": 1.0}, gate.LOSS_ELSEWHERE)
-    assert gate.reference_for("other", {}) == ({}, gate.LOSS_ELSEWHERE)
+    assert gate.references_for("new", stored) == (stored["new"], {})
+    assert gate.references_for("old", stored) == (stored["old"], {"c": 3.0})
+    assert gate.references_for("other", stored) == ({}, {"a": 5.0, "b": 1.0, "c": 3.0})
+    assert gate.references_for("other", {}) == ({}, {})
 
 
 def test_the_stored_references_are_of_todays_ratios():
-    for ratios in json.loads(gate.REFERENCES.read_text())["processors"].values():
-        assert set(ratios) == set(gate.RATIOS)
+    stored = json.loads(gate.REFERENCES.read_text())["processors"].values()
+    assert set.union(*map(set, stored)) == set(gate.RATIOS)
 
 
 @pytest.fixture
