@@ -140,7 +140,7 @@ def run_script(body, **environment):
         import os, sys, threading
         import numpy as np
         from fastlogreg.backends import numba as backend
-        from fastlogreg.backends.numba import driver, threads
+        from fastlogreg.backends.numba import threads
 
         def problem():
             rng = np.random.default_rng(0)
