@@ -78,6 +78,15 @@ def package(tmp_path):
     return root
 
 
+def quarter_the_sigmoid(formulas):
+    """Edit the formula and return the text from before."""
+    text = formulas.read_text()
+    edited = text.replace("larger = 1.0 / (1.0 + t)", "larger = 0.25 / (1.0 + t)")
+    assert edited != text
+    formulas.write_text(edited)
+    return text
+
+
 def test_the_second_process_hits_the_cache_and_an_edit_is_seen(package, tmp_path):
     cache = tmp_path / "cache"
     first = run(package, cache)
@@ -89,10 +98,7 @@ def test_the_second_process_hits_the_cache_and_an_edit_is_seen(package, tmp_path
 
     # The formula moves and the kernel's own file does not.
     formulas = package / "fastlogreg" / "backends" / "numba" / "formulas.py"
-    text = formulas.read_text()
-    edited = text.replace("larger = 1.0 / (1.0 + t)", "larger = 0.25 / (1.0 + t)")
-    assert edited != text
-    formulas.write_text(edited)
+    text = quarter_the_sigmoid(formulas)
     third = run(package, cache)
     assert third["p"] == [0.125] * 4
     assert third["misses"] == 1
@@ -103,6 +109,28 @@ def test_the_second_process_hits_the_cache_and_an_edit_is_seen(package, tmp_path
     fourth = run(package, cache)
     assert fourth["p"] == first["p"]
     assert fourth["hits"] == 1
+
+
+def test_an_edit_in_a_sub_folder_is_seen(package, tmp_path):
+    cache = tmp_path / "cache"
+    numba = package / "fastlogreg" / "backends" / "numba"
+    parts = numba / "parts"
+    parts.mkdir()
+    (parts / "__init__.py").write_text("")
+    moved = (numba / "formulas.py").rename(parts / "formulas.py")
+    (numba / "formulas.py").write_text(
+        "import sys\n"
+        "from fastlogreg.backends.numba.parts import formulas\n"
+        "sys.modules[__name__] = formulas\n"
+    )
+    first = run(package, cache)
+    assert (first["p"], first["misses"]) == ([0.5] * 4, 1)
+    assert run(package, cache)["hits"] == 1
+
+    quarter_the_sigmoid(moved)
+    second = run(package, cache)
+    assert (second["p"], second["misses"]) == ([0.125] * 4, 1)
+    assert second["folder"] != first["folder"]
 
 
 def test_processes_fill_a_fresh_cache_at_once(package, tmp_path):

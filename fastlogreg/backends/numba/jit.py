@@ -29,7 +29,7 @@ The cache
 ---------
 Numba looks at the file of the kernel alone, so that after an edit of ``formulas.py``
 the machine code of ``driver.py`` would be stale. Our files therefore live in a folder
-named by a hash of all kernel sources, of the versions of Numba and llvmlite and of the
+named by a hash of all sources under this folder, of the versions of Numba and llvmlite and of the
 processor. Numba also numbers the files of one function in the order of its signatures,
 and two processes that compile different signatures at once can store one under the
 name of the other; one signature a function leaves nothing to confuse.
@@ -110,8 +110,9 @@ def by_storage(dense: Any, csr: Any, *, allocates: bool = False) -> Callable[...
 def source_hash() -> str:
     """Return a hash of everything that decides the machine code, as 16 hex digits."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    tree = Path(__file__).parent
+    for name in sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*.py")):
+        digest.update(name.encode() + b"\0" + (tree / name).read_bytes() + b"\0")
     for fact in (
         numba.__version__,
         llvmlite.__version__,
