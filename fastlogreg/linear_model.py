@@ -15,6 +15,7 @@ Refused for now, each with a clear error: more than two classes, L1.
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -24,6 +25,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastlogreg import validation as check
 from fastlogreg.objective import Objective
+from fastlogreg.separation import Separation, find_separation
 from fastlogreg.solvers import Iteration, Result
 from fastlogreg.solvers.auto import auto
 from fastlogreg.solvers.lbfgs import lbfgs
@@ -216,22 +218,23 @@ class LogisticRegression(TwoClassModel):
         Warns
         -----
         ConvergenceWarning
-            If the optimum was not reached within ``tol``, or there is none (separated classes
-            without penalty). Not where a callback asked for the end.
+            If the optimum was not reached within ``tol``, or there is none (rows that can be
+            separated, without penalty; the message names columns and rows). Not where a
+            callback asked for the end.
         """
         fit = type(self)._fit
         if hasattr(self, "_skl_callbacks"):
             from sklearn.callback import with_callbacks
 
             fit = with_callbacks(fit)
-        result = fit(self, X, y, sample_weight, offset)
+        result, separation = fit(self, X, y, sample_weight, offset)
         if not result.converged and result.message != STOPPED:
-            self._warn(result, separated=self.C == np.inf and result.value < 1e-3)
+            self._warn(result, separation)
         return self
 
     def _fit(
         self, X: Any, y: Any, sample_weight: ArrayLike | None, offset: ArrayLike | None
-    ) -> Result:
+    ) -> tuple[Result, Separation | None]:
         begun = time.perf_counter()
         C = check.check_real(self.C, "C", infinite=True)
         check.check_l1_ratio(self.l1_ratio)
@@ -285,6 +288,20 @@ class LogisticRegression(TwoClassModel):
                 f"the objective is not finite at the start: values in X{also} are too large for "
                 "float64 (their squares are summed)"
             )
+        separation = None
+        if C == np.inf and result.message != STOPPED:
+            separation = find_separation(
+                rows.matrix,
+                rows.targets,
+                result.theta,
+                sample_weight=rows.weights,
+                offset=rows.offset,
+                intercept=intercept,
+                decrement=result.decrement,
+                n_threads=threads,
+            )
+            if separation is not None:  # whatever a solver took for the optimum
+                result = replace(result, converged=False)
         self.coef_, self.intercept_ = self._coefficients(result.theta)
         self.n_iter_ = np.array([result.n_iter], dtype=np.int32)
         self.n_passes_ = result.n_passes
@@ -294,19 +311,17 @@ class LogisticRegression(TwoClassModel):
         self.history_ = np.array(watch.records, dtype=_HISTORY)
         if tasks is not None:
             tasks.close()
-        return result
+        return result, separation
 
-    def _warn(self, result: Result, *, separated: bool) -> None:
+    def _warn(self, result: Result, separation: Separation | None) -> None:
         figures = (
             f"objective {result.value:.6g}, estimated distance above the optimum "
             f"{result.decrement:.2g} (half the Newton decrement), largest gradient component "
             f"{result.gradient_norm:.2g}, {result.n_iter} iterations, {result.n_passes:g} passes"
         )
-        if separated:
-            text = (
-                "the classes can be separated, so that without a penalty there is no optimum "
-                f"and the coefficients grow without bound; give C a finite value ({figures})"
-            )
+        if separation is not None:
+            names = getattr(self, "feature_names_in_", None)
+            text = f"{separation.describe(names)}; {separation.advice()} ({figures})"
         else:
             ended = result.n_iter >= self.max_iter
             advice = (

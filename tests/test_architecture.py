@@ -27,7 +27,7 @@ FLOORS = [
     ("fastlogreg.solvers.lbfgs",),
     ("fastlogreg.solvers",),
     ("fastlogreg.solvers.curvature", "fastlogreg.solvers.search"),
-    ("fastlogreg.objective",),
+    ("fastlogreg.objective", "fastlogreg.separation"),
     ("fastlogreg.backends",),
     ("fastlogreg.backends.loop", "fastlogreg.backends.numpy", "fastlogreg.backends.numba"),
     ("fastlogreg.backends.numba.epochs",),

@@ -56,7 +56,8 @@ def test_warning(name):
         model.fit(problem.X, problem.y)
     assert not model.converged_
     assert np.isfinite(theta_of(model)).all()
-    assert model.score(problem.X, problem.y) == 1.0
+    if "the classes" in CASES[name].warning:
+        assert model.score(problem.X, problem.y) == 1.0
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.error])
