@@ -1,19 +1,20 @@
 """The one table of cases: what is measured, by whichever runner.
 
 Kernels are measured on :data:`SHAPES` x :data:`DTYPES` x backends, fits on :data:`FITS`.
-asv (``bench_*.py``) and pytest-benchmark (``test_*.py``) both read this table, so that a
+``asv_suite`` and ``pytest_suite`` both read this table, so that a
 case added here is seen by both. All data are seeded or shipped with scikit-learn.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.compare import make_data
+from benchmarks.harness.problem import Problem
+from fastlogreg.measuring import make_data
 
 Data = tuple[Any, NDArray[np.float64]]  # X, dense or scipy.sparse, and labels 0.0 and 1.0
 
@@ -132,7 +133,7 @@ def power_law_csr(
     return X.astype(dtype, copy=False), y
 
 
-def openml(name: str, most: int = 1_000_000) -> "Problem":
+def openml(name: str, most: int = 1_000_000) -> Problem:
     """Return a data set of OpenML, its most frequent label against the rest; needs the network.
 
     Columns that are not numbers are left out, and rows with missing values.
@@ -150,15 +151,6 @@ def openml(name: str, most: int = 1_000_000) -> "Problem":
 def uneven_weights(n: int, seed: int = 1) -> NDArray[np.float64]:
     """Return positive sample weights, log-normal."""
     return np.random.default_rng(seed).lognormal(0.0, 1.0, n)
-
-
-class Problem(NamedTuple):
-    """What is fitted: X (n, d), labels y (n,), weights (n,) or None, and the penalty's C."""
-
-    X: Any
-    y: NDArray[np.float64]
-    sample_weight: NDArray[np.float64] | None = None
-    C: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -8,29 +8,31 @@ scikit-learn's.
 
 Measuring, showing and storing are apart: :func:`measure` yields rows and prints nothing;
 :func:`table` and :func:`chart` draw them; :func:`report` is what goes to the JSON file.
-rich and matplotlib are imported where they draw.
-
-How it is timed: everything is called once before it is timed (compilation); then rounds
-over all backends in turn, so that a busy moment of the machine falls on all of them
-alike; the best and the median of the rounds are kept.
+rich and matplotlib are imported where they draw. How it is timed:
+:func:`fastlogreg.measuring.best_of_rounds`; the best and the median of the rounds are kept.
 """
 
-import platform
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import fastlogreg as flr
 from fastlogreg.backends import numba as kernels
+from fastlogreg.measuring import (
+    PAUSE,
+    best_of_rounds,
+    duration,
+    machine,
+    make_data,
+    new_table,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,10 +42,7 @@ __all__ = ["Row", "chart", "fit_cancer", "measure", "report", "table", "train_pe
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 FEATURES = 20
 LOOP_SECONDS = 2.5  # the loop is not started on a size that it would take longer for
-PAUSE = 0.05  # seconds before a fit, for the threads of the one before to come to rest
 _ROUND_SECONDS = 1.2  # of rounds a size
-_MAX_ROUNDS = 200
-_MIN_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -86,57 +85,6 @@ class Row:
     def read_bandwidth(self) -> float:
         """Bytes of X per second in a parallel read of it."""
         return self.n_values * np.dtype(self.dtype).itemsize / self.read_best
-
-
-def make_data(
-    n: int, d: int, dtype: str = "float64", seed: int = 0
-) -> tuple[NDArray[np.floating], NDArray[np.float64], NDArray[np.float64]]:
-    """Return seeded X (n, d), labels y (n,) and parameters theta (d + 1,) to evaluate at."""
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, d), dtype=np.float32)
-    w = rng.standard_normal(d) / np.sqrt(d)
-    y = (rng.random(n) < 1.0 / (1.0 + np.exp(-(X @ w)))).astype(np.float64)
-    return X.astype(dtype), y, np.concatenate([[0.1], rng.standard_normal(d) / np.sqrt(d)])
-
-
-def best_of_rounds(
-    calls: dict[Any, Callable[[], object]],
-    seconds: float,
-    *,
-    warm: bool = True,
-    pause: float = 0.0,
-) -> dict[Any, list[float]]:
-    """Time the calls in turn, round after round, and return the times of each.
-
-    Each is called once before (``warm``). A call joins no further round once its own times
-    add up to its share of ``seconds`` and it was in three rounds, or to three such shares.
-
-    ``pause`` seconds of sleep come before each turn, which then is a burst of calls of as many
-    seconds in all, one at the least. Threads of a BLAS or of OpenMP spin for some 0.03 s after the
-    work is done: without a pause, who comes next finds the cores taken (twice the time was seen).
-    """
-    share = seconds / len(calls)
-    times: dict[Any, list[float]] = {key: [] for key in calls}
-    for call in calls.values() if warm else ():
-        call()
-    active = dict(calls)
-    for _ in range(_MAX_ROUNDS):
-        for key, call in list(active.items()):
-            time.sleep(pause)
-            turn = time.perf_counter()
-            while True:
-                start = time.perf_counter()
-                call()
-                end = time.perf_counter()
-                times[key].append(end - start)
-                if end - turn >= pause:
-                    break
-            spent = sum(times[key])
-            if spent >= share and (len(times[key]) >= _MIN_ROUNDS or spent >= 3 * share):
-                del active[key]
-        if not active:
-            break
-    return times
 
 
 def measure(
@@ -303,35 +251,12 @@ def fit_cancer(seconds: float = 0.6) -> list[Fit]:
 # --- showing ---------------------------------------------------------------------------
 
 
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "left out"
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
-
-
 def _ratio(numerator: float, denominator: float | None, *, about: bool = False) -> str:
     if denominator is None:
         return "-"
     ratio = numerator / denominator
     text = f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.{3 if ratio >= 1 else 1}g}"
     return f"{'~' if about else ''}{text} x"
-
-
-def new_table(title: str, left: str, *right: str, caption: str | None = None) -> "Table":
-    """Return an empty table that fits 80 columns: one column flush left, the others right."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    out = Table(
-        title=title, caption=caption, box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0)
-    )
-    out.add_column(left, no_wrap=True)
-    for name in right:
-        out.add_column(name, justify="right", no_wrap=True)
-    return out
 
 
 def table(rows: Sequence[Row]) -> "Table":
@@ -353,7 +278,7 @@ def table(rows: Sequence[Row]) -> "Table":
             row.backend,
             f"{row.n:,}",
             str(row.n_threads),
-            _duration(row.best),
+            "left out" if row.best is None else duration(row.best),
             "-" if row.best is None else f"{row.best / row.n_values * 1e9:.3g}",
             _ratio(row.loop_best, row.best, about=not row.loop_measured),
             _ratio(row.numpy_best, row.best),
@@ -377,7 +302,7 @@ def petals_table(rows: Sequence[Petals]) -> "Table":
             *(f"{t:.9f}" for t in row.theta),
             f"{row.loss:.6f}",
             f"{row.accuracy:.1%}",
-            _duration(row.seconds),
+            duration(row.seconds),
         )
     return out
 
@@ -393,7 +318,7 @@ def fits_table(rows: Sequence[Fit]) -> "Table":
     for row in rows:
         out.add_row(
             row.solver,
-            _duration(row.seconds),
+            duration(row.seconds),
             f"{row.seconds / rows[0].seconds:.3g} x",
             f"{row.above_optimum:.1e}",
             str(row.iterations),
@@ -401,25 +326,6 @@ def fits_table(rows: Sequence[Fit]) -> "Table":
             "yes" if row.warned else "no",
         )
     return out
-
-
-def machine() -> dict[str, Any]:
-    """Return what the figures depend on: processor, threads, versions, the time."""
-    import sklearn
-
-    info = kernels.info()
-    return {
-        "cpu": info["cpu"],
-        "system": platform.platform(terse=True),
-        "n_threads": info["n_threads"],
-        "threading_layer": info["threading_layer"],
-        "python": platform.python_version(),
-        "fastlogreg": flr.__version__,
-        "numpy": info["numpy"],
-        "numba": info["numba"],
-        "scikit-learn": sklearn.__version__,
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-    }
 
 
 def report(
@@ -474,7 +380,7 @@ def chart(rows: Sequence[Row], path: Path, command: str) -> None:
         ns, best = zip(*line, strict=True)
         axes.plot(ns, best, style, color=_COLOURS[backend], label=label, markersize=5)
         axes.annotate(
-            _duration(best[-1]),
+            duration(best[-1]),
             (ns[-1], best[-1]),
             textcoords="offset points",
             xytext=(7, 0),

@@ -20,6 +20,7 @@ FLOORS = [
     ("fastlogreg.__main__",),
     ("fastlogreg.cli",),
     ("fastlogreg.compare",),
+    ("fastlogreg.measuring",),
     ("fastlogreg.linear_model", "fastlogreg.minibatch", "fastlogreg.functional"),
     ("fastlogreg.two_class",),
     ("fastlogreg.validation",),

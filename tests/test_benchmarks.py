@@ -7,7 +7,8 @@ import sys
 import pytest
 
 pytest.importorskip("typer")
-from benchmarks import ceilings, cold_start, growth, roofline, threads
+from benchmarks import cold_start, growth, roofline, threads
+from benchmarks.harness import ceilings
 
 
 @pytest.fixture

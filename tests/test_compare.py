@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastlogreg as flr
-from fastlogreg import compare
+from fastlogreg import compare, measuring
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_the_loop_is_left_out_where_it_would_take_too_long():
 
 
 def test_data_is_seeded_and_of_the_dtype_asked_for():
-    first, second = compare.make_data(20, 3, "float32"), compare.make_data(20, 3, "float32")
+    first, second = measuring.make_data(20, 3, "float32"), measuring.make_data(20, 3, "float32")
     assert first[0].dtype == np.float32
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a, b)

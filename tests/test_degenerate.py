@@ -7,12 +7,12 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
+from benchmarks.degenerate import CASES
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
-from benchmarks import extended
-from benchmarks.degenerate import CASES
-from benchmarks.quality import theta_of
+from benchmarks.harness import extended
+from benchmarks.harness.problem import theta_of
 from fastlogreg import LogisticRegression
 
 WITH_OPTIMUM = [name for name, case in CASES.items() if not (case.warning or case.error)]

@@ -1,4 +1,4 @@
-"""The gate's decisions, on ratios that are made up; what it measures is shown by gate_demo."""
+"""The gate's decisions, on ratios that are made up; what it measures is shown by demo."""
 
 import json
 
@@ -8,7 +8,8 @@ pytest.importorskip("typer")
 from typer import Typer
 from typer.testing import CliRunner
 
-from benchmarks import gate, gate_demo
+from benchmarks.gate import __main__ as gate
+from benchmarks.gate import demo
 
 
 def measurements(*values):
@@ -79,5 +80,5 @@ def test_the_command_wants_references(command, tmp_path):
 
 
 def test_a_slowed_kernel_returns_what_the_kernel_does():
-    slow = gate_demo.Slowed({"d": lambda a, b: a + b}, 1.5)
+    slow = demo.Slowed({"d": lambda a, b: a + b}, 1.5)
     assert slow["d"](1, 2) == 3

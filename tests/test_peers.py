@@ -1,4 +1,4 @@
-"""The contest of the peers: who reaches what, who is cut off or missing, pieces that add up."""
+"""The peers' runs: who reaches what, who is cut off or missing, pieces that add up."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from benchmarks import cases
 from benchmarks.peers import environments
 from benchmarks.peers.__main__ import beaten, merged
 from benchmarks.peers.adapters import PEERS
-from benchmarks.peers.contest import Worker, contest
+from benchmarks.peers.runner import Worker, measure
 
 HERE = ("fastlogreg", "scikit-learn newton-cholesky")
 
@@ -29,7 +29,7 @@ def test_everyone_reaches_the_optimum(workers, case):
         problem = cases.fit_data("iris")
     else:
         problem = cases.Problem(*cases.power_law_csr(300, 40, density=0.1), C=0.5)
-    optimum, rows = contest(problem, list(HERE), workers, limit=60.0, budget=60.0)
+    optimum, rows = measure(problem, list(HERE), workers, limit=60.0, budget=60.0)
     [found] = merged([], [{"case": case, "optimum": optimum, "peers": rows}])
     assert [row["peer"] for row in found["peers"]] == list(HERE)
     for row in found["peers"]:
@@ -45,7 +45,7 @@ def test_who_is_cut_off_stays_with_a_reason_and_the_next_starts_anew(workers):
     X, y = cases.synthetic(20_000, 20, scales=(1e-2, 1e2))
     problem = cases.Problem(X, y)
     peers = ["scikit-learn saga", "fastlogreg"]
-    _, [slow, ours] = contest(problem, peers, workers, limit=0.3, budget=60.0)
+    _, [slow, ours] = measure(problem, peers, workers, limit=0.3, budget=60.0)
     assert "cut off after 0.3 s" in slow["reason"]
     assert slow["reason"].startswith("tol ")
     assert ours["runs"]
@@ -53,7 +53,7 @@ def test_who_is_cut_off_stays_with_a_reason_and_the_next_starts_anew(workers):
 
 def test_who_refuses_stays_with_a_reason(workers):
     wide = cases.Problem(np.eye(8, 6001), np.arange(8) % 2.0)
-    _, [row] = contest(wide, ["scikit-learn newton-cholesky"], workers, limit=5.0, budget=5.0)
+    _, [row] = measure(wide, ["scikit-learn newton-cholesky"], workers, limit=5.0, budget=5.0)
     assert row["runs"] == []
     assert row["reason"].startswith("not tried: its Hessian")
 

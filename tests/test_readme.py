@@ -36,13 +36,14 @@ def test_every_subcommand_it_names_exists():
 
 
 def test_its_figures_are_those_that_are_stored():
-    from benchmarks.report.__main__ import FIGURES, load
+    from benchmarks.harness.stored import FOLDER
+    from benchmarks.report.__main__ import load
     from benchmarks.report.readme import BEGIN, CHARTS, END, figures
 
     text = README.read_text(encoding="utf-8")
     between = text[text.index(BEGIN) : text.index(END) + len(END)]
-    sections = load(FIGURES)
+    sections = load(FOLDER)
     assert between == figures(sections)
     for section, data in sections:
         if data is not None and section.name in CHARTS:
-            assert (FIGURES / f"{section.name}.png").exists()
+            assert (FOLDER / f"{section.name}.png").exists()

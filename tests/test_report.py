@@ -8,7 +8,8 @@ import pytest
 
 pytest.importorskip("typer")
 pytest.importorskip("matplotlib")
-from benchmarks.report.__main__ import FIGURES, load
+from benchmarks.harness.stored import FOLDER
+from benchmarks.report.__main__ import load
 from benchmarks.report.page import as_html, as_markdown, as_png
 from benchmarks.report.sections import SECTIONS
 
@@ -19,7 +20,7 @@ CHROMIUM = next(
 
 @pytest.fixture(scope="module")
 def sections():
-    return load(FIGURES)
+    return load(FOLDER)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def page(sections):
 
 def test_every_stored_file_has_a_section():
     sources = {section.source for section in SECTIONS}
-    stored = {path.stem for path in FIGURES.glob("*.json")}
+    stored = {path.stem for path in FOLDER.glob("*.json")}
     assert stored
     assert stored <= sources
 
@@ -84,7 +85,7 @@ def test_png(sections, tmp_path):
 
 
 def test_plain_rows_of_any_kind_make_a_table(tmp_path):
-    machine = json.loads((FIGURES / "compare.json").read_text())["machine"]
+    machine = json.loads((FOLDER / "compare.json").read_text())["machine"]
     rows = [{"case": "a <b>", "epoch_seconds": 0.0123456, "n": 1000, "peers": [1, 2], "x": None}]
     stored = {"machine": machine, "command": "python x", "rows": rows}
     (tmp_path / "minibatch.json").write_text(json.dumps(stored))

@@ -1,6 +1,6 @@
 """Us and the peers, from loose to tight: time to reach a distance above the optimum.
 
 ``adapters`` knows how each peer is called, ``worker`` runs inside the peer's own environment,
-``environments`` makes these, ``contest`` keeps time, and ``__main__`` is the command. The first
-two import nothing but NumPy, SciPy and the peer.
+``environments`` makes these, ``runner`` asks the workers and keeps time, and ``__main__`` is the
+command. The first two import nothing but NumPy, SciPy and the peer.
 """

@@ -1,9 +1,9 @@
 """Time of every peer to each distance above the optimum: ``python -m benchmarks.peers``.
 
-Each peer runs in a process of its own environment, from loose settings to tight ones, and
-stays in the table with a reason where it is missing, refuses, fails or is cut off. The objective
-is computed by us on the returned coefficients (:mod:`benchmarks.quality`). Pieces add up: a run
-with ``--output`` replaces the rows of its cases and peers in that file and keeps the others.
+Each peer runs in a process of its own environment, from loose settings to tight ones, and stays in
+the table with a reason where it is missing, refuses, fails or is cut off. The objective is computed
+by us on the returned coefficients (:mod:`benchmarks.harness.quality`). Pieces add up: a run with
+``--output`` replaces the rows of its cases and peers in that file and keeps the others.
 """
 
 import json
@@ -14,11 +14,12 @@ import typer
 from rich.table import Table
 
 from benchmarks import cases
+from benchmarks.harness.stored import command, command_in_pieces, store
+from benchmarks.harness.tables import console, ms
 from benchmarks.peers import environments
 from benchmarks.peers.adapters import PEERS
-from benchmarks.peers.contest import DISTANCES, Worker, contest, judge
-from benchmarks.tables import command, console, ms, store
-from fastlogreg.compare import new_table
+from benchmarks.peers.runner import DISTANCES, Worker, judge, measure
+from fastlogreg.measuring import new_table
 
 
 def _chosen(text: str, known: list[str], what: str) -> list[str]:
@@ -31,15 +32,15 @@ def _chosen(text: str, known: list[str], what: str) -> list[str]:
 
 def merged(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the cases of both; a peer's row in ``new`` replaces that in ``old``."""
-    found = {case["case"]: case for case in old}
+    by_name = {case["case"]: case for case in old}
     for case in new:
-        before = found.get(case["case"], {"peers": [], "optimum": case["optimum"]})
+        before = by_name.get(case["case"], {"peers": [], "optimum": case["optimum"]})
         rows = {row["peer"]: row for row in before["peers"] + case["peers"]}
         optimum = min(before["optimum"], case["optimum"])
         order = [rows[peer] for peer in PEERS if peer in rows]
-        found[case["case"]] = {**case, "optimum": optimum, "peers": order}
-    known = list(cases.FITS) + [name for name in found if name not in cases.FITS]
-    out = [found[name] for name in known if name in found]
+        by_name[case["case"]] = {**case, "optimum": optimum, "peers": order}
+    known = list(cases.FITS) + [name for name in by_name if name not in cases.FITS]
+    out = [by_name[name] for name in known if name in by_name]
     for case in out:
         for row in case["peers"]:
             judge(row, case["optimum"])
@@ -71,18 +72,18 @@ def table(case: dict[str, Any]) -> Table:
 
 def beaten(rows: list[dict[str, Any]]) -> list[str]:
     """Return the cells in which a peer is faster than we are."""
-    found = []
+    out = []
     for case in rows:
         ours = next((row for row in case["peers"] if row["peer"] == "fastlogreg"), None)
         for row in case["peers"]:
             for distance, seconds in row["reached"].items():
                 mine = ours["reached"][distance] if ours else None
                 if row is not ours and seconds is not None and mine is not None and seconds < mine:
-                    found.append(
+                    out.append(
                         f"{case['case']}, {distance}: {row['peer']} {ms(seconds)} ms, "
                         f"fastlogreg {ms(mine)} ms"
                     )
-    return found
+    return out
 
 
 def main(
@@ -111,7 +112,7 @@ def main(
         else:
             wrong[environment] = ""
     workers = {name: Worker(name) for name, reason in wrong.items() if not reason}
-    found = []
+    measured = []
     problems = [(name, lambda name=name: cases.fit_data(name)) for name in names]
     problems += [(name, lambda name=name: cases.openml(name)) for name in openml.split(",") if name]
     try:
@@ -122,14 +123,14 @@ def main(
             except OSError as error:  # offline
                 typer.echo(f"skipped {name}: {error}", err=True)
                 continue
-            optimum, rows = contest(problem, peers, workers, limit, budget)
+            optimum, rows = measure(problem, peers, workers, limit, budget)
             missing = [
                 {"peer": peer, "runs": [], "remark": "", "versions": {}, "reason": reason}
                 for peer in peers
                 if (reason := wrong[PEERS[peer].environment])
             ]
             n, d = problem.X.shape
-            found.append(
+            measured.append(
                 {
                     "case": name,
                     "n": n,
@@ -142,15 +143,15 @@ def main(
     finally:
         for worker in workers.values():
             worker.stop()
-    found = merged([], found)
-    for case in found:
+    measured = merged([], measured)
+    for case in measured:
         console().print(table(case))
-    for line in beaten(found):
+    for line in beaten(measured):
         console().print(f"beaten: {line}", highlight=False)
     if output is not None:
         old = json.loads(output.read_text())["rows"] if output.exists() else []
-        whole = f"python -m benchmarks.peers --output {output}"
-        store(merged(old, found), output, command=f"{whole}, in pieces" if old else command())
+        by = command_in_pieces(output) if old else command()
+        store(merged(old, measured), output, command=by)
 
 
 if __name__ == "__main__":

@@ -12,27 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.harness.problem import Problem, theta_of
+
 _MANY = 100_000  # iterations: the time limit ends a fit, not their number
 TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10, 1e-12)
-
-
-class Problem(NamedTuple):
-    """X (n, d), dense or CSR, labels 0.0 and 1.0, weights (n,) or None, and the penalty's C."""
-
-    X: Any
-    y: NDArray[np.float64]
-    sample_weight: NDArray[np.float64] | None
-    C: float
-
-    @property
-    def dense(self) -> bool:
-        """Whether X is an array."""
-        return isinstance(self.X, np.ndarray)
-
-    @property
-    def total(self) -> float:
-        """The sum of the weights."""
-        return float(self.y.size if self.sample_weight is None else self.sample_weight.sum())
 
 
 class Answer(NamedTuple):
@@ -81,9 +64,7 @@ class Peer:
 
 
 def _answer(model: Any, n_iter: Any = 0) -> Answer:
-    parts = (np.ravel(model.intercept_), np.ravel(model.coef_))
-    theta = np.concatenate([np.asarray(part, dtype=np.float64) for part in parts])
-    return Answer(theta, int(np.max(getattr(model, "n_iter_", n_iter))))
+    return Answer(theta_of(model), int(np.max(getattr(model, "n_iter_", n_iter))))
 
 
 class Ours(Peer):
@@ -122,12 +103,14 @@ class ScikitLearn(Peer):
 
         return LogisticRegression
 
-    def fit(self, setting: float, max_iter: int = _MANY) -> Answer:
+    def model(self, C: float, tol: float | None = None, max_iter: int = _MANY) -> Any:
+        """Return the estimator at one tolerance, or with all at its defaults."""
+        settings = {} if tol is None else {"tol": tol, "max_iter": max_iter}
+        return self.estimator()(C=C, solver=self.solver, random_state=0, **settings)
+
+    def fit(self, setting: float | None, max_iter: int = _MANY) -> Answer:
         X, y, weights, C = self.problem
-        model = self.estimator()(
-            C=C, solver=self.solver, tol=setting, max_iter=max_iter, random_state=0
-        )
-        return _answer(model.fit(X, y, sample_weight=weights))
+        return _answer(self.model(C, setting, max_iter).fit(X, y, sample_weight=weights))
 
 
 class Intelex(ScikitLearn):

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers.adapters import PEERS, Peer, Problem
-from benchmarks.resident import NOW, PEAK, reset_peak, resident
+from benchmarks.harness.problem import Problem
+from benchmarks.harness.resident import NOW, PEAK, reset_peak, resident
+from benchmarks.harness.timing import first_line
+from benchmarks.peers.adapters import PEERS, Peer
 
 _ENOUGH = 0.5  # seconds of one setting
-_MOST_TIMES = 7
 
 
 def load(folder: Path, C: float) -> Problem:
@@ -36,14 +37,14 @@ def load(folder: Path, C: float) -> Problem:
     return Problem(X, arrays["y"], arrays.get("weight"), C)
 
 
-def run(peer: Peer, setting: float) -> dict[str, Any]:
-    """Fit at one setting, more than once where that is quick, and return what was found."""
+def run(peer: Peer, setting: float | None, most_times: int) -> dict[str, Any]:
+    """Fit at one setting, more than once where that is quick, and return what came of it."""
     times: list[float] = []
     cpu = 0.0
     extra = None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        while not times or (sum(times) + times[-1] < _ENOUGH and len(times) < _MOST_TIMES):
+        while not times or (sum(times) + times[-1] < _ENOUGH and len(times) < most_times):
             before = resident(NOW) if not times and reset_peak() else None
             used, start = time.process_time(), time.perf_counter()
             answer = peer.fit(setting)
@@ -58,7 +59,7 @@ def run(peer: Peer, setting: float) -> dict[str, Any]:
         "n_iter": answer.n_iter,
         "extra_bytes": extra,
         "threads": cpu / sum(times),
-        "note": str(caught[0].message).split("\n")[0].strip()[:120] if caught else "",
+        "note": first_line(caught)[:120],
     }
 
 
@@ -91,7 +92,8 @@ def serve() -> None:
                         ready[request["peer"]] = peer
                     answer["versions"] = {name: version(name) for name in peer.packages}
                 case "fit":
-                    answer = run(ready[request["peer"]], request["setting"])
+                    peer = ready[request["peer"]]
+                    answer = run(peer, request["setting"], request["most_times"])
         except (PackageNotFoundError, ImportError) as error:
             answer = {"error": f"not installed: {error}"}
         except Exception as error:  # whatever a peer raises stands in the table

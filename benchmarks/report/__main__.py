@@ -10,10 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
+from benchmarks.harness.stored import FOLDER
 from benchmarks.report.page import as_html, as_markdown, as_png
 from benchmarks.report.sections import SECTIONS, Section
-
-FIGURES = Path(__file__).parents[2] / "docs" / "benchmarks"
 
 
 def load(folder: Path) -> list[tuple[Section, dict[str, Any] | None]]:
@@ -30,7 +29,7 @@ def load(folder: Path) -> list[tuple[Section, dict[str, Any] | None]]:
 
 
 def main(
-    figures: Annotated[Path, typer.Option(help="A folder of JSON files.")] = FIGURES,
+    figures: Annotated[Path, typer.Option(help="A folder of JSON files.")] = FOLDER,
     output: Annotated[Path, typer.Option(help="A folder for the page.")] = Path("report"),
     png: Annotated[bool, typer.Option(help="Whether to draw PNGs.")] = True,
 ) -> None:

@@ -12,6 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
+from fastlogreg.measuring import duration
+
 INK = {"text": "#1b2026", "muted": "#68717d", "grid": "#dfe3e8", "paper": "#fefefe"}
 SERIES = {
     "ours": "#0b6e99",
@@ -25,14 +27,6 @@ SERIES = {
 _ORDER = ("second", "third", "fourth", "fifth", "sixth")
 Data = dict[str, Any]
 Draw = Callable[[Data, bool], Figure]
-
-
-def duration(seconds: float) -> str:
-    """Return a time with its unit, two or three figures."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= 0.9995 * size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
 
 
 def _count(n: float) -> str:

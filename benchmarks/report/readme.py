@@ -4,18 +4,18 @@ Rewrites what stands between the two marks in README.md and draws the charts it 
 ``tests/test_readme.py`` checks that README and JSON agree.
 """
 
-from pathlib import Path
 from typing import Any
 
 import typer
 
-from benchmarks.report import charts
-from benchmarks.report.__main__ import FIGURES, load
+from benchmarks.harness.stored import FOLDER, ROOT
+from benchmarks.harness.tables import tiny
+from benchmarks.report.__main__ import load
 from benchmarks.report.page import as_png, markdown_table
 from benchmarks.report.sections import Section, Table
-from benchmarks.tables import tiny
+from fastlogreg.measuring import duration
 
-README = FIGURES.parents[1] / "README.md"
+README = ROOT / "README.md"
 BEGIN = "<!-- figures: python -m benchmarks.report.readme writes them from docs/benchmarks -->"
 END = "<!-- end of figures -->"
 #: charts that the README shows
@@ -39,7 +39,7 @@ def _cancer(data: Data) -> str:
     rows = [
         (
             fit["solver"].replace("sklearn ", "scikit-learn, ").replace(" (default)", ", default"),
-            charts.duration(fit["seconds"]),
+            duration(fit["seconds"]),
             tiny(fit["above_optimum"]) + (", with a ConvergenceWarning" if fit["warned"] else ""),
         )
         for fit in data["fits"]
@@ -71,14 +71,14 @@ def figures(sections: list[tuple[Section, Data | None]]) -> str:
 
 def main() -> None:
     """Write the README's figures and the charts that it shows."""
-    sections = load(FIGURES)
+    sections = load(FOLDER)
     text = README.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
     README.write_text(before + figures(sections) + after, encoding="utf-8")
     for section, data in sections:
         if data is not None and section.name in CHARTS:
-            as_png(section, data, Path(FIGURES) / f"{section.name}.png")
+            as_png(section, data, FOLDER / f"{section.name}.png")
     typer.echo(f"wrote {README}")
 
 

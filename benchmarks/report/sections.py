@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.harness.stored import FIGURES
+from benchmarks.harness.tables import geometric_mean, ms, ratio, tiny
 from benchmarks.report import charts
-from benchmarks.tables import geometric_mean, ms, ratio, tiny
+from fastlogreg.measuring import duration
 
 Data = dict[str, Any]
 
@@ -23,16 +25,20 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """``source`` is the JSON file's stem, ``measured_by`` the command that writes it."""
+    """``source`` names the stored figure of :data:`FIGURES` that it shows."""
 
     name: str
     title: str
     source: str
-    measured_by: str
     says: str
     table: Callable[[Data], Table]
     chart: charts.Draw | None = None
     concludes: Callable[[Data], str] = lambda data: ""
+
+    @property
+    def measured_by(self) -> str:
+        """The command that measures it."""
+        return FIGURES[self.source].typed
 
 
 def _shape(row: Data) -> str:
@@ -45,7 +51,7 @@ def _compare(data: Data) -> Table:
             row["backend"],
             f"{row['n']:,}",
             str(row["n_threads"]),
-            "left out" if row["best"] is None else charts.duration(row["best"]),
+            "left out" if row["best"] is None else duration(row["best"]),
             "" if row["best"] is None else ratio(row["loop_best"] / row["best"]),
             "" if row["best"] is None else ratio(row["numpy_best"] / row["best"]),
         )
@@ -61,8 +67,8 @@ def _compared(data: Data) -> str:
     at = {(row["backend"], row["n_threads"]): row["best"] for row in data["rows"] if row["n"] == n}
     loop, numpy, fused = at["loop", 1], at["numpy", most], at["numba", most]
     return (
-        f"At {n:,} x {done[0]['d']} the scalar loop takes {charts.duration(loop)}, NumPy "
-        f"{charts.duration(numpy)}, the fused kernels {charts.duration(fused)}: "
+        f"At {n:,} x {done[0]['d']} the scalar loop takes {duration(loop)}, NumPy "
+        f"{duration(numpy)}, the fused kernels {duration(fused)}: "
         f"{loop / fused:,.0f} times as fast as the loop."
     )
 
@@ -260,7 +266,7 @@ def _growth(data: Data) -> Table:
     rows = [
         (
             row["operation"],
-            *(charts.duration(row["seconds"][n]) for n in sizes),
+            *(duration(row["seconds"][n]) for n in sizes),
             f"{row['exponent']:.2f}",
         )
         for row in data["rows"]
@@ -273,7 +279,7 @@ def _threads(data: Data) -> Table:
     rows = [
         (
             row["operation"],
-            *(charts.duration(row["seconds"][k]) for k in counts),
+            *(duration(row["seconds"][k]) for k in counts),
             f"{row['gain']:.2f} x",
         )
         for row in data["rows"]
@@ -300,7 +306,6 @@ SECTIONS = (
         "vectorization",
         "The vectorization argument",
         "compare",
-        "fastlogreg compare --output docs/benchmarks",
         "Loss and gradient by a scalar loop, by NumPy and by fused kernels, over growing tables.",
         _compare,
         charts.vectorization,
@@ -310,7 +315,6 @@ SECTIONS = (
         "kernels",
         "Kernels against NumPy and scikit-learn",
         "kernels",
-        "python -m benchmarks.kernel_matrix --output docs/benchmarks/kernels.json",
         "Loss and gradient in float64 on all threads; reads: our time in parallel reads of X.",
         _kernels,
         charts.kernels,
@@ -320,7 +324,6 @@ SECTIONS = (
         "roofline",
         "Roofline",
         "roofline",
-        "python -m benchmarks.roofline --output docs/benchmarks/roofline.json",
         "Each kernel in float64 on all threads, under what this machine can do at most.",
         _roofline,
         charts.roofline,
@@ -330,7 +333,6 @@ SECTIONS = (
         "shares",
         "Share of the roof that limits each kernel",
         "roofline",
-        "python -m benchmarks.roofline --output docs/benchmarks/roofline.json",
         "A kernel takes no less than its bytes at the bandwidth of a working set of its size, and "
         "no less than its multiply-adds and pointwise rows at their rates. Small tables are work "
         "of microseconds, and the call itself takes most of it.",
@@ -341,7 +343,6 @@ SECTIONS = (
         "suboptimality",
         "Distance above the optimum against time",
         "peers",
-        "python -m benchmarks.peers --output docs/benchmarks/peers.json",
         "Each peer from loose to tight settings; down and to the left is better. The objective is "
         "ours on the returned coefficients, relative to the lowest that anybody reached.",
         _peers,
@@ -352,7 +353,6 @@ SECTIONS = (
         "speedups",
         "Speed-up over the best peer",
         "peers",
-        "python -m benchmarks.peers --output docs/benchmarks/peers.json",
         "Time of the fastest peer to a distance above the optimum (columns) over ours.",
         lambda data: Table((), []),
         charts.speedups,
@@ -361,7 +361,6 @@ SECTIONS = (
         "fits",
         "Exact fits against scikit-learn's solvers",
         "fit_matrix",
-        "python -m benchmarks.fit_matrix --output docs/benchmarks/fit_matrix.json",
         "Ours at its defaults against every solver of scikit-learn at all its tolerances.",
         _fits,
         None,
@@ -371,7 +370,6 @@ SECTIONS = (
         "memory",
         "Memory of a fit",
         "memory",
-        "python -m benchmarks.memory --output docs/benchmarks/memory.json",
         "Peak memory of one fit beyond its data, in processes of their own.",
         _anything,
     ),
@@ -379,7 +377,6 @@ SECTIONS = (
         "degenerate",
         "Degenerate data",
         "degenerate",
-        "python -m benchmarks.degenerate --output docs/benchmarks/degenerate.json",
         "What happens to each, ours and scikit-learn's; the judge is Newton in 80 digits.",
         _anything,
     ),
@@ -387,7 +384,6 @@ SECTIONS = (
         "epochs",
         "Mini-batch training: an epoch",
         "minibatch",
-        "python -m benchmarks.minibatch_table --output docs/benchmarks/minibatch.json",
         "A shuffled epoch by size of batch, in reads of X and beside SGDClassifier's.",
         _of_kind("epoch"),
     ),
@@ -395,7 +391,6 @@ SECTIONS = (
         "targets",
         "Mini-batch training: time to the neighbourhood of the optimum",
         "minibatch",
-        "python -m benchmarks.minibatch_table --output docs/benchmarks/minibatch.json",
         "Seconds and epochs to 1 % and 0.1 % above the optimum, beside the peers in the same run.",
         _of_kind("target"),
     ),
@@ -403,7 +398,6 @@ SECTIONS = (
         "minibatch_memory",
         "Mini-batch training: memory",
         "minibatch_memory",
-        "python -m benchmarks.minibatch_memory --output docs/benchmarks/minibatch_memory.json",
         "A fit on a file larger than the memory that it may use.",
         _anything,
     ),
@@ -411,7 +405,6 @@ SECTIONS = (
         "interrupt",
         "Ctrl-C",
         "interrupt",
-        "python -m benchmarks.interrupt --output docs/benchmarks/interrupt.json",
         "How soon a fit answers.",
         _anything,
     ),
@@ -419,7 +412,6 @@ SECTIONS = (
         "cold_start",
         "Cold start",
         "cold_start",
-        "python -m benchmarks.cold_start --output docs/benchmarks/cold_start.json",
         "Whole processes, from start to exit.",
         _cold_start,
         charts.cold_start,
@@ -428,7 +420,6 @@ SECTIONS = (
         "growth",
         "Growth with rows",
         "growth",
-        "python -m benchmarks.growth --output docs/benchmarks/growth.json",
         "Time against rows at 20 columns, and the exponent that fits it.",
         _growth,
         charts.growth,
@@ -437,7 +428,6 @@ SECTIONS = (
         "threads",
         "Threads",
         "threads",
-        "python -m benchmarks.threads --output docs/benchmarks/threads.json",
         "The results are the same to the bit for any number of threads; a read of X beside them.",
         _threads,
         charts.threads,
@@ -446,7 +436,6 @@ SECTIONS = (
         "gate",
         "The gate",
         "gate",
-        "python -m benchmarks.gate --output docs/benchmarks/gate.json",
         "Ratios within one run against their stored reference.",
         _gate,
     ),

@@ -1,7 +1,8 @@
 """asv: exact fits: time, peak memory, and beside them the quality of the answer and the passes."""
 
 import fastlogreg as flr
-from benchmarks import cases, quality
+from benchmarks import cases
+from benchmarks.harness import quality
 
 
 class Fit:

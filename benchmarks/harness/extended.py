@@ -10,7 +10,7 @@ import mpmath as mp
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.cases import Problem
+from benchmarks.harness.problem import Problem
 
 DIGITS = 80
 _STEPS = 2000

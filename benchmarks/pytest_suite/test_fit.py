@@ -4,10 +4,11 @@ The distance above the optimum stands beside each time, in the extra information
 """
 
 import pytest
-from sklearn.linear_model import LogisticRegression as Reference
 
 import fastlogreg as flr
-from benchmarks import cases, contest, quality
+from benchmarks import cases
+from benchmarks.harness import quality
+from benchmarks.peers.adapters import ScikitLearn
 
 
 # a peer's warning of a solver that gave up is shown by its distance above the optimum
@@ -21,10 +22,11 @@ def test_fit(benchmark, case, solver):
     if solver == "fastlogreg":
         model = flr.LogisticRegression(C=C)
     else:
-        reason = contest.refusal("newton-cholesky", X.shape)
+        peer = ScikitLearn("newton-cholesky")
+        reason = peer.refusal(problem)
         if reason:
             pytest.skip(reason)
-        model = Reference(C=C, solver="newton-cholesky")
+        model = peer.model(C)
     benchmark.pedantic(model.fit, (X, y, weights), rounds=3, warmup_rounds=1)
     distance = quality.above_optimum(problem, model)
     benchmark.extra_info["above optimum"] = distance

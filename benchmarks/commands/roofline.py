@@ -2,9 +2,9 @@
 
 A kernel can take no less than its bytes at the machine's bandwidth, and no less than its
 multiply-adds and pointwise rows at the machine's rates; the larger of the two is its bound. The
-rates are measured in the same run (:mod:`benchmarks.ceilings`); bytes and operations are counted
-from the shape. The bandwidth is that of a working set of the same size, so that a table that fits
-a cache is judged by that cache.
+rates are measured in the same run (:mod:`benchmarks.harness.ceilings`); bytes and operations are
+counted from the shape. The bandwidth is that of a working set of the same size, so that a table
+that fits a cache is judged by that cache.
 """
 
 from collections.abc import Callable
@@ -16,10 +16,12 @@ import numpy as np
 import typer
 
 import fastlogreg as flr
-from benchmarks import cases, ceilings
-from benchmarks.tables import ms, show
+from benchmarks import cases
+from benchmarks.harness import ceilings
+from benchmarks.harness.stored import show
+from benchmarks.harness.tables import ms
 from fastlogreg.backends import numba as kernels
-from fastlogreg.compare import best_of_rounds, new_table
+from fastlogreg.measuring import best_of_rounds, new_table
 
 
 class Cost(NamedTuple):

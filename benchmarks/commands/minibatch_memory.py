@@ -18,7 +18,8 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from benchmarks.tables import console, show
+from benchmarks.harness.stored import show
+from benchmarks.harness.tables import console
 
 _COLUMNS = 100
 _PIECE = 50_000  # rows written together

@@ -1,7 +1,7 @@
 """Degenerate data, and what happens to each: ``python -m benchmarks.degenerate``.
 
-:data:`CASES` is the one table: ``tests/test_degenerate.py`` runs over it too. The judge is
-Newton in 80 digits (:mod:`benchmarks.extended`). Beside ours stand scikit-learn's default (lbfgs)
+:data:`CASES` is the one table: ``tests/test_degenerate.py`` runs over it too. The judge is Newton
+in 80 digits (:mod:`benchmarks.harness.extended`). Beside ours stand scikit-learn's default (lbfgs)
 and its newton-cholesky on the same data.
 """
 
@@ -16,11 +16,13 @@ import typer
 from numpy.typing import NDArray
 
 import fastlogreg as flr
-from benchmarks import contest, extended
-from benchmarks.cases import Problem
-from benchmarks.quality import theta_of
-from benchmarks.tables import ms, show, tiny
-from fastlogreg.compare import best_of_rounds, new_table
+from benchmarks.harness import extended
+from benchmarks.harness.problem import Problem, theta_of
+from benchmarks.harness.stored import show
+from benchmarks.harness.tables import ms, tiny
+from benchmarks.harness.timing import timed_fit
+from benchmarks.peers.adapters import ScikitLearn
+from fastlogreg.measuring import best_of_rounds, new_table
 
 Rows = NDArray[np.floating]
 
@@ -215,7 +217,7 @@ PEERS = ("lbfgs", "newton-cholesky")
 def outcome(model: Any, problem: Problem) -> dict[str, Any]:
     """Return what a fit came to: theta or an error, the first warning."""
     try:
-        _, warning = contest.fit(model, problem)
+        _, warning = timed_fit(model, problem)
     except ValueError as error:
         return {"theta": None, "note": str(error).splitlines()[0], "ended": "refused"}
     theta = theta_of(model)
@@ -228,10 +230,10 @@ def measure(case: Case, seconds: float) -> dict[str, Any]:
     problem = case.make()
     models: dict[str, Any] = {"fastlogreg": flr.LogisticRegression(C=problem.C)}
     for solver in PEERS:
-        models[solver] = contest.Run(solver, None).model(problem.C)
+        models[solver] = ScikitLearn(solver).model(problem.C)
     row: dict[str, Any] = {name: outcome(model, problem) for name, model in models.items()}
     fits = {
-        name: partial(contest.fit, model, problem)
+        name: partial(timed_fit, model, problem)
         for name, model in models.items()
         if row[name]["theta"] is not None
     }
@@ -241,7 +243,7 @@ def measure(case: Case, seconds: float) -> dict[str, Any]:
     if ours["theta"] is not None:
         ours["passes"] = models["fastlogreg"].n_passes_
         mirrored = flr.LogisticRegression(C=problem.C)
-        contest.fit(mirrored, problem._replace(y=1.0 - problem.y))
+        timed_fit(mirrored, problem._replace(y=1.0 - problem.y))
         ours["flipped"] = float(np.abs(theta_of(mirrored) + ours["theta"]).max())
     if not (case.warning or case.error):
         judge = extended.Extended(problem)

@@ -19,8 +19,8 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.tables import show
-from fastlogreg.compare import best_of_rounds, new_table
+from benchmarks.harness.stored import show
+from fastlogreg.measuring import best_of_rounds, new_table
 
 _FIT_IRIS = """
 import numpy as np

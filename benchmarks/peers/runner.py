@@ -1,4 +1,8 @@
-"""Keeps time over the peers' processes: a fit that takes too long ends with its process."""
+"""Runs peers' fits in processes of their own, so that a fit that takes too long can be ended.
+
+A fit inside compiled code can't be interrupted: at its limit its process is ended, and another is
+started for the next.
+"""
 
 import json
 import os
@@ -6,13 +10,15 @@ import select
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks import quality
-from benchmarks.cases import Problem
+from benchmarks.harness import quality
+from benchmarks.harness.problem import Problem
 from benchmarks.peers import environments
 from benchmarks.peers.adapters import PEERS
 
@@ -42,6 +48,12 @@ class Worker:
         )
         self._ready = set()
 
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
     def stop(self) -> None:
         """End the process."""
         if self._process is not None:
@@ -60,9 +72,9 @@ class Worker:
         if self._process is None:
             self._start()
             if request is not self.problem:
-                found = self._ask(self.problem, _START_SECONDS)
-                if found:
-                    return found
+                answer = self._ask(self.problem, _START_SECONDS)
+                if answer:  # an error
+                    return answer
         assert self._process is not None and self._process.stdin and self._process.stdout
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
@@ -77,23 +89,29 @@ class Worker:
             if line is None:
                 return {"error": f"cut off after {limit:.3g} s", "cut": limit}
             return {"error": "its process ended (out of memory or a crash)"}
-        found: dict[str, Any] = json.loads(line)
-        return found
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
     def prepare(self, peer: str) -> dict[str, Any]:
         """Have the data brought to the peer's form and the peer warmed up."""
-        found = self._ask({"do": "prepare", "peer": peer}, _START_SECONDS)
-        if "error" not in found and not found["refusal"]:
+        answer = self._ask({"do": "prepare", "peer": peer}, _START_SECONDS)
+        if "error" not in answer and not answer["refusal"]:
             self._ready.add(peer)
-        return found
+        return answer
 
-    def fit(self, peer: str, setting: float, limit: float) -> dict[str, Any]:
-        """Fit within ``limit`` seconds."""
+    def fit(
+        self, peer: str, setting: float | None, limit: float, most_times: int = 7
+    ) -> dict[str, Any]:
+        """Fit within ``limit`` seconds, as often as half a second allows, ``most_times`` at most.
+
+        A setting of None leaves all at the peer's defaults, where it has such.
+        """
         if peer not in self._ready:
-            found = self.prepare(peer)
-            if "error" in found:
-                return found
-        return self._ask({"do": "fit", "peer": peer, "setting": setting}, limit)
+            answer = self.prepare(peer)
+            if "error" in answer:
+                return answer
+        request = {"do": "fit", "peer": peer, "setting": setting, "most_times": most_times}
+        return self._ask(request, limit)
 
 
 def save(problem: Problem, folder: Path) -> None:
@@ -114,24 +132,24 @@ def climb(
 ) -> dict[str, Any]:
     """Run a peer from loose to tight until it is near the optimum or out of time."""
     row: dict[str, Any] = {"peer": peer, "runs": [], "reason": "", "remark": PEERS[peer].remark}
-    found = worker.prepare(peer)
-    row["versions"] = found.get("versions", {})
-    row["reason"] = found.get("error", "") or found.get("refusal", "")
+    answer = worker.prepare(peer)
+    row["versions"] = answer.get("versions", {})
+    row["reason"] = answer.get("error", "") or answer.get("refusal", "")
     if row["reason"]:
-        if "cut" in found:
-            row["reason"] = f"did not get ready within {found['cut']:.3g} s"
+        if "cut" in answer:
+            row["reason"] = f"did not get ready within {answer['cut']:.3g} s"
         return row
     spent = 0.0
     for setting in PEERS[peer].ladder:
         start = time.perf_counter()
-        found = worker.fit(peer, setting, limit)
-        if "error" in found:
-            row["reason"] = f"{PEERS[peer].knob} {setting:g}: {found['error']}"
+        answer = worker.fit(peer, setting, limit)
+        if "error" in answer:
+            row["reason"] = f"{PEERS[peer].knob} {setting:g}: {answer['error']}"
             break
-        theta = np.array(found.pop("theta"))
+        theta = np.array(answer.pop("theta"))
         finite = bool(np.isfinite(theta).all())
         value = quality.objective(problem, theta) if finite else float("inf")
-        row["runs"].append({"setting": setting, "knob": PEERS[peer].knob, **found, "value": value})
+        row["runs"].append({"setting": setting, "knob": PEERS[peer].knob, **answer, "value": value})
         spent += time.perf_counter() - start
         if (value - best) / best <= _NEAR:
             break
@@ -156,16 +174,23 @@ def judge(row: dict[str, Any], optimum: float) -> None:
     row["threads"] = longest and longest["threads"]
 
 
-def contest(
+@contextmanager
+def given(problem: Problem, workers: Iterable[Worker]) -> Iterator[None]:
+    """Set the problem of all workers, while the files that they read it from are there."""
+    with tempfile.TemporaryDirectory() as name:
+        save(problem, Path(name))
+        for worker in workers:
+            worker.give(Path(name), problem.C)
+        yield
+
+
+def measure(
     problem: Problem, peers: list[str], workers: dict[str, Worker], limit: float, budget: float
 ) -> tuple[float, list[dict[str, Any]]]:
     """Return the optimum and a row for each peer, on one problem."""
     best = quality.optimum(problem)
     rows = []
-    with tempfile.TemporaryDirectory() as name:
-        save(problem, Path(name))
-        for worker in workers.values():
-            worker.give(Path(name), problem.C)
+    with given(problem, workers.values()):
         for peer in peers:
             environment = PEERS[peer].environment
             if environment in workers:

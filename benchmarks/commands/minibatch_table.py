@@ -4,7 +4,8 @@ Two tables. Epochs: a shuffled epoch at several sizes of batch, beside an epoch 
 ``SGDClassifier`` (one row at a time) and a parallel read of X, all in interleaved rounds. Time to
 target: how long each takes to come within 1 % and 0.1 % of the optimal objective, at the same
 penalty; epochs are timed one by one, and the objective after each is computed by us
-(:mod:`benchmarks.quality`), outside the time. The optimum is that of ``LogisticRegression``.
+(:mod:`benchmarks.harness.quality`), outside the time. The optimum is that of
+``LogisticRegression``.
 
 PyTorch's loop draws rows by index (a ``DataLoader`` is slower still) and is run with Adam at its
 own rate of 0.001 and at 0.01. It is left out where it is not installed or X is sparse.
@@ -25,10 +26,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import SGDClassifier
 
 import fastlogreg as flr
-from benchmarks import cases, quality
-from benchmarks.tables import console, geometric_mean, ms, ratio, show, tiny
+from benchmarks import cases
+from benchmarks.harness import quality
+from benchmarks.harness.stored import show
+from benchmarks.harness.tables import console, geometric_mean, ms, ratio, tiny
 from fastlogreg.backends import numba as kernels
-from fastlogreg.compare import best_of_rounds, new_table
+from fastlogreg.measuring import best_of_rounds, new_table
 
 BATCHES = (1, 32, 256, 4096)
 TARGETS = (1e-2, 1e-3)

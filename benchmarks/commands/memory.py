@@ -16,8 +16,9 @@ import numpy as np
 import typer
 
 from benchmarks import cases
-from benchmarks.tables import console, show
-from fastlogreg.compare import new_table
+from benchmarks.harness.stored import show
+from benchmarks.harness.tables import console
+from fastlogreg.measuring import new_table
 
 #: what is asked for, of dense rows of fewer than 100 columns
 BYTES_A_ROW, BYTES = 16, 64 << 20
@@ -33,7 +34,7 @@ MODELS = {
 _PROGRAM = """
 import json, sys, warnings
 import numpy as np
-from benchmarks.resident import NOW, PEAK, resident, reset_peak
+from benchmarks.harness.resident import NOW, PEAK, resident, reset_peak
 folder, C = sys.argv[1], float(sys.argv[2])
 {model}
 warnings.simplefilter("ignore")

@@ -14,19 +14,13 @@ from scipy.linalg import LinAlgError, solve
 from scipy.sparse.linalg import LinearOperator, cg
 
 import fastlogreg as flr
-from benchmarks.cases import Problem
+from benchmarks.harness.problem import Problem, theta_of
 
 _DENSE_FLOPS = 6e10  # of one Hessian: a second or two
 _STEPS = 30
 _LENGTHS = (1.0, 0.5, 0.25, 0.125)
 
 Vector = NDArray[np.float64]
-
-
-def theta_of(model: Any) -> Vector:
-    """Return [b, w_1 .. w_d] of a fitted model."""
-    parts = (np.ravel(model.intercept_), np.ravel(model.coef_))
-    return np.concatenate([part.astype(np.float64) for part in parts])
 
 
 def objective(problem: Problem, theta: Vector) -> float:

@@ -20,8 +20,9 @@ import typer
 from threadpoolctl import threadpool_info
 
 import fastlogreg as flr
-from benchmarks.tables import console, ms, show
-from fastlogreg.compare import new_table
+from benchmarks.harness.stored import show
+from benchmarks.harness.tables import console, ms
+from fastlogreg.measuring import new_table
 
 #: what is asked for
 SECONDS = 0.5

@@ -14,9 +14,10 @@ import typer
 
 import fastlogreg as flr
 from benchmarks import cases
-from benchmarks.tables import geometric_mean, ms, show
+from benchmarks.harness.stored import show
+from benchmarks.harness.tables import geometric_mean, ms
 from fastlogreg.backends import numba as kernels
-from fastlogreg.compare import best_of_rounds, new_table
+from fastlogreg.measuring import best_of_rounds, new_table
 
 
 def measure(n: int, d: int, dtype: str, seconds: float) -> dict[str, Any]:

@@ -1,30 +1,44 @@
 """Exact fits against scikit-learn: ``python -m benchmarks.fit_matrix``.
 
 For each case of :data:`benchmarks.cases.FITS`: our fit at its defaults, and every solver of
-scikit-learn at its defaults and at tighter tolerances (:mod:`benchmarks.contest`). The runs that
+scikit-learn at its defaults, which may stop early, and at tighter tolerances until one run is near
+enough to the optimum (each in a process of its own: :mod:`benchmarks.peers.runner`). The runs that
 can be the best, scikit-learn's default, ours and a parallel read of X are then timed again
 in interleaved rounds, and the best of each is shown. Distances above the optimum are relative
-and computed in the same way for everyone (:mod:`benchmarks.quality`).
+and computed in the same way for everyone (:mod:`benchmarks.harness.quality`).
 """
 
 import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.table import Table
 
 import fastlogreg as flr
-from benchmarks import cases, contest, quality
-from benchmarks.tables import console, geometric_mean, ms, ratio, show, tiny
+from benchmarks import cases
+from benchmarks.harness import quality
+from benchmarks.harness.problem import Problem, theta_of
+from benchmarks.harness.stored import command, command_in_pieces, show
+from benchmarks.harness.tables import console, geometric_mean, ms, ratio, tiny
+from benchmarks.harness.timing import timed_fit
+from benchmarks.peers.adapters import ScikitLearn
+from benchmarks.peers.runner import Worker, given
 from fastlogreg.backends import numba as kernels
-from fastlogreg.compare import PAUSE, best_of_rounds, new_table
+from fastlogreg.measuring import PAUSE, best_of_rounds, new_table
 
+#: in the order of what is expected of them on tall tables
+SOLVERS = ("lbfgs", "newton-cholesky", "newton-cg", "liblinear", "sag", "saga")
+TOLERANCES = (1e-4, 1e-6, 1e-8, 1e-10)  # beside each solver's defaults
+NEAR = 1e-6  # relative distance above the optimum that counts as solved
 _NEAR_THE_BEST = 2.0  # times its seconds: who is timed again
-_CONTENDERS = 3
-_AGAIN = 3.0  # seconds: what takes longer is not timed again
+_TIMED_AGAIN = 3
+_TOO_LONG = 3.0  # seconds: what takes longer is not timed again
 
 #: what is asked for: our distance, ratios to the best solver and to lbfgs, reads of X
 DISTANCE = 1e-8
@@ -32,6 +46,93 @@ BEST, BEST_OF_ALL = 2.5, 6.0
 BEST_WHERE = {"iris": 1.5}  # checking the input is most of the time there
 LBFGS, LBFGS_OF_ALL = 1.0, 20.0
 READS, READS_ROWS, READS_COLUMNS = 25.0, 1_000_000, 20
+
+
+@dataclass
+class Run:
+    """One solver at one setting; ``seconds`` is the best so far, or the limit if cut off."""
+
+    solver: str
+    tol: float | None  # None: all at defaults
+    seconds: float | None = None
+    theta: NDArray[np.float64] | None = field(default=None, repr=False)
+    n_iter: int | None = None
+    above: float | None = None
+    rounds: int = 0
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """Solver and setting."""
+        return self.solver if self.tol is None else f"{self.solver} tol={self.tol:.0e}"
+
+    @property
+    def solved(self) -> bool:
+        """Whether it is near enough to the optimum."""
+        return self.above is not None and self.above <= NEAR
+
+    @property
+    def peer(self) -> str:
+        """Its name among the peers."""
+        return f"scikit-learn {self.solver}"
+
+    def model(self, C: float) -> Any:
+        """Return scikit-learn's estimator with these settings."""
+        return ScikitLearn(self.solver).model(C, self.tol)
+
+
+def run_once(worker: Worker, solver: str, tol: float | None, limit: float) -> Run:
+    """Have one solver fit once, within ``limit`` seconds."""
+    run = Run(solver, tol)
+    answer = worker.prepare(run.peer)
+    if "error" in answer or answer["refusal"]:
+        run.note = answer.get("error") or answer["refusal"]
+        return run
+    answer = worker.fit(run.peer, tol, limit, most_times=1)
+    if "error" in answer:
+        run.note, run.seconds = answer["error"], answer.get("cut")
+        return run
+    run.seconds, run.note, run.rounds = answer["seconds"], answer["note"], 1
+    run.theta, run.n_iter = np.array(answer["theta"]), answer["n_iter"]
+    return run
+
+
+def every_solver(
+    worker: Worker, ours: float, seconds: float, distance: Callable[[NDArray[np.float64]], float]
+) -> Iterator[Run]:
+    """Run every solver at its defaults, then tighter until it is near the optimum.
+
+    Parameters
+    ----------
+    worker : Worker
+        Who has the problem.
+    ours : float
+        What our fit takes; a solver gets 60 times as much, a second at least, ``seconds``
+        at most (and lbfgs, the default, twice ``seconds``).
+    seconds : float
+    distance : callable
+        Of theta above the optimum, relative.
+    """
+    most = min(max(60.0 * ours, 1.0), seconds)
+    fastest = np.inf
+    for solver in SOLVERS:
+        finished = False  # at its default tol, which is the first of TOLERANCES
+        for tol in (None, *TOLERANCES):
+            if tol == TOLERANCES[0] and finished:
+                continue
+            limit = 2 * seconds if (solver, tol) == ("lbfgs", None) else most
+            if tol is not None:  # only of interest where it may become the best
+                limit = min(limit, 1.5 * fastest + 0.05)
+            run = run_once(worker, solver, tol, limit)
+            if run.theta is not None:
+                run.above = distance(run.theta)
+            yield run
+            if run.solved:
+                assert run.seconds is not None
+                fastest = min(fastest, run.seconds)
+            if run.solved or run.theta is None or (run.seconds or 0.0) > min(30 * ours, limit):
+                break  # a tighter run takes no less
+            finished = not run.note
 
 
 def measure(case: str, seconds: float, limit: float, *, with_peers: bool = True) -> dict[str, Any]:
@@ -53,9 +154,9 @@ def measure(case: str, seconds: float, limit: float, *, with_peers: bool = True)
     calls: dict[Any, Any] = {"read": partial(kernels.read_sum, values)}
     thetas = []
     try:
-        contest.fit(model, problem)  # compiles, and says whether it can
-        first, row["warning"] = contest.fit(model, problem)
-        thetas.append(quality.theta_of(model))
+        timed_fit(model, problem)  # compiles, and says whether it can
+        first, row["warning"] = timed_fit(model, problem)
+        thetas.append(theta_of(model))
         row |= {"passes": model.n_passes_, "n_iter": int(model.n_iter_[0])}
         row["converged"] = model.converged_
         calls["fastlogreg"] = partial(model.fit, X, y, sample_weight=weights)
@@ -63,15 +164,15 @@ def measure(case: str, seconds: float, limit: float, *, with_peers: bool = True)
         first, row["error"] = 0.1, f"{type(error).__name__}: {str(error).splitlines()[0]}"
     best = quality.optimum(problem, *thetas)
 
-    runs: list[contest.Run] = []
+    runs: list[Run] = []
     if with_peers:
-        with contest.Contest(problem) as theirs:
-            runs.extend(theirs.all(first, limit, lambda theta: quality.above(problem, theta, best)))
+        with Worker("") as worker, given(problem, [worker]):
+            runs.extend(every_solver(worker, first, limit, partial(_above, problem, best)))
         best = min([best, *(quality.objective(problem, r.theta) for r in runs if _fitted(r))])
         for run in filter(_fitted, runs):
             run.above = quality.above(problem, run.theta, best)
         for run in _again(runs):
-            calls[run.name] = partial(contest.fit, run.model(C), problem)
+            calls[run.name] = partial(timed_fit, run.model(C), problem)
     times = best_of_rounds(calls, seconds, pause=PAUSE)
     row["read"] = min(times["read"])
     row["optimum"] = best
@@ -86,7 +187,7 @@ def measure(case: str, seconds: float, limit: float, *, with_peers: bool = True)
     row["peers"] = [
         {k: v for k, v in vars(run).items() if k != "theta"} | {"name": run.name} for run in runs
     ]
-    solved = [run for run in row["peers"] if run["above"] is not None and run["above"] <= 1e-6]
+    solved = [run for run in row["peers"] if run["above"] is not None and run["above"] <= NEAR]
     row["best"] = min(solved, key=lambda run: run["seconds"], default=None)
     row["lbfgs"] = row["peers"][0] if runs else None
     for name in ("best", "lbfgs"):
@@ -96,42 +197,46 @@ def measure(case: str, seconds: float, limit: float, *, with_peers: bool = True)
     return row
 
 
-def _fitted(run: contest.Run) -> bool:
+def _above(problem: Problem, best: float, theta: NDArray[np.float64]) -> float:
+    return quality.above(problem, theta, best)
+
+
+def _fitted(run: Run) -> bool:
     return run.theta is not None
 
 
-def _again(runs: list[contest.Run]) -> list[contest.Run]:
+def _again(runs: list[Run]) -> list[Run]:
     """Return who is timed again, beside us: who may be the best, and scikit-learn's default."""
     solved = sorted((r for r in runs if r.solved), key=lambda r: r.seconds or np.inf)
-    near = [r for r in solved if r.seconds <= _NEAR_THE_BEST * solved[0].seconds][:_CONTENDERS]
+    near = [r for r in solved if r.seconds <= _NEAR_THE_BEST * solved[0].seconds][:_TIMED_AGAIN]
     default = [r for r in runs[:1] if _fitted(r) and r not in near]
-    return [r for r in near + default if r.seconds <= _AGAIN]
+    return [r for r in near + default if r.seconds <= _TOO_LONG]
 
 
 def missed(rows: list[dict[str, Any]]) -> list[str]:
     """Return which of the targets the figures miss."""
-    found = []
+    out = []
     for row in rows:
         case = row["case"]
         if row["error"]:
-            found.append(f"{case}: {row['error']}")
+            out.append(f"{case}: {row['error']}")
             continue
         if not row["above"] <= DISTANCE:
-            found.append(f"{case}: {row['above']:.1e} above the optimum, not {DISTANCE:g}")
+            out.append(f"{case}: {row['above']:.1e} above the optimum, not {DISTANCE:g}")
         if row["warning"] or not row["converged"]:
-            found.append(f"{case}: {row['warning'] or 'not converged'}")
+            out.append(f"{case}: {row['warning'] or 'not converged'}")
         if row["n"] >= READS_ROWS and row["d"] <= READS_COLUMNS and row["reads"] > READS:
-            found.append(f"{case}: {row['reads']:.1f} reads of X, not {READS:g}")
+            out.append(f"{case}: {row['reads']:.1f} reads of X, not {READS:g}")
         for name, least in (("best", BEST_WHERE.get(case, BEST)), ("lbfgs", LBFGS)):
             over = row[f"over {name}"]
             if over is not None and over < least:
                 peer = row[name]["name"]
-                found.append(f"{case}: {over:.2f} x as fast as {peer}, not {least:g} x")
+                out.append(f"{case}: {over:.2f} x as fast as {peer}, not {least:g} x")
     for name, least in (("best", BEST_OF_ALL), ("lbfgs", LBFGS_OF_ALL)):
         mean = _mean(rows, name)
         if mean is not None and mean < least:
-            found.append(f"geometric mean over {name}: {mean:.1f} x, not {least:g} x")
-    return found
+            out.append(f"geometric mean over {name}: {mean:.1f} x, not {least:g} x")
+    return out
 
 
 def _mean(rows: list[dict[str, Any]], name: str) -> float | None:
@@ -147,7 +252,7 @@ def matrix(rows: list[dict[str, Any]]) -> Table:
         *("reads", "passes", "ms", "above", "ended"),
         *("best of sklearn", "ms", "above", "ratio", "lbfgs ms", "above", "ratio"),
         caption="reads: our time in parallel reads of X; above: the objective above its optimum, "
-        f"relative; best of sklearn: the fastest run within {contest.NEAR:g}; lbfgs: "
+        f"relative; best of sklearn: the fastest run within {NEAR:g}; lbfgs: "
         "scikit-learn's defaults; > where a fit was cut off; liblinear penalizes the intercept too",
     )
     for row in rows:
@@ -226,12 +331,14 @@ def main(
     for name in names or (cases.SMALL_FITS if quick else cases.FITS):
         typer.echo(name, err=True)
         rows.append(measure(name, seconds, limit, with_peers=with_peers))
+    by = command()
     if names and output is not None and output.exists():  # measured piece by piece
-        found = {row["case"]: row for row in json.loads(output.read_text())["rows"] + rows}
-        rows = [found[name] for name in cases.FITS if name in found]
+        known = {row["case"]: row for row in json.loads(output.read_text())["rows"] + rows}
+        rows = [known[name] for name in cases.FITS if name in known]
+        by = command_in_pieces(output)
     if every:
         console().print(every_run(rows))
-    show(matrix(rows), rows, output)
+    show(matrix(rows), rows, output, command=by)
     for line in missed(rows):
         console().print(f"missed: {line}", highlight=False)
 

@@ -1,4 +1,4 @@
-"""Shows that the gate does what it is for: ``python -m benchmarks.gate_demo``.
+"""Shows that the gate does what it is for: ``python -m benchmarks.gate.demo``.
 
 On unchanged code it must stay silent run after run; with the kernel of loss and gradient made to
 take 1.5 times as long it must fail and name what is slow. The reference is measured first, in
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks import gate
+from benchmarks.gate.ratios import LOSS, RATIOS, Ratio, judge, measure, reference_of
 from fastlogreg.backends.numba import kernels
 
 
@@ -25,18 +25,18 @@ class Slowed:
 
         def call(*arguments: Any) -> Any:
             start = time.perf_counter()
-            found = compiled(*arguments)
+            result = compiled(*arguments)
             end = start + self.factor * (time.perf_counter() - start)
             while time.perf_counter() < end:
                 pass
-            return found
+            return result
 
         return call
 
 
-def run(ratios: dict[str, gate.Ratio], reference: dict[str, float]) -> list[str]:
+def run(ratios: dict[str, Ratio], reference: dict[str, float]) -> list[str]:
     """Return what one run of the gate says is lost."""
-    rows = gate.judge(reference, gate.LOSS, lambda name: gate.measure(ratios[name]))
+    rows = judge(reference, LOSS, lambda name: measure(ratios[name]))
     worst = min(rows, key=lambda row: row["change"])
     typer.echo(f"  worst {worst['change']:+.0%} ({worst['ratio']})")
     return [f"{row['ratio']} {row['change']:+.0%}" for row in rows if not row["held"]]
@@ -47,9 +47,8 @@ def main(
     factor: Annotated[float, typer.Option(help="How much the kernel is slowed.")] = 1.5,
 ) -> None:
     """Run the gate on unchanged code, then with a slowed kernel."""
-    ratios = {name: make() for name, make in gate.RATIOS.items()}
-    found = [{name: gate.measure(ratio) for name, ratio in ratios.items()} for _ in range(5)]
-    reference = {name: gate.median(each[name] for each in found) for name in ratios}
+    ratios = {name: make() for name, make in RATIOS.items()}
+    reference = reference_of(ratios, lambda name: measure(ratios[name]))
     alarms = 0
     for k in range(1, runs + 1):
         lost = run(ratios, reference)

@@ -1,0 +1,163 @@
+"""The figures that are kept in ``docs/benchmarks``: which there are, and how they are written.
+
+A stored file says which command measured it, on which machine, and with which code. Whether it is
+of this machine and of the code as it is now can be read off it (:func:`differences`); the code is
+told by a hash of the package's sources, so that a commit that leaves these alone, such as the one
+that adds the figures, makes none of them stale.
+"""
+
+import hashlib
+import json
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from benchmarks import cases
+from benchmarks.harness.tables import console
+from fastlogreg.measuring import machine
+
+Data = dict[str, Any]
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "docs" / "benchmarks"
+
+#: what of the machine two figures must share to be compared
+SAME = ("cpu", "n_threads", "python", "numpy", "numba", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A stored file: its stem, the command that measures it, and that command's output.
+
+    A figure of many ``pieces`` takes long; its command measures one with ``--cases`` and joins it
+    to those that the file holds.
+    """
+
+    name: str
+    run: tuple[str, ...]  # after ``python -m``
+    pieces: tuple[str, ...] = ()
+    whole_folder: bool = False  # it is given the folder and not the file
+
+    def command(self, folder: Path) -> list[str]:
+        """Return what comes after ``python`` to write the figure to a folder."""
+        output = folder if self.whole_folder else folder / f"{self.name}.json"
+        return ["-m", *self.run, "--output", str(output)]
+
+    @property
+    def typed(self) -> str:
+        """Return the command as one would type it."""
+        command = self.command(FOLDER.relative_to(ROOT))
+        if self.run[0] == "fastlogreg":  # which has an entry point
+            return shlex.join(command[1:])
+        return shlex.join(["python", *command])
+
+
+def _benchmark(name: str, command: str = "", pieces: tuple[str, ...] = ()) -> Figure:
+    return Figure(name, (f"benchmarks.{command or name}",), pieces)
+
+
+#: in the order in which they are measured: what takes longest comes last
+FIGURES = {
+    figure.name: figure
+    for figure in (
+        Figure("compare", ("fastlogreg", "compare"), whole_folder=True),
+        _benchmark("gate"),
+        _benchmark("kernels", "kernel_matrix"),
+        _benchmark("growth"),
+        _benchmark("threads"),
+        _benchmark("roofline"),
+        _benchmark("interrupt"),
+        _benchmark("memory"),
+        _benchmark("cold_start"),
+        _benchmark("minibatch", "minibatch_table"),
+        _benchmark("minibatch_memory"),
+        _benchmark("degenerate"),
+        _benchmark("fit_matrix", pieces=tuple(cases.FITS)),
+        _benchmark("peers", pieces=tuple(cases.FITS)),
+    )
+}
+
+
+def _program() -> str:
+    spec = sys.modules["__main__"].__spec__
+    return f"-m {spec.name.removesuffix('.__main__')}" if spec is not None else sys.argv[0]
+
+
+def command() -> str:
+    """Return the command that is running, as one would type it."""
+    return " ".join(["python", _program(), *map(shlex.quote, sys.argv[1:])])
+
+
+def command_in_pieces(output: Path) -> str:
+    """Return the command that would measure at once what was measured case by case."""
+    return f"python {_program()} --output {output}, in pieces"
+
+
+@cache
+def code() -> dict[str, str | None]:
+    """Return a hash of the package's sources, and the commit where git knows it."""
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "fastlogreg").rglob("*.py")):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    return {"hash": digest.hexdigest()[:16], "commit": _commit()}
+
+
+def _commit() -> str | None:
+    """Return the last commit of the package's sources, with a plus where they were edited since."""
+
+    def git(*arguments: str) -> str:
+        asked = ["git", "-C", str(ROOT), *arguments, "--", "fastlogreg"]
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        commit = git("log", "-1", "--format=%h", "--abbrev=12")
+        return f"{commit}+" if commit and git("status", "--porcelain") else commit or None
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def differences(data: Data) -> list[str]:
+    """Return what of stored figures is not as it is here and now; empty where all is."""
+    today = machine()
+    out = [
+        f"{key} {data['machine'].get(key)}, here {today[key]}"
+        for key in SAME
+        if data["machine"].get(key) != today[key]
+    ]
+    measured = data.get("code")
+    if measured is None:
+        out.append("code not recorded")
+    elif measured["hash"] != code()["hash"]:
+        names = (data["commit"] or "unknown" for data in (measured, code()))
+        out.append("code of commit {}, here {}".format(*names))
+    return out
+
+
+def read(path: Path) -> Data | None:
+    """Return what is stored, None where nothing is."""
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def write(data: Data, path: Path) -> None:
+    """Store figures."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data, indent=1) + "\n")
+
+
+def store(rows: list[Data], output: Path | None, **more: Any) -> None:
+    """Write rows, the machine, the command and whatever else to a JSON file, where one is named."""
+    if output is not None:
+        head = {"format": 1, "command": command(), "machine": machine(), "code": code()}
+        write({**head, **more, "rows": rows}, output)
+
+
+def show(table: Table, rows: list[Data], output: Path | None, **more: Any) -> None:
+    """Print a table and store its rows (:func:`store`)."""
+    console().print(table)
+    store(rows, output, **more)

@@ -1,0 +1,185 @@
+"""Measuring all stored figures again: what is done, left as it is, and gone on with."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("typer")
+from typer import Typer
+from typer.testing import CliRunner
+
+from benchmarks import refresh
+from benchmarks.harness import stored
+from benchmarks.harness.stored import Figure
+
+TABLE = {
+    figure.name: figure
+    for figure in (
+        Figure("short", ("benchmarks.short",)),
+        Figure("table", ("benchmarks.table_of_cases",), pieces=("a", "b", "c")),
+        Figure("whole", ("fastlogreg", "compare"), whole_folder=True),
+    )
+}
+
+
+class Commands:
+    """Stands for the processes: notes what is called and writes what the command would."""
+
+    def __init__(self):
+        self.called = []
+        self.interrupted_at = self.fails_at = None
+
+    def __call__(self, arguments):
+        module, output = arguments[1], arguments[arguments.index("--output") + 1]
+        case = arguments[-1] if "--cases" in arguments else None
+        name = next(n for n, figure in TABLE.items() if figure.run[0] == module)
+        self.called.append((name, case))
+        if self.interrupted_at == (name, case):
+            raise KeyboardInterrupt
+        if self.fails_at == (name, case):
+            return 1
+        path = Path(output)
+        path = path / f"{name}.json" if TABLE[name].whole_folder else path
+        before = stored.read(path)
+        rows = (before["rows"] if before else []) + [{"case": case}]
+        data = {"command": "a piece", "machine": stored.machine(), "rows": rows}
+        stored.write(data if name == "whole" else {**data, "code": stored.code()}, path)
+        return 0
+
+
+@pytest.fixture
+def commands(monkeypatch):
+    commands = Commands()
+    monkeypatch.setattr(refresh, "FIGURES", TABLE)
+    monkeypatch.setattr(refresh, "_run", commands)
+    return commands
+
+
+@pytest.fixture
+def run(tmp_path):
+    app = Typer()
+    app.command()(refresh.main)
+    folders = ["--folder", str(tmp_path / "figures"), "--work", str(tmp_path / "work")]
+    return lambda *arguments: CliRunner().invoke(app, [*arguments, *folders])
+
+
+def figures(tmp_path):
+    return {path.stem: json.loads(path.read_text()) for path in (tmp_path / "figures").iterdir()}
+
+
+EVERYTHING = [("short", None), ("table", "a"), ("table", "b"), ("table", "c"), ("whole", None)]
+
+
+def test_everything_is_measured_in_order_and_then_left_as_it_is(commands, run, tmp_path):
+    assert run().exit_code == 0
+    assert commands.called == EVERYTHING
+    found = figures(tmp_path)
+    assert [row["case"] for row in found["table"]["rows"]] == ["a", "b", "c"]
+    assert found["short"]["command"] == (
+        "python -m benchmarks.short --output docs/benchmarks/short.json"
+    )
+    assert found["whole"]["command"] == "fastlogreg compare --output docs/benchmarks"
+    assert found["whole"]["code"] == stored.code()  # the command itself knows nothing of it
+    assert list((tmp_path / "work").iterdir()) == []
+
+    commands.called.clear()
+    done = run()
+    assert done.exit_code == 0
+    assert commands.called == []
+    assert run("--again").exit_code == 0
+    assert commands.called == EVERYTHING
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(commands, run, tmp_path):
+    run()
+    before = figures(tmp_path)["table"]
+    commands.called.clear()
+    stale = {**before, "code": {"hash": "another", "commit": "0123abc"}}
+    stored.write(stale, tmp_path / "figures" / "table.json")
+    commands.interrupted_at = ("table", "b")
+    done = run()
+    assert done.exit_code == 130
+    assert commands.called == [("table", "a"), ("table", "b")]
+    assert figures(tmp_path)["table"] == stale  # until the new one is complete
+
+    commands.interrupted_at = None
+    commands.called.clear()
+    assert run().exit_code == 0
+    assert commands.called == [("table", "b"), ("table", "c")]
+    assert figures(tmp_path)["table"] == before
+
+
+def test_what_was_begun_with_other_code_is_begun_anew(commands, run, tmp_path, monkeypatch):
+    commands.interrupted_at = ("table", "c")
+    run("--only", "table")
+    commands.interrupted_at = None
+    commands.called.clear()
+    monkeypatch.setattr(stored, "code", lambda: {"hash": "edited", "commit": "0123abc+"})
+    assert run("--only", "table").exit_code == 0
+    assert commands.called == [("table", "a"), ("table", "b"), ("table", "c")]
+
+
+def test_what_fails_is_named_and_the_others_are_measured(commands, run, tmp_path):
+    commands.fails_at = ("table", "b")
+    done = run()
+    assert done.exit_code == 1
+    assert "failed: table" in done.output
+    assert set(figures(tmp_path)) == {"short", "whole"}
+
+
+def test_the_list_says_what_is_not_as_here_and_measures_nothing(commands, run, tmp_path):
+    run("--only", "short,table")
+    commands.called.clear()
+    path = tmp_path / "figures" / "table.json"
+    data = stored.read(path)
+    machine = {**data["machine"], "cpu": "i486"}
+    code = {"hash": "another", "commit": "0123abc"}
+    stored.write({**data, "machine": machine, "code": code, "rows": data["rows"][:1]}, path)
+    listed = " ".join(run("--list").output.split())
+    assert commands.called == []
+    assert "up to date" in listed
+    assert "not measured" in listed
+    for reason in ("cpu i486, here", "code of commit 0123abc, here", "2 of 3 cases not measured"):
+        assert reason in listed
+
+
+def test_a_name_that_is_none_is_an_error(commands, run):
+    done = run("--only", "tables")
+    assert done.exit_code == 2
+    assert "no figure 'tables'" in done.output
+    assert commands.called == []
+
+
+def test_every_stored_file_and_command_is_in_the_table():
+    from importlib.util import find_spec
+
+    assert {path.stem for path in stored.FOLDER.glob("*.json")} <= set(stored.FIGURES)
+    for figure in stored.FIGURES.values():
+        assert find_spec(figure.run[0]) is not None
+
+
+def test_an_edit_of_the_package_is_told_and_a_commit_that_leaves_it_alone_is_not(
+    tmp_path, monkeypatch
+):
+    package = tmp_path / "fastlogreg" / "sub"
+    package.mkdir(parents=True)
+    (package / "module.py").write_text("a = 1\n")
+    monkeypatch.setattr(stored, "ROOT", tmp_path)
+
+    def code():
+        stored.code.cache_clear()
+        return stored.code()
+
+    try:
+        first = code()
+        assert first["commit"] is None  # no repository
+        data = {"machine": stored.machine(), "code": first}
+        (tmp_path / "README.md").write_text("figures")
+        code()
+        assert stored.differences(data) == []
+        (package / "module.py").write_text("a = 2\n")
+        code()
+        assert stored.differences(data) == ["code of commit unknown, here unknown"]
+    finally:
+        stored.code.cache_clear()
