@@ -40,6 +40,11 @@ _SOLVERS: dict[str, Callable[..., Result]] = {
     "newton": newton,
     "newton-cg": newton_cg,
     "lbfgs": lbfgs,
+    # scikit-learn's other names: the same optimum, by the way that passes make the cheapest
+    "newton-cholesky": newton,
+    "liblinear": auto,
+    "sag": auto,
+    "saga": auto,
 }
 _SEPARATED = 1e-8  # a mean loss below this is reached by separated classes alone
 _HISTORY = np.dtype(
@@ -69,36 +74,53 @@ class LogisticRegression(TwoClassModel):
     Every fit ends within ``tol`` of the optimum, as far as that can be estimated, or warns
     ``ConvergenceWarning`` with figures and advice.
 
+    Code written for ``sklearn.linear_model.LogisticRegression`` runs unchanged: each of its
+    parameters is taken, with its meaning or, where that belongs to its solvers alone, without
+    effect.
+
     Parameters
     ----------
+    penalty : {"l1", "l2", "elasticnet"} or None, optional
+        Deprecated, as in scikit-learn: ``l1_ratio`` and ``C`` say the same. "l2" is
+        ``l1_ratio=0``, None is ``C=np.inf``; "l1" and "elasticnet" are not supported.
     C : float, default=1.0
         Inverse strength of the penalty, above 0; ``np.inf`` for none.
     l1_ratio : float, default=0.0
-        The share of L1 in the penalty; only 0, which is L2 alone, is supported. None means 0.
+        The share of L1 in the penalty; only 0, which is L2 alone, is supported. None, which
+        is deprecated, means 0.
+    dual : bool, default=False
+        Without effect: the dual problem has the same optimum.
     fit_intercept : bool, default=True
         Whether the model has an intercept.
+    intercept_scaling : float, default=1.0
+        Without effect: the intercept is not penalized, whatever the solver.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied with ``sample_weight``. A dict gives 1 to a class it
         does not name; "balanced" gives both classes the same total weight.
     random_state : int, RandomState instance or None, default=None
         Without effect: the same data give the same fit. Here so that code written for
         scikit-learn runs.
-    solver : {"auto", "newton", "newton-cg", "lbfgs"}, default="auto"
-        All reach the same optimum, and none minds the scales of columns. ``"newton"``: on the
-        Hessian, for up to some hundred columns. ``"newton-cg"``: truncated Newton, for wider
-        data. ``"lbfgs"``: the least memory. ``"auto"`` chooses by what passes over these data
-        would cost.
+    solver : {"auto", "newton", "newton-cg", "lbfgs", "newton-cholesky", "liblinear", "sag", \
+            "saga"}, default="auto"
+        All reach the same optimum, and none minds the scales of columns. ``"newton"`` and
+        ``"newton-cholesky"``: on the Hessian, for up to some hundred columns. ``"newton-cg"``:
+        truncated Newton, for wider data. ``"lbfgs"``: the least memory. ``"auto"`` chooses by
+        what passes over these data would cost. ``"liblinear"``, ``"sag"`` and ``"saga"`` are
+        there for code that names them, and do what ``"auto"`` does.
     tol : float, default=1e-8
         Bound on the estimated distance of the objective above its optimum, relative to the
         objective. The estimate is half the Newton decrement, ``g' H^-1 g / 2`` with the gradient
         g and the Hessian H, which does not change when columns of X are rescaled. Below 2e-15,
-        the rounding of float64, it asks for that.
+        the rounding of float64, and at 0 it asks for that.
     max_iter : int, default=100
         Steps at most, not counting those on parts of the rows.
     warm_start : bool, default=False
         Whether ``fit`` starts from the coefficients of the last fit.
     n_threads : int, optional
         Threads at most; default all. The result is the same to the bit for any number.
+    n_jobs : int, optional
+        The same in scikit-learn's words: None and -1 are all, -2 all but one; ``n_threads`` goes
+        before.
     verbose : int, default=0
         Above 0: a line for each iteration, with what ``history_`` keeps.
 
@@ -106,9 +128,10 @@ class LogisticRegression(TwoClassModel):
     ----------
     classes_ : ndarray of shape (2,)
         The two labels; the model gives the probability of the second.
-    coef_ : ndarray of shape (1, n_features), float64
-        Or a SciPy CSR matrix of that shape after :meth:`sparsify`.
-    intercept_ : ndarray of shape (1,), float64
+    coef_ : ndarray of shape (1, n_features), of the dtype of X
+        Or a SciPy CSR matrix of that shape after :meth:`sparsify`. float32 for float32 X (all sums
+        are float64 even so), unless that would move the margins: float64 then, as for all else.
+    intercept_ : ndarray of shape (1,), of the dtype of ``coef_``
     n_iter_ : ndarray of shape (1,), int32
         Steps taken.
     n_passes_ : float
@@ -158,10 +181,13 @@ class LogisticRegression(TwoClassModel):
 
     def __init__(
         self,
+        penalty: str | None = "deprecated",
         *,
         C: float = 1.0,
         l1_ratio: float | None = 0.0,
+        dual: bool = False,
         fit_intercept: bool = True,
+        intercept_scaling: float = 1.0,
         class_weight: dict[Any, float] | str | None = None,
         random_state: Any = None,
         solver: str = "auto",
@@ -169,11 +195,15 @@ class LogisticRegression(TwoClassModel):
         max_iter: int = 100,
         warm_start: bool = False,
         n_threads: int | None = None,
+        n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
+        self.penalty = penalty
         self.C = C
         self.l1_ratio = l1_ratio
+        self.dual = dual
         self.fit_intercept = fit_intercept
+        self.intercept_scaling = intercept_scaling
         self.class_weight = class_weight
         self.random_state = random_state
         self.solver = solver
@@ -181,6 +211,7 @@ class LogisticRegression(TwoClassModel):
         self.max_iter = max_iter
         self.warm_start = warm_start
         self.n_threads = n_threads
+        self.n_jobs = n_jobs
         self.verbose = verbose
 
     def fit(
@@ -236,14 +267,16 @@ class LogisticRegression(TwoClassModel):
         self, X: Any, y: Any, sample_weight: ArrayLike | None, offset: ArrayLike | None
     ) -> tuple[Result, Separation | None]:
         begun = time.perf_counter()
-        C = check.check_real(self.C, "C", infinite=True)
-        check.check_l1_ratio(self.l1_ratio)
+        C, l1_ratio = check.resolve_penalty(self.penalty, self.C, self.l1_ratio)
+        check.check_l2_alone(l1_ratio)
+        check.check_flag(self.dual, "dual")
+        check.check_real(self.intercept_scaling, "intercept_scaling")
         intercept = check.check_flag(self.fit_intercept, "fit_intercept")
         warm = check.check_flag(self.warm_start, "warm_start")
-        tol = check.check_real(self.tol, "tol")
+        tol = check.check_real(self.tol, "tol", positive=False)
         max_iter = check.check_count(self.max_iter, "max_iter", low=0)
         solve = _SOLVERS[check.check_choice(self.solver, "solver", tuple(_SOLVERS))]
-        threads = check.check_count(self.n_threads, "n_threads", none=True)
+        threads = self._threads()
         if not isinstance(self.verbose, Integral):
             raise TypeError(f"verbose must be an integer, got {self.verbose!r}")
 
@@ -302,7 +335,7 @@ class LogisticRegression(TwoClassModel):
             )
             if separation is not None:  # whatever a solver took for the optimum
                 result = replace(result, converged=False)
-        self.coef_, self.intercept_ = self._coefficients(result.theta)
+        self.coef_, self.intercept_ = self._coefficients(result.theta, rows.matrix)
         self.n_iter_ = np.array([result.n_iter], dtype=np.int32)
         self.n_passes_ = result.n_passes
         self.objective_ = result.value

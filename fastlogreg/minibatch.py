@@ -121,8 +121,9 @@ class MiniBatchLogisticRegression(TwoClassModel):
     ----------
     classes_ : ndarray of shape (2,)
         The two labels; the model gives the probability of the second.
-    coef_ : ndarray of shape (1, n_features), float64
-        Or a SciPy CSR matrix of that shape after :meth:`sparsify`.
+    coef_ : ndarray of shape (1, n_features), of the dtype of X
+        Or a SciPy CSR matrix of that shape after :meth:`sparsify`. float32 for float32 X (all sums
+        are float64 even so), unless that would move the margins: float64 then, as for all else.
     intercept_ : ndarray of shape (1,), float64
     n_iter_ : int
         Epochs of the last ``fit``, or pieces given to ``partial_fit`` since.
@@ -224,6 +225,8 @@ class MiniBatchLogisticRegression(TwoClassModel):
         self.random_state = random_state
         self.n_threads = n_threads
         self.verbose = verbose
+
+    _wide_intercept = True  # as that of SGDClassifier
 
     # --- fitting -------------------------------------------------------------------------
 
@@ -344,7 +347,7 @@ class MiniBatchLogisticRegression(TwoClassModel):
         random = np.random.default_rng([seed, stream.n_updates]) if self.shuffle else None
         once = Stopping(1, None, 1, False, settings.stopping.eta0)
         found = descend(stream, once, random=random)
-        self._store(found, stream)
+        self._store(found, stream, rows.matrix)
         self._warn(found)
         return self
 
@@ -378,13 +381,13 @@ class MiniBatchLogisticRegression(TwoClassModel):
             score=None if kept is None else _Scorer(rows, kept, self.fit_intercept, self.n_threads),
             callback=watch,
         )
-        self._store(found, stream)
+        self._store(found, stream, rows.matrix)
         if tasks is not None:
             tasks.close()
         return found
 
-    def _store(self, found: Outcome, stream: Any) -> None:
-        self.coef_, self.intercept_ = self._coefficients(found.theta)
+    def _store(self, found: Outcome, stream: Any, X: Any) -> None:
+        self.coef_, self.intercept_ = self._coefficients(found.theta, X)
         self.n_iter_ += found.n_iter
         self.t_ = stream.n_updates
         self.loss_curve_ += found.losses

@@ -9,7 +9,9 @@ Values of X are not read here: in the functional interface NaN in gives NaN out.
 estimators refuse non-finite values through :func:`check_finite`.
 """
 
+import os
 import sys
+import warnings
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, cast
@@ -230,13 +232,80 @@ def check_flag(value: Any, name: str) -> bool:
     return bool(value)
 
 
-def check_l1_ratio(value: Any) -> None:
-    """Refuse every mix of penalties but L2 alone; None is what scikit-learn 1.7 called that."""
-    if value is not None and check_real(value, "l1_ratio", positive=False) != 0.0:
-        raise ValueError(
-            f"l1_ratio must be 0 (the L2 penalty alone), got {value}: L1 and elastic net are not "
-            "supported"
+def check_threads(n_threads: Any, n_jobs: Any = None) -> int | None:
+    """Return how many threads there may be at most, None for all; ``n_threads`` goes before."""
+    threads = check_count(n_threads, "n_threads", none=True)
+    if n_jobs is None:
+        return threads
+    if not isinstance(n_jobs, Integral) or isinstance(n_jobs, (bool, np.bool_)):
+        raise TypeError(f"n_jobs must be an integer or None, got {n_jobs!r}")
+    jobs = int(n_jobs)
+    if jobs == 0:
+        raise ValueError("n_jobs must not be 0: -1 or None for all threads, k for at most k")
+    if threads is not None or jobs == -1:
+        return threads
+    return jobs if jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + jobs)
+
+
+def resolve_penalty(penalty: Any, C: Any, l1_ratio: Any) -> tuple[float, float]:
+    """Return C and the share of L1, for the three parameters in which scikit-learn has them.
+
+    ``penalty`` is deprecated there since 1.8, and so is ``l1_ratio=None``; what they mean and the
+    warnings about them are scikit-learn's.
+    """
+    C = check_real(C, "C", infinite=True)
+    share = None if l1_ratio is None else check_share(l1_ratio, "l1_ratio", closed=True)
+    kind = penalty
+    if isinstance(penalty, str) and penalty == "deprecated":
+        if share is None:
+            _warn_of_use(
+                "'l1_ratio=None' was deprecated in version 1.8 of scikit-learn and will be an "
+                "error in 1.10. Use 0<=l1_ratio<=1 instead.",
+                FutureWarning,
+            )
+        if C == np.inf:
+            kind = None
+        else:
+            kind = {None: "l2", 0.0: "l2", 1.0: "l1"}.get(share, "elasticnet")
+    else:
+        if penalty is not None:
+            check_choice(penalty, "penalty", ("l1", "l2", "elasticnet"))
+        _warn_of_use(
+            "'penalty' was deprecated in version 1.8 of scikit-learn and will be removed in 1.10. "
+            "Leave it out: l1_ratio=0 is penalty='l2', l1_ratio=1 is penalty='l1', an l1_ratio "
+            "between 0 and 1 is penalty='elasticnet', and C=np.inf is penalty=None.",
+            FutureWarning,
         )
+        if penalty is None and C != 1.0:
+            _warn_of_use("Setting penalty=None will ignore the C and l1_ratio parameters")
+        if (penalty == "l2" and share != 0.0) or (penalty == "l1" and share != 1.0):
+            _warn_of_use(
+                f"Inconsistent values: penalty={penalty} with l1_ratio={l1_ratio}. penalty is "
+                "deprecated. Please use l1_ratio only."
+            )
+    if kind == "elasticnet":
+        if share is None:
+            raise ValueError("l1_ratio must be specified when penalty is elasticnet.")
+        return C, share
+    if share is not None and 0.0 < share < 1.0:
+        _warn_of_use(
+            f"l1_ratio parameter is only used when penalty is 'elasticnet'. Got (penalty={kind})"
+        )
+    return (np.inf if kind is None else C), float(kind == "l1")
+
+
+def check_l2_alone(l1_ratio: float) -> None:
+    """Refuse every mix of penalties but L2 alone."""
+    if l1_ratio != 0.0:
+        raise ValueError(
+            f"l1_ratio must be 0 (the L2 penalty alone), got {l1_ratio:g}: L1 and elastic net are "
+            "not supported"
+        )
+
+
+def _warn_of_use(text: str, category: type[Warning] = UserWarning) -> None:
+    """Warn of how an estimator's parameters are used, at the line that called ``fit``."""
+    warnings.warn(text, category, stacklevel=5)
 
 
 def check_penalty(C: float, total: float) -> float:
