@@ -280,10 +280,10 @@ class LogisticRegression(TwoClassModel):
         if not isinstance(self.verbose, Integral):
             raise TypeError(f"verbose must be an integer, got {self.verbose!r}")
 
-        X, y = self._training_data(X, y)
+        matrix, y, columns = self._training_data(X, y)
         if isinstance(sample_weight, Real):  # one for all: callbacks hear of each
-            sample_weight = np.full(X.shape[0], sample_weight)
-        rows = self._checked(X, y, sample_weight, offset, finite=False)
+            sample_weight = np.full(matrix.shape[0], sample_weight)
+        rows = self._checked(matrix, y, sample_weight, offset, finite=False)
         total = rows.targets.size if rows.weights is None else rows.weights.sum()
         objective = Objective(
             rows.matrix,
@@ -294,10 +294,11 @@ class LogisticRegression(TwoClassModel):
             intercept=intercept,
             n_threads=threads,
         )
-        start = self._start(objective.size) if warm else None
+        start = self._start(columns.number) if warm else None
         tasks = None
         if hasattr(self, "_skl_callbacks"):
-            tasks = FitTasks(self, X, y, {"sample_weight": sample_weight, "offset": offset})
+            metadata = {"sample_weight": sample_weight, "offset": offset}
+            tasks = FitTasks(self, rows, y, columns, metadata)
         watch = _Watch(begun, bool(self.verbose > 0), tasks)
         try:
             with objective.solving():
@@ -317,6 +318,7 @@ class LogisticRegression(TwoClassModel):
             # beforehand would be a pass for nothing
             check.check_finite(rows.matrix, n_threads=threads)
             also = "" if rows.offset is None else " or offset"
+            also += "" if start is None else " or the coefficients of the warm start"
             raise ValueError(
                 f"the objective is not finite at the start: values in X{also} are too large for "
                 "float64 (their squares are summed)"
@@ -335,13 +337,19 @@ class LogisticRegression(TwoClassModel):
             )
             if separation is not None:  # whatever a solver took for the optimum
                 result = replace(result, converged=False)
-        self.coef_, self.intercept_ = self._coefficients(result.theta, rows.matrix)
-        self.n_iter_ = np.array([result.n_iter], dtype=np.int32)
-        self.n_passes_ = result.n_passes
-        self.objective_ = result.value
-        self.gradient_norm_ = result.gradient_norm
-        self.converged_ = result.converged
-        self.history_ = np.array(watch.records, dtype=_HISTORY)
+        coef, intercept_ = self._coefficients(result.theta, rows.matrix)
+        self._become(
+            columns,
+            classes_=rows.classes,
+            coef_=coef,
+            intercept_=intercept_,
+            n_iter_=np.array([result.n_iter], dtype=np.int32),
+            n_passes_=result.n_passes,
+            objective_=result.value,
+            gradient_norm_=result.gradient_norm,
+            converged_=result.converged,
+            history_=np.array(watch.records, dtype=_HISTORY),
+        )
         if tasks is not None:
             tasks.close()
         return result, separation

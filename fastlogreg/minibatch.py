@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fastlogreg import backends
 from fastlogreg import validation as check
 from fastlogreg.solvers.minibatch import Epoch, Outcome, Stopping, descend
-from fastlogreg.two_class import FitTasks, Rows, TwoClassModel
+from fastlogreg.two_class import Columns, FitTasks, Rows, TwoClassModel
 
 if TYPE_CHECKING:
     from fastlogreg.backends.numba.epochs import Stream
@@ -313,6 +313,17 @@ class MiniBatchLogisticRegression(TwoClassModel):
         ConvergenceWarning
             If the run diverged; the coefficients stay those before the piece.
         """
+        self._warn(self._piece(X, y, classes, sample_weight, offset))
+        return self
+
+    def _piece(
+        self,
+        X: Any,
+        y: Any,
+        classes: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        offset: ArrayLike | None,
+    ) -> Outcome:
         settings = self._settings()
         if settings.early_stopping:
             raise ValueError("early_stopping must be False with partial_fit: no rows stay aside")
@@ -333,13 +344,15 @@ class MiniBatchLogisticRegression(TwoClassModel):
                 )
             labels = self.classes_
         assert labels is not None
-        X, y = self._training_data(X, y, reset=first)
-        rows = self._checked(X, y, sample_weight, offset, labels=labels)
+        matrix, y, columns = self._training_data(X, y, reset=first)
+        rows = self._checked(matrix, y, sample_weight, offset, labels=labels)
+        if not first and self._state["theta"].size != columns.number + settings.intercept:
+            raise ValueError(
+                f"fit_intercept={self.fit_intercept} is not what it was when training began: set "
+                "it back, or begin anew with fit"
+            )
         stream = settings.stream(rows, self.n_threads)
         if first:
-            self.n_iter_ = 0
-            self.loss_curve_: list[float] = []
-            self.validation_scores_: list[float] | None = None
             stream.begin(None)
         else:
             stream.go_on(self._state)
@@ -347,9 +360,17 @@ class MiniBatchLogisticRegression(TwoClassModel):
         random = np.random.default_rng([seed, stream.n_updates]) if self.shuffle else None
         once = Stopping(1, None, 1, False, settings.stopping.eta0)
         found = descend(stream, once, random=random)
-        self._store(found, stream, rows.matrix)
-        self._warn(found)
-        return self
+        before = {} if first else vars(self)
+        self._store(
+            found,
+            stream,
+            rows,
+            columns,
+            n_iter=before.get("n_iter_", 0),
+            curve=before.get("loss_curve_", []),
+            scores=before.get("validation_scores_"),
+        )
+        return found
 
     def _fit(
         self, X: Any, y: Any, sample_weight: ArrayLike | None, offset: ArrayLike | None
@@ -357,22 +378,20 @@ class MiniBatchLogisticRegression(TwoClassModel):
         begun = time.perf_counter()
         settings = self._settings()
         warm = check.check_flag(self.warm_start, "warm_start")
-        X, y = self._training_data(X, y)
-        rows = self._checked(X, y, sample_weight, offset)
+        matrix, y, columns = self._training_data(X, y)
+        rows = self._checked(matrix, y, sample_weight, offset)
         train, kept = None, None
         seed = self._seed()
         if settings.early_stopping:
             train, kept = _split(rows.targets, settings.validation_fraction, seed)
         stream = settings.stream(rows, self.n_threads, train)
-        start = self._start(stream.size) if warm else None
+        start = self._start(columns.number) if warm else None
         tasks = None
         if hasattr(self, "_skl_callbacks"):
-            tasks = FitTasks(self, X, y, {"sample_weight": sample_weight, "offset": offset})
+            metadata = {"sample_weight": sample_weight, "offset": offset}
+            tasks = FitTasks(self, rows, y, columns, metadata)
             tasks.iteration_ended(np.zeros(stream.size) if start is None else start)
         stream.begin(start)
-        self.n_iter_ = 0
-        self.loss_curve_ = []
-        self.validation_scores_ = None if kept is None else []
         watch = _Watch(begun, bool(self.verbose > 0), tasks)
         found = descend(
             stream,
@@ -381,19 +400,38 @@ class MiniBatchLogisticRegression(TwoClassModel):
             score=None if kept is None else _Scorer(rows, kept, self.fit_intercept, self.n_threads),
             callback=watch,
         )
-        self._store(found, stream, rows.matrix)
+        scores = None if kept is None else found.scores
+        self._store(found, stream, rows, columns, curve=[], scores=scores)
         if tasks is not None:
             tasks.close()
         return found
 
-    def _store(self, found: Outcome, stream: Any, X: Any) -> None:
-        self.coef_, self.intercept_ = self._coefficients(found.theta, X)
-        self.n_iter_ += found.n_iter
-        self.t_ = stream.n_updates
-        self.loss_curve_ += found.losses
-        if self.validation_scores_ is not None:
-            self.validation_scores_ += found.scores
-        self._state = stream.save()
+    def _store(
+        self,
+        found: Outcome,
+        stream: Any,
+        rows: Rows,
+        columns: Columns,
+        *,
+        n_iter: int = 0,
+        curve: list[float],
+        scores: list[float] | None,
+    ) -> None:
+        """Take on what a run found, after ``n_iter`` epochs with the histories given."""
+        coef, intercept = self._coefficients(found.theta, rows.matrix)
+        self._become(
+            columns,
+            classes_=rows.classes,
+            coef_=coef,
+            intercept_=intercept,
+            n_iter_=n_iter + found.n_iter,
+            t_=stream.n_updates,
+            loss_curve_=curve,
+            validation_scores_=scores,
+            _state=stream.save(),
+        )
+        # in place: a stream of a million pieces would copy its history a million times
+        curve += found.losses
 
     def _warn(self, found: Outcome) -> None:
         named = (

@@ -4,6 +4,9 @@ Input as scikit-learn validates it, predictions, sparse coefficients, stored sta
 tags. What scikit-learn offers is called and not rebuilt; only the check for NaN and infinity is our
 own, since it runs on all threads.
 
+A fit looks at everything first and assigns everything at its end, in one step
+(:meth:`TwoClassModel._become`): one that is refused or interrupted leaves the estimator as it was.
+
 What only some callers need is imported by those calls: ``sklearn.linear_model`` takes 0.15 s
 and ``sklearn.callback`` 0.03 s, where this module takes 0.02.
 """
@@ -39,6 +42,13 @@ def _has_callbacks(estimator: Any) -> bool:
     return find_spec("sklearn.callback") is not None
 
 
+class Columns(NamedTuple):
+    """What is noted of the columns of X: how many, and their names where all are strings."""
+
+    number: int
+    names: NDArray[Any] | None
+
+
 class Rows(NamedTuple):
     """Rows to fit, as backends take them; weights and offset are None where there are none."""
 
@@ -46,6 +56,7 @@ class Rows(NamedTuple):
     targets: NDArray[np.float64]
     weights: NDArray[np.float64] | None
     offset: NDArray[np.float64] | None
+    classes: NDArray[Any]
 
 
 class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -75,12 +86,13 @@ class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return how a margin becomes the probability of the second class."""
         return "sigmoid"
 
-    def _start(self, size: int) -> NDArray[np.float64] | None:
-        """Return the last fit's theta where there is one that fits, else None."""
-        first = int(self.fit_intercept)
-        if hasattr(self, "coef_") and self.coef_.shape == (1, size - first):
-            return self._theta()[1 - first :]
-        return None
+    def _start(self, n_features: int) -> NDArray[np.float64] | None:
+        """Return the theta of the coefficients there are, whoever made them; None without any."""
+        if not hasattr(self, "coef_"):
+            return None
+        theta = self._theta(n_features)
+        check.check_start(theta)
+        return theta[1 - int(self.fit_intercept) :]
 
     def _coefficients(
         self, theta: NDArray[np.float64], X: Any
@@ -100,37 +112,60 @@ class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         intercept = constant[:1].copy() if first else np.zeros(1, constant.dtype)
         return kept[None, first:].copy(), intercept
 
+    def _become(self, columns: Columns, **fitted: Any) -> None:
+        """Take on all that a fit found, in one step: before it, nothing has changed."""
+        state = {**vars(self), "n_features_in_": columns.number, **fitted}
+        state.pop("feature_names_in_", None)
+        if columns.names is not None:
+            state["feature_names_in_"] = columns.names
+        self.__dict__ = state
+
     # --- predictions ---------------------------------------------------------------------
 
-    def _theta(self) -> NDArray[np.float64]:
+    def _theta(self, n_features: int | None = None) -> NDArray[np.float64]:
         """Return [b, w_1 .. w_d], whoever made the coefficients and in whatever form."""
-        w = self.coef_
-        if not isinstance(w, np.ndarray):
-            w = w.toarray() if hasattr(w, "toarray") else np.asarray(w)
-        theta = np.empty(1 + w.size)
-        theta[:1] = self.intercept_
-        theta[1:] = w
-        return theta
+        missing = [name for name in ("coef_", "intercept_") if not hasattr(self, name)]
+        if missing == ["intercept_"] and not self.fit_intercept:
+            intercept: Any = 0.0
+        elif missing:
+            check_is_fitted(self, missing[0], msg=_unfitted(missing[0]))
+        else:
+            intercept = self.intercept_
+        if n_features is None:
+            n_features = getattr(self, "n_features_in_", None)
+        return check.check_coefficients(self.coef_, intercept, n_features)
 
     def _rows(
         self, X: ArrayLike, offset: ArrayLike | None
-    ) -> tuple[NDArray[np.floating], NDArray[np.float64], NDArray[np.float64] | None]:
+    ) -> tuple[backends.Matrix, NDArray[np.float64], NDArray[np.float64] | None]:
         """Return rows to predict, checked against the fit, [b, w_1 .. w_d] and the offset."""
-        if not hasattr(self, "coef_"):
-            check_is_fitted(self, "coef_")
+        theta = self._theta()
         threads = self._threads()
-        fits = _is_plain(X) and X.shape[1] == self.n_features_in_  # type: ignore[union-attr]
-        if not fits or hasattr(self, "feature_names_in_"):
-            X = self._validated(X, reset=False)
-        matrix = check.check_matrix(X)
+        if hasattr(self, "feature_names_in_") or not _is_plain(X):
+            matrix = self._validated(X, reset=not hasattr(self, "n_features_in_"))[0]
+        else:
+            matrix = check.check_matrix(X)
+        check.check_width(matrix, theta.size - 1, type(self).__name__)
         check.check_finite(matrix, n_threads=threads)
-        return matrix, self._theta(), check.check_offset(offset, matrix.shape[0], finite=True)
+        return matrix, theta, check.check_offset(offset, matrix.shape[0], finite=True)
 
-    def _validated(self, X: Any, *y: Any, reset: bool = True) -> Any:
-        """Return what scikit-learn's ``validate_data`` makes of X, and of y where there is one."""
+    def _validated(
+        self, X: Any, *y: Any, reset: bool = True
+    ) -> tuple[backends.Matrix, Any, Columns]:
+        """Return X under the strict contract, y (None without one) and what is noted of columns.
+
+        Both as scikit-learn's ``validate_data`` takes them, which notes on its way what it sees:
+        here on a stand-in, so that the estimator stays as it is.
+        """
+        for value, name in zip((X, *y), "Xy", strict=False):
+            check.check_readable(value, name)
+        if check.is_sparse(X):  # before SciPy converts it: that reads what a damaged one says
+            X = check.check_matrix(X)
+        stand_in = object.__new__(type(self))
+        stand_in.__dict__.update(vars(self))
         try:
-            return validate_data(
-                self,
+            found = validate_data(
+                stand_in,
                 X,
                 *y,
                 dtype=_DTYPES,
@@ -145,12 +180,17 @@ class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if str(error) in ("Input contains NaN", "boolean value of NA is ambiguous"):
                 raise ValueError("Input y contains NaN or NA") from error
             raise
+        X, labels = found if y else (found, None)
+        names = getattr(stand_in, "feature_names_in_", None)
+        return check.check_matrix(X), labels, Columns(X.shape[1], names)
 
-    def _training_data(self, X: Any, y: Any, *, reset: bool = True) -> tuple[Any, NDArray[Any]]:
-        """Return X and y as scikit-learn's ``validate_data`` does, and what it notes of X.
+    def _training_data(
+        self, X: Any, y: Any, *, reset: bool = True
+    ) -> tuple[backends.Matrix, NDArray[Any], Columns]:
+        """Return X and y as :meth:`_validated` does, and what is noted of X.
 
         Plain arrays that it would let through as they are do without it: it takes 0.3 ms, as long
-        as a fit of a hundred rows.
+        as a fit of a hundred rows. ``reset`` says whether columns may be others than before.
         """
         plain = (
             _is_plain(X)
@@ -158,23 +198,16 @@ class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             and y.shape == X.shape[:1]
             and (y.dtype.kind in "iub" or (y.dtype.kind == "f" and np.isfinite(y).all()))
         )
-        differs = not reset and (
-            not _is_plain(X)
-            or X.shape[1] != self.n_features_in_
-            or hasattr(self, "feature_names_in_")
+        same = reset or not (
+            hasattr(self, "feature_names_in_") or X.shape[1:] != (self.n_features_in_,)
         )
-        if not plain or differs:
-            return self._validated(X, y, reset=reset)  # type: ignore[no-any-return]
-        if not reset:
-            return X, y
-        self.n_features_in_ = X.shape[1]
-        if hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-        return X, y
+        if plain and same:
+            return check.check_matrix(X), y, Columns(X.shape[1], None)
+        return self._validated(X, y, reset=reset)
 
     def _checked(
         self,
-        X: Any,
+        matrix: backends.Matrix,
         y: NDArray[Any],
         sample_weight: ArrayLike | None,
         offset: ArrayLike | None,
@@ -182,12 +215,11 @@ class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         labels: NDArray[Any] | None = None,
         finite: bool = True,
     ) -> Rows:
-        """Return the rows to fit under the strict contract, and set ``classes_``.
+        """Return the rows to fit under the strict contract.
 
         ``labels`` are the classes where they are known; ``finite`` says whether to look for NaN and
         infinity in X now.
         """
-        matrix = check.check_matrix(X)
         if finite:
             check.check_finite(matrix, estimator=type(self).__name__, n_threads=self._threads())
         n = matrix.shape[0]
@@ -196,15 +228,14 @@ class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         weights = check.check_weights(sample_weight, n)
         known = check.check_offset(offset, n, finite=True)
         if labels is None:
-            self.classes_, targets = check.encode_two_classes(y, weights)
+            labels, targets = check.encode_two_classes(y, weights)
         else:
             targets = check.encode_known_classes(y, labels)
-            self.classes_ = labels
         if self.class_weight is not None:
-            low, high = check.check_class_weight(self.class_weight, self.classes_, targets, weights)
+            low, high = check.check_class_weight(self.class_weight, labels, targets, weights)
             by_class = np.where(targets == 1.0, high, low)
             weights = check.check_weights(by_class if weights is None else by_class * weights, n)
-        return Rows(matrix, targets, weights, known)
+        return Rows(matrix, targets, weights, known, labels)
 
     def _margins(
         self, X: ArrayLike, offset: ArrayLike | None
@@ -223,7 +254,8 @@ class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _dtype(self, matrix: Any) -> np.dtype[Any]:
         """Return the dtype of predictions for these rows, as scikit-learn's have it."""
-        learned = (getattr(part, "dtype", np.float64) for part in (self.coef_, self.intercept_))
+        parts = (self.coef_, getattr(self, "intercept_", 0.0))
+        learned = (getattr(part, "dtype", np.float64) for part in parts)
         return np.result_type(matrix.dtype, *learned)
 
     def decision_function(
@@ -257,9 +289,15 @@ class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         -------
         ndarray of shape (n_samples,), of the dtype of the labels
         """
+        labels = self._labels()
         second = self._margins(X, offset)[0] > 0.0
-        labels: NDArray[Any] = self.classes_[second.astype(np.intp)]
-        return labels
+        return labels[second.astype(np.intp)]
+
+    def _labels(self) -> NDArray[Any]:
+        """Return both labels, whoever set them."""
+        if not hasattr(self, "classes_"):
+            check_is_fitted(self, "classes_", msg=_unfitted("classes_"))
+        return check.check_labels_of_model(self.classes_)
 
     def predict_proba(
         self, X: ArrayLike, *, offset: ArrayLike | None = None
@@ -332,6 +370,8 @@ class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         from sklearn.metrics import accuracy_score
 
+        check.check_readable(y, "y")
+        check.check_readable(sample_weight, "sample_weight")
         found = self.predict(X, offset=offset)
         return float(accuracy_score(y, found, sample_weight=sample_weight))
 
@@ -346,6 +386,7 @@ class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         from sklearn.linear_model._base import SparseCoefMixin
 
+        self._theta()  # whether the coefficients are some
         return SparseCoefMixin.sparsify(self)  # type: ignore[no-any-return]
 
     def densify(self) -> Self:
@@ -357,6 +398,7 @@ class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         from sklearn.linear_model._base import SparseCoefMixin
 
+        self._theta()
         return SparseCoefMixin.densify(self)  # type: ignore[no-any-return]
 
     @available_if(_has_callbacks)  # type: ignore[untyped-decorator]
@@ -404,6 +446,14 @@ class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
+def _unfitted(name: str) -> str:
+    """Return what to say where an attribute that predictions need is missing."""
+    return (
+        f"This %(name)s instance is not fitted yet: it has no {name}. Call 'fit', or set classes_, "
+        "coef_ and intercept_."
+    )
+
+
 def _same_margins(error: NDArray[np.float64], X: NDArray[np.float32] | Any) -> bool:
     """Whether coefficients with this error give the same margins, as far as it matters.
 
@@ -440,12 +490,28 @@ class FitTasks:
     iteration that never came, and is ended without data, as scikit-learn does for its lbfgs.
     """
 
-    def __init__(self, estimator: TwoClassModel, X: Any, y: Any, metadata: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        estimator: TwoClassModel,
+        rows: Rows,
+        y: NDArray[Any],
+        columns: Columns,
+        metadata: dict[str, Any],
+    ) -> None:
         from sklearn.callback import CallbackSupportMixin
 
         given = {name: value for name, value in metadata.items() if value is not None}
         self.estimator = estimator
-        self.told = {"estimator": estimator, "X": X, "y": y, "metadata": given or None}
+        self.told = {
+            "estimator": estimator,
+            "X": rows.matrix,
+            "y": y,
+            "metadata": given or None,
+        }
+        # the estimator itself has none of these before the fit ends
+        self.known: dict[str, Any] = {"classes_": rows.classes, "n_features_in_": columns.number}
+        if columns.names is not None or hasattr(estimator, "feature_names_in_"):
+            self.known["feature_names_in_"] = columns.names
         # how many iterations there will be is not known: those on parts of the rows come first
         self.root = CallbackSupportMixin._init_callback_context(estimator, max_subtasks=None)
         self.root.call_on_fit_task_begin(**self.told)
@@ -454,7 +520,8 @@ class FitTasks:
     def iteration_ended(self, theta: NDArray[np.float64]) -> bool:
         """End the open task at this theta and open the next; return whether to stop instead."""
         coef, intercept = self.estimator._coefficients(theta, self.told["X"])
-        at = {**self.told, "reconstruction_attributes": {"coef_": coef, "intercept_": intercept}}
+        fitted = {**self.known, "coef_": coef, "intercept_": intercept}
+        at = {**self.told, "reconstruction_attributes": fitted}
         if self.open is not None:
             last, self.open = self.open, None
             if last.call_on_fit_task_end(**at):

@@ -21,12 +21,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastlogreg.backends import ACTIVATIONS, BACKENDS, COMBINATIONS, LOSSES, Matrix
 
+_INDICES = {np.dtype(np.int32), np.dtype(np.int64)}  # of sparse matrices
+_PIECE = 1 << 16  # indices that are looked at together: they stay in cache
 _NATIVE = (np.dtype(np.float64), np.dtype(np.float32))
 
 
 def _as_float_array(value: Any, name: str) -> NDArray[np.floating]:
     """Return ``value`` as a float32 or float64 array; other real dtypes become float64."""
-    array = value if type(value) is np.ndarray else np.asarray(value)
+    if type(value) is np.ndarray:
+        array = value
+    else:
+        check_readable(value, name)
+        array = np.asarray(value)
     if array.dtype in _NATIVE and array.dtype.isnative:
         return array
     kind = array.dtype.kind
@@ -39,10 +45,45 @@ def _as_float_array(value: Any, name: str) -> NDArray[np.floating]:
     return array.astype(np.float64)
 
 
+def _numbers_of_objects(array: NDArray[Any], name: str) -> NDArray[np.float64]:
+    """Return an array of objects as float64, if all are real numbers."""
+    numbers = np.empty(array.shape)
+    for index, value in np.ndenumerate(array):
+        try:
+            if isinstance(value, (str, bytes)):  # float() would read some
+                raise TypeError
+            numbers[index] = float(value)
+        except (TypeError, ValueError):
+            place = ", ".join(map(str, index))
+            raise TypeError(
+                f"{name} must be an array of real numbers, got {value!r} at index {place}"
+            ) from None
+    return numbers
+
+
+def check_readable(value: Any, name: str) -> None:
+    """Refuse what NumPy would read as something else: masked values, frames not yet computed."""
+    rows = value if isinstance(value, (list, tuple)) else [value]
+    if any(issubclass(kind, np.ma.MaskedArray) for kind in set(map(type, rows))):
+        mask = np.array([np.ma.getmaskarray(row) for row in rows])
+        mask = mask if rows is value else mask[0]
+        if mask.any():
+            place = ", ".join(map(str, np.argwhere(mask)[0]))
+            raise ValueError(
+                f"{name} has masked values, first at index {place}: drop them, or put numbers in "
+                "their place (filled)"
+            )
+    if hasattr(value, "collect") and not hasattr(value, "__array__"):
+        raise TypeError(
+            f"{name} is a {type(value).__name__}, which holds no rows before they are computed: "
+            "give what its collect() returns"
+        )
+
+
 def check_matrix(X: ArrayLike, *, min_rows: int = 1) -> Matrix:
     """Return X as float32 or float64: a contiguous (C or Fortran) 2-d array, or in CSR form."""
-    if _is_sparse(X):
-        return _check_csr(X, min_rows)
+    if is_sparse(X):
+        return _check_csr(X, "X", min_rows)
     array = _as_float_array(X, "X")
     if array.ndim != 2:
         raise ValueError(
@@ -50,7 +91,7 @@ def check_matrix(X: ArrayLike, *, min_rows: int = 1) -> Matrix:
             f"{array.shape}; use X.reshape(-1, 1) for one feature or X.reshape(1, -1) for one "
             "sample"
         )
-    _check_shape(array, min_rows)
+    _check_shape(array, min_rows, "X")
     flags = array.flags
     if not (flags.c_contiguous or flags.f_contiguous) or not flags.aligned:
         array = np.ascontiguousarray(array)
@@ -58,43 +99,164 @@ def check_matrix(X: ArrayLike, *, min_rows: int = 1) -> Matrix:
     return array
 
 
-def _is_sparse(X: Any) -> bool:
+def is_sparse(X: Any) -> bool:
     """Whether X is one of SciPy's sparse matrices, without importing them (0.1 s)."""
     module = sys.modules.get("scipy.sparse")
     return module is not None and bool(module.issparse(X))
 
 
-def _check_shape(X: Matrix, min_rows: int) -> None:
+def _check_shape(X: Matrix, min_rows: int, name: str) -> None:
     n, d = X.shape
     if n < min_rows or d < 1:
         raise ValueError(
-            f"X must have at least {min_rows} sample(s) and 1 feature, got shape {X.shape}"
+            f"{name} must have at least {min_rows} sample(s) and 1 feature, got shape {X.shape}"
         )
 
 
-def _check_csr(X: Any, min_rows: int) -> Matrix:
-    """Return a sparse matrix in the form that backends take; one that has it is not copied."""
+def _check_csr(X: Any, name: str, min_rows: int = 1) -> Matrix:
+    """Return a sparse matrix in the form that backends take; one that has it is not copied.
+
+    SciPy's matrices are open to change, and neither SciPy nor a kernel looks where their indices
+    lead: that is looked at here before anyone follows them, whatever they are flagged as.
+    """
     if X.ndim != 2:
-        raise ValueError(f"X must be 2-d (n_samples, n_features), got {X.ndim}-d sparse")
-    _check_shape(X, min_rows)
-    matrix = X.tocsr()
-    data = _as_float_array(matrix.data, "X")
-    if data is not matrix.data:
-        matrix = matrix.astype(data.dtype)
-    d = matrix.shape[1]
-    indices = matrix.indices
-    if indices.size and (indices.min() < 0 or indices.max() >= d):
-        raise ValueError(f"X has column indices outside 0 .. {d - 1}: the sparse matrix is broken")
-    if not matrix.has_canonical_format:
-        matrix = matrix.copy() if matrix is X else matrix
+        raise ValueError(f"{name} must be 2-d (n_samples, n_features), got {X.ndim}-d sparse")
+    _check_shape(X, min_rows, name)
+    matrix = X if X.format == "csr" else _to_csr(X, name)
+    data, indices, indptr = map(np.asarray, (matrix.data, matrix.indices, matrix.indptr))
+    n, d = matrix.shape
+    ordered = _check_runs(indptr, indices, data, (n, d), name, ("row", "column"))
+    values = _as_float_array(matrix.data, name)
+    if not (
+        values is matrix.data
+        and values.size == indptr[-1]
+        and all(part.flags.c_contiguous and part.flags.aligned for part in (values, indices))
+        and indptr.flags.aligned
+        and indices is matrix.indices
+        and indptr is matrix.indptr
+        and {indices.dtype, indptr.dtype} <= _INDICES
+    ):
+        stored = int(indptr[-1])
+        parts = (values[:stored], indices[:stored], indptr)
+        tidy = tuple(np.require(part, requirements=["C", "A"]) for part in parts)
+        matrix = type(matrix)(tidy, shape=(n, d))
+    if not ordered:
+        matrix = matrix.copy()  # without flags, and nobody else's
         matrix.sum_duplicates()
     return matrix
+
+
+def _to_csr(X: Any, name: str) -> Any:
+    """Return another sparse form as CSR; what leads the conversion astray is refused."""
+    n, d = X.shape
+    if X.format == "csc":
+        _check_runs(X.indptr, X.indices, X.data, (d, n), name, ("column", "row"))
+    elif X.format == "bsr":
+        height, width = X.blocksize
+        shape = n // height, d // width
+        _check_runs(X.indptr, X.indices, X.data, shape, name, ("block row", "block column"))
+    elif X.format == "dia":
+        if X.data.ndim != 2 or X.offsets.shape != X.data.shape[:1]:
+            raise ValueError(f"{name} is a damaged sparse matrix: it has not one offset a diagonal")
+    elif X.format == "lil":
+        for i, (columns, values) in enumerate(zip(X.rows, X.data, strict=True)):
+            if len(columns) != len(values):
+                raise ValueError(
+                    f"{name} is a damaged sparse matrix: row {i} has {len(values)} values and "
+                    f"{len(columns)} column indices"
+                )
+    else:
+        X = X.tocoo()
+        if not X.row.shape == X.col.shape == X.data.shape:
+            raise ValueError(
+                f"{name} is a damaged sparse matrix: it has {X.data.size} values, {X.row.size} row "
+                f"indices and {X.col.size} column indices"
+            )
+        for indices, bound, what in ((X.row, n, "row"), (X.col, d, "column")):
+            k = _first_outside(indices, bound)
+            if k is not None:
+                raise ValueError(
+                    f"{name} is a damaged sparse matrix: value {k}, in row {X.row[k]}, has the "
+                    f"{what} index {indices[k]}, outside 0 .. {bound - 1}"
+                )
+    return X.tocsr()
+
+
+def _first_outside(indices: NDArray[np.integer], bound: int) -> int | None:
+    """Return the first place of an index outside 0 .. bound - 1."""
+    if indices.dtype.kind not in "iu":
+        return 0 if indices.size else None
+    # a negative one is a large one without its sign
+    unsigned = indices.view(indices.dtype.str.replace("i", "u"))
+    if not indices.size or unsigned.max() < bound:
+        return None
+    return int(np.flatnonzero(unsigned >= bound)[0])
+
+
+def _check_runs(
+    indptr: NDArray[Any],
+    indices: NDArray[Any],
+    data: NDArray[Any],
+    shape: tuple[int, int],
+    name: str,
+    words: tuple[str, str],
+) -> bool:
+    """Refuse a compressed matrix whose runs leave its arrays, or whose indices its shape.
+
+    ``words`` name a run and a place in it: row and column of CSR. Returns whether the places of
+    each run are in order and none is there twice.
+    """
+    n, d = shape
+    run, place = words
+    damaged = f"{name} is a damaged sparse matrix"
+    if indptr.shape != (n + 1,) or indptr.dtype.kind not in "iu":
+        raise ValueError(
+            f"{damaged}: indptr must be {n + 1} integers, got shape {indptr.shape} of dtype "
+            f"{indptr.dtype}"
+        )
+    stored = min(indices.size, len(data))
+    starts, ends = indptr[:-1], indptr[1:]
+    if indptr[0] != 0 or indptr[-1] > stored or (ends < starts).any():
+        wrong = (starts < 0) | (ends < starts) | (ends > stored)
+        wrong[0] |= indptr[0] != 0
+        i = int(np.flatnonzero(wrong)[0])
+        raise ValueError(
+            f"{damaged}: by indptr {run} {i} goes from {starts[i]} to {ends[i]} of the {stored} "
+            "stored values"
+        )
+    if indices.ndim != 1 or indices.size != len(data):
+        i = min(int(np.searchsorted(ends, stored, side="right")), n - 1)
+        raise ValueError(
+            f"{damaged}: it has {len(data)} values and {indices.size} {place} indices, which part "
+            f"in {run} {i}"
+        )
+    stored = int(indptr[-1])
+    ordered = True
+    for low in range(0, stored, _PIECE):
+        piece = indices[low : min(low + _PIECE, stored)]
+        k = _first_outside(piece, d)
+        if k is not None:
+            i = int(np.searchsorted(ends, low + k, side="right"))
+            raise ValueError(
+                f"{damaged}: {run} {i} has the {place} index {piece[k]}, outside 0 .. {d - 1}"
+            )
+        following = indices[low + 1 : min(low + _PIECE + 1, stored)]
+        rises = following > piece[: following.size]
+        first, last = np.searchsorted(indptr, [low + 1, low + following.size + 1])
+        rises[indptr[first:last] - (low + 1)] = True  # from one run to the next
+        ordered = ordered and bool(rises.all())
+    return ordered
 
 
 def check_vector(
     value: ArrayLike, name: str, length: int, *, of: str = "one value for each row of X"
 ) -> NDArray[np.float64]:
     """Return ``value`` as a contiguous float64 vector of the given length."""
+    if type(value) is not np.ndarray:
+        check_readable(value, name)
+        value = np.asarray(value)
+    if value.dtype == object:  # as a table's columns of mixed origin are
+        value = _numbers_of_objects(value, name)
     array = _as_float_array(value, name)
     if array.ndim != 1:
         raise ValueError(f"{name} must be 1-d, got {array.ndim}-d of shape {array.shape}")
@@ -161,6 +323,59 @@ def check_theta(
     layout = "[b, w_1 .. w_d]" if intercept else "[w_1 .. w_d], since intercept=False"
     array = check_vector(theta, "theta", n_features + bool(intercept), of=layout)
     return array.copy() if copy else array
+
+
+def check_width(X: Matrix, n_features: int, estimator: str) -> None:
+    """Refuse rows of another width than the model's, in scikit-learn's words."""
+    if X.shape[1] != n_features:
+        raise ValueError(
+            f"X has {X.shape[1]} features, but {estimator} is expecting {n_features} features as "
+            "input."
+        )
+
+
+def check_coefficients(
+    coef: Any, intercept: Any, n_features: int | None = None
+) -> NDArray[np.float64]:
+    """Return [b, w_1 .. w_d], (1 + d,), of coefficients in whatever form a user set them.
+
+    ``coef`` is (1, d), dense or sparse, or (d,); d is its own where ``n_features`` is None.
+    """
+    if is_sparse(coef):
+        coef = cast(Any, _check_csr(coef, "coef_")).toarray()
+    w = _as_float_array(coef, "coef_")
+    b = _as_float_array(intercept, "intercept_")
+    d = (w.shape[-1] if w.ndim else 1) if n_features is None else n_features
+    if w.shape != (1, d) and (w.shape != (d,) or d < 1):
+        raise ValueError(
+            f"coef_ must have shape (1, {d}), one value for each column of X, got shape {w.shape}"
+        )
+    if b.shape not in ((1,), ()):
+        raise ValueError(f"intercept_ must have shape (1,), got shape {b.shape}")
+    theta = np.empty(1 + d)
+    theta[:1] = b
+    theta[1:] = w
+    return theta
+
+
+def check_start(theta: NDArray[np.float64]) -> None:
+    """Refuse coefficients, [b, w_1 .. w_d], from which no fit can start."""
+    bad = np.flatnonzero(~np.isfinite(theta))
+    if bad.size:
+        j = int(bad[0])
+        what = f"coef_ has {theta[j]} for column {j - 1}" if j else f"intercept_ is {theta[0]}"
+        raise ValueError(
+            f"{what}: warm_start=True starts from these coefficients, which must be finite; set "
+            "others, or warm_start=False"
+        )
+
+
+def check_labels_of_model(classes: Any) -> NDArray[Any]:
+    """Return the two labels of a model, whoever set them."""
+    labels: NDArray[Any] = np.asarray(classes)
+    if labels.shape != (2,):
+        raise ValueError(f"classes_ must be two labels, got shape {labels.shape}")
+    return labels
 
 
 def check_choice(value: Any, name: str, choices: Sequence[str]) -> str:
@@ -347,10 +562,11 @@ def encode_two_classes(
     Both classes must be held by samples of positive weight.
     """
     labels, second = _two_numbers(y) or _two_labels(y)
-    for code, label in enumerate(labels):
+    names = labels.tolist()
+    for code, label in enumerate(names):
         held = second if code else ~second
         if not (held if weights is None else held & (weights > 0.0)).any():
-            other = labels[1 - code]
+            other = names[1 - code]
             which = "" if weights is None else " among samples of positive weight"
             raise ValueError(
                 "This solver needs samples of at least 2 classes in the data, but there is only "
@@ -378,7 +594,7 @@ def encode_known_classes(y: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.fl
     if np.count_nonzero(second) + np.count_nonzero(y == labels[0]) < y.size:
         unknown = np.flatnonzero(~(second | (y == labels[0])))
         raise ValueError(
-            f"y has {y[unknown[0]]!r} at index {unknown[0]}, which is none of the classes "
+            f"y has {y[unknown].tolist()[0]!r} at index {unknown[0]}, which is none of the classes "
             f"{labels.tolist()}"
         )
     if y.dtype == np.float64 and labels.tolist() == [0.0, 1.0] and y.flags.c_contiguous:
@@ -463,6 +679,6 @@ def _two_labels(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     if labels.size < 2:
         raise ValueError(
             "This solver needs samples of at least 2 classes in the data, but there is only one "
-            f"class: {labels[0]!r}"
+            f"class: {labels.tolist()[0]!r}"
         )
     return labels, codes.reshape(-1) == 1
