@@ -6,12 +6,14 @@ import warnings
 
 import numpy as np
 import pytest
+import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 from sklearn.datasets import make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as Reference
 from sklearn.linear_model import SGDClassifier
+from sklearn.utils.fixes import parse_version
 
 from fastlogreg import LogisticRegression, MiniBatchLogisticRegression
 from fastlogreg.validation import check_threads, resolve_penalty
@@ -221,6 +223,9 @@ def test_what_is_given_is_left_untouched(rows, class_weight):
 # --- dtypes --------------------------------------------------------------------------------
 
 
+@pytest.mark.skipif(
+    parse_version(sklearn.__version__) < parse_version("1.9"), reason="other dtypes before"
+)
 @pytest.mark.parametrize("form", [np.asarray, np.asfortranarray, csr_array])
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize(

@@ -1,0 +1,92 @@
+"""scikit-learn's tests of LogisticRegression."""
+
+import fastlogreg
+from tests.conformance import functions_of, load_tests_of
+
+
+class LogisticRegressionCV:
+    """In the place of the estimator while we have none."""
+
+    def __init__(self, **parameters):
+        raise NotImplementedError
+
+
+theirs = load_tests_of(
+    "test_logistic",
+    LogisticRegression=fastlogreg.LogisticRegression,
+    LogisticRegressionCV=getattr(fastlogreg, "LogisticRegressionCV", LogisticRegressionCV),
+)
+globals().update(functions_of(theirs))
+pytestmark = theirs.pytestmark
+
+SKIPPED = {
+    "a function inside scikit-learn": [
+        "test_consistency_path",
+        "test_logistic_regression_path_*",
+    ],
+    "what one of scikit-learn's solvers does on its way": [
+        "test_liblinear_dual_random_state",
+        "test_newton_cholesky_fallback_to_lbfgs",
+        "test_logistic_regression_callback_support 0",  # an iteration where there was none
+    ],
+    "a limit of scikit-learn's solvers; ours take it": [
+        "test_check_solver_option",
+        "test_dtype_match *-liblinear",
+        "test_large_sparse_matrix *-liblinear",
+        "test_large_sparse_matrix *-sag*",
+        "test_liblinear_multiclass_raises",
+        "test_liblinear_with_large_values",
+        "test_logistic_regression_callback_support_warning",
+        "test_logisticregression_warns_with_n_jobs",
+    ],
+    "words of a message; ours has others (tests/test_as_scikit_learn.py)": ["test_max_iter"],
+    "the array API": ["test_logistic_regression_array_api_*"],
+}
+XFAILED = {
+    "more than two classes": [
+        "test_logistic_glmnet",
+        "test_logistic_regression_callback_fitted_estimator *-3",
+        "test_logistic_regression_class_weights",
+        "test_logistic_regression_solvers_multiclass*",
+        "test_logreg_predict_proba_multinomial",
+        "test_multinomial_identifiability_on_iris",
+        "test_multinomial_logistic_regression_string_inputs",
+        "test_predict_3_classes",
+        "test_sample_weight_not_modified",
+        "test_sparsify",
+        "test_warm_start",
+        "test_warm_start_newton_solver",
+    ],
+    "L1 and elastic net": [
+        "test_LogisticRegression_elastic_net_objective",
+        "test_elastic_net_coeffs",
+        "test_elastic_net_l1_l2_equivalence l1-*",
+        "test_elastic_net_versus_sgd",
+        "test_elastic_net_vs_l1_l2",
+        "test_l1_ratio_non_elasticnet",
+        "test_liblinear_not_stuck",
+        "test_logisticregression_liblinear_sample_weight params0",
+        "test_logreg_l1",
+        "test_lr_penalty_l1ratio_incompatible l1-*",
+        "test_saga_vs_liblinear *-1",
+        "test_sample_and_class_weight_equivalence_liblinear",
+    ],
+    "LogisticRegressionCV": [
+        "test_LogisticRegressionCV_*",
+        "test_elasticnet_l1_ratio_err_helpful *CV*",
+        "test_get_default_scorer",
+        "test_l1_ratio_None_deprecated",
+        "test_logistic_cv*",
+        "test_logistic_regression_cv_refit",
+        "test_logistic_regression_sample_weights *-cv",
+        "test_logistic_regressioncv_*",
+        "test_logisticregressioncv_*",
+        "test_lr_cv_*",
+        "test_lr_scoring_warns",
+        "test_multinomial_cv_iris",
+        "test_n_iter",
+        "test_passing_params_without_enabling_metadata_routing",
+        "test_penalty_deprecated *CV",
+        "test_scores_attribute_layout_elasticnet",
+    ],
+}
