@@ -78,7 +78,8 @@ def value(data: Data, theta: Any) -> float:
     z = data.offset + theta[0]
     for column, w in zip(data.X.T, theta[1:], strict=True):
         z = z + column.astype(np.longdouble) * w
-    losses = np.logaddexp(np.longdouble(0.0), np.where(data.y == 1.0, -z, z))
+    with np.errstate(invalid="ignore"):
+        losses = np.logaddexp(np.longdouble(0.0), np.where(data.y == 1.0, -z, z))
     penalty = 0.5 * (theta[1:] @ theta[1:]) / np.longdouble(data.C)
     return float((data.weights @ losses + penalty) / data.weights.sum(dtype=np.longdouble))
 
@@ -255,22 +256,21 @@ def _optimum(data: Data, *starts: Any) -> Optimum:
     no_penalty = np.isinf(data.C)
     # what others reached is as good a bound as what is found here
     found = [Optimum(value(data, start), start, False) for start in starts]
-    best = min(found, key=lambda one: one.value, default=Optimum(np.inf, np.zeros(1), False))
     for coordinates in _coordinates(data):
         zero = np.zeros(len(coordinates.R))
         if not zero.size:
             return Optimum(value(data, coordinates.raw(zero)), coordinates.raw(zero), True)
-        for start in (None, best.theta):
-            if start is not None and np.isinf(best.value):
-                continue
-            c = coordinates.newton(zero if start is None else coordinates.of(start))
+        best = min(found, key=lambda one: one.value, default=None)
+        for c in (zero, *([] if best is None else [coordinates.of(best.theta)])):
+            c = coordinates.newton(c)
             theta = coordinates.raw(c)
             there = exists(coordinates, c) if no_penalty else True
             now = Optimum(value(data, theta), theta, coordinates.certified(c), there)
             if there is False:
                 return now
-            margin = CERTIFIED * max(now.value, LEAST)
-            if now.certified and there and now.value <= best.value + margin:
-                return now if now.value <= best.value else replace(now, value=best.value)
-            best = min(best, now, key=lambda one: one.value)
+            found.append(now)
+            lowest = min(one.value for one in found)
+            if now.certified and there and now.value <= lowest + CERTIFIED * max(lowest, LEAST):
+                return replace(now, value=lowest)
+    best = min(found, key=lambda one: one.value)
     return replace(best, exists=None) if no_penalty else best

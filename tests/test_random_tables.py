@@ -47,7 +47,7 @@ def data_of(problem):
     "name",
     [
         "collinear columns, no penalty",
-        "nearly equal, 1e-6, no penalty",
+        "nearly equal, 1e-06, no penalty",
         "scales 1e-8 to 1e8, no penalty",
         "offsets 1e8, no penalty",
         "a column of one row",
@@ -89,7 +89,7 @@ def overlapping(rng, n=80):
 
 
 def separated(rng):
-    X, y = overlapping(rng)
+    X, _ = overlapping(rng)
     return X, (X @ [1.0, -2.0, 0.5] > 0.2).astype(float)
 
 
@@ -104,13 +104,13 @@ def by_a_combination(rng):
     """The sum of two columns is 0 but in a few rows of one label."""
     X, y = overlapping(rng)
     y[:4] = 0.0
-    return np.column_stack([X, np.where(np.arange(80) < 4, 1.0, 0.0) - 3e5 * X[:, 0]]), y
+    X = np.round(X * 2.0**16) / 2.0**16  # sums are exact
+    return np.column_stack([X, (np.arange(80) < 4) - 3.0 * X[:, 0]]), y
 
 
 def but_for_one_row(rng):
     X, y = separated(rng)
-    first = np.argmin(np.abs(X @ [1.0, -2.0, 0.5] - 0.2))
-    y[first] = 1.0 - y[first]
+    y[np.argmax(X @ [1.0, -2.0, 0.5])] = 0.0
     return X, y
 
 
