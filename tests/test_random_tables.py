@@ -14,9 +14,10 @@ from numpy.testing import assert_array_equal
 pytest.importorskip("typer")
 import scipy.sparse as sp
 import typer
-
-from benchmarks import degenerate, extended, random_tables, reference
 from benchmarks.random_tables import FAULTS, SOLVERS, judge, make
+
+from benchmarks import degenerate, random_tables
+from benchmarks.harness import extended, reference
 
 BLOCK = 10
 SMALL = [(range(first, first + BLOCK), 2_000) for first in range(0, 90, BLOCK)]

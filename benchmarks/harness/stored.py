@@ -78,6 +78,7 @@ FIGURES = {
         _benchmark("minibatch", "minibatch_table"),
         _benchmark("minibatch_memory"),
         _benchmark("degenerate"),
+        Figure("random_tables", ("benchmarks.random_tables", "--seeds", "0:3000")),
         _benchmark("fit_matrix", pieces=tuple(cases.FITS)),
         _benchmark("peers", pieces=tuple(cases.FITS)),
     )

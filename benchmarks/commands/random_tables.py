@@ -4,8 +4,8 @@ Each seed is a table: columns of many kinds (heavy tails, counts, rare dummies, 
 from 0, of any scale, nearly collinear, in correlated blocks), rows sorted, repeated or with an
 outlier, labels drawn from the columns or very rare, weights of several kinds, class weights,
 offsets, any C up to infinity, with and without an intercept, float32 and float64, three storages.
-The judge is :mod:`benchmarks.reference`. ``tests/test_random_tables.py`` runs over some of the
-seeds; the command runs over as many as are asked for, can be stopped at any time, and goes on
+The judge is :mod:`benchmarks.harness.reference`. ``tests/test_random_tables.py`` runs over some of
+the seeds; the command runs over as many as are asked for, can be stopped at any time, and goes on
 from a stored result with ``--resume``.
 """
 
@@ -26,10 +26,11 @@ from rich.table import Table as Printed
 from sklearn.exceptions import ConvergenceWarning
 
 import fastlogreg as flr
-from benchmarks import reference
-from benchmarks.quality import theta_of
-from benchmarks.tables import console, store, tiny
-from fastlogreg.compare import new_table
+from benchmarks.harness import reference
+from benchmarks.harness.problem import theta_of
+from benchmarks.harness.stored import store
+from benchmarks.harness.tables import console, tiny
+from fastlogreg.measuring import new_table
 
 SOLVERS = ("auto", "newton", "newton-cg", "lbfgs")
 LIMIT = 1e-6  # relative distance above the optimum that counts as there

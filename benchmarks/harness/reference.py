@@ -1,10 +1,11 @@
 """An optimum that owes nothing to this package: damped Newton in coordinates without scales.
 
-For tables where 80 digits (:mod:`benchmarks.extended`) would take too long. Columns are centred
-and scaled in extended precision (80 bits where the processor has them). Then rows and penalty
-are factored once, ``[sqrt(s / 4) A; sqrt(l2) D] = Q R``: in coordinates ``c = R theta`` the
+For tables where 80 digits (:mod:`benchmarks.harness.extended`) would take too long. Columns are
+centred and scaled in extended precision (80 bits where the processor has them). Then rows and
+penalty are factored once, ``[sqrt(s / 4) A; sqrt(l2) D] = Q R``: in coordinates ``c = R theta`` the
 Hessian at even odds is the unit matrix, so that near-equal columns, columns far from 0 and scales
-are gone. Several centres and several starts are tried.
+are gone. Rows far from all others count less in the factors. Other centres and starts are tried
+where the first does not end with a certificate.
 
 Two rules keep the witness honest:
 
