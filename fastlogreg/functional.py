@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastlogreg import backends
 from fastlogreg import validation as check
+from fastlogreg.floating_point import numpy_defaults
 
 __all__ = [
     "TrainingResult",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 
+@numpy_defaults
 def predict_proba(
     X: ArrayLike,
     theta: ArrayLike,
@@ -89,6 +91,7 @@ def predict_proba(
     )
 
 
+@numpy_defaults
 def _evaluate(
     X: ArrayLike,
     y: ArrayLike,
@@ -320,6 +323,7 @@ class TrainingResult:
     n_epochs: int
 
     @property
+    @numpy_defaults
     def epoch_losses(self) -> NDArray[np.float64]:
         """Mean over the samples of each epoch of the loss before their update, (n_epochs,)."""
         steps = self.losses.reshape(self.n_epochs, self.batch_sizes.size)
@@ -327,6 +331,7 @@ class TrainingResult:
         return mean
 
 
+@numpy_defaults
 def train(
     X: ArrayLike,
     y: ArrayLike,

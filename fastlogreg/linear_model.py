@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from fastlogreg import validation as check
+from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.objective import Objective
 from fastlogreg.separation import Separation, find_separation
 from fastlogreg.solvers import Iteration, Result
@@ -263,6 +264,7 @@ class LogisticRegression(TwoClassModel):
             self._warn(result, separation)
         return self
 
+    @numpy_defaults
     def _fit(
         self, X: Any, y: Any, sample_weight: ArrayLike | None, offset: ArrayLike | None
     ) -> tuple[Result, Separation | None]:

@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastlogreg import backends
 from fastlogreg import validation as check
+from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.solvers.minibatch import Epoch, Outcome, Stopping, descend
 from fastlogreg.two_class import Columns, FitTasks, Rows, TwoClassModel
 
@@ -316,6 +317,7 @@ class MiniBatchLogisticRegression(TwoClassModel):
         self._warn(self._piece(X, y, classes, sample_weight, offset))
         return self
 
+    @numpy_defaults
     def _piece(
         self,
         X: Any,
@@ -372,6 +374,7 @@ class MiniBatchLogisticRegression(TwoClassModel):
         )
         return found
 
+    @numpy_defaults
     def _fit(
         self, X: Any, y: Any, sample_weight: ArrayLike | None, offset: ArrayLike | None
     ) -> Outcome:

@@ -25,6 +25,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastlogreg import backends
 from fastlogreg import validation as check
+from fastlogreg.floating_point import numpy_defaults
 
 __all__ = ["STOPPED", "FitTasks", "Rows", "TwoClassModel"]
 
@@ -258,6 +259,7 @@ class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         learned = (getattr(part, "dtype", np.float64) for part in parts)
         return np.result_type(matrix.dtype, *learned)
 
+    @numpy_defaults
     def decision_function(
         self, X: ArrayLike, *, offset: ArrayLike | None = None
     ) -> NDArray[np.floating]:
@@ -276,6 +278,7 @@ class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         return _narrowed(*self._margins(X, offset))
 
+    @numpy_defaults
     def predict(self, X: ArrayLike, *, offset: ArrayLike | None = None) -> NDArray[Any]:
         """Return the more probable class of each row.
 
@@ -299,6 +302,7 @@ class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             check_is_fitted(self, "classes_", msg=_unfitted("classes_"))
         return check.check_labels_of_model(self.classes_)
 
+    @numpy_defaults
     def predict_proba(
         self, X: ArrayLike, *, offset: ArrayLike | None = None
     ) -> NDArray[np.floating]:
@@ -324,6 +328,7 @@ class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
         return _narrowed(pair, self._dtype(matrix))
 
+    @numpy_defaults
     def predict_log_proba(
         self, X: ArrayLike, *, offset: ArrayLike | None = None
     ) -> NDArray[np.floating]:
@@ -345,6 +350,7 @@ class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             z *= 2.0
         return _narrowed(-np.logaddexp(0.0, np.column_stack([z, -z])), dtype)
 
+    @numpy_defaults
     def score(
         self,
         X: ArrayLike,

@@ -23,7 +23,7 @@ FLOORS = [
     ("fastlogreg.measuring",),
     ("fastlogreg.linear_model", "fastlogreg.minibatch", "fastlogreg.functional"),
     ("fastlogreg.two_class",),
-    ("fastlogreg.validation",),
+    ("fastlogreg.validation", "fastlogreg.floating_point"),
     ("fastlogreg.solvers.auto",),
     ("fastlogreg.solvers.lbfgs",),
     ("fastlogreg.solvers",),

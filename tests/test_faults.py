@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import fastlogreg as flr
 from fastlogreg import LogisticRegression, MiniBatchLogisticRegression, validation
@@ -676,3 +676,75 @@ def test_labels_are_named_as_people_write_them(data, model):
     stream = MiniBatchLogisticRegression()
     with pytest.raises(ValueError, match="y has 'c' at index 0"):
         stream.partial_fit(X, np.full(60, "c"), classes=["a", "b"])
+
+
+# --- what the caller asked of NumPy -----------------------------------------------------------
+
+
+def everything(X, y):
+    """Return results of all public functions on rows whose exponentials underflow."""
+    far, tiny = X * 1e6, np.c_[X, X[:, 0] * 1e-160]
+    weights = np.linspace(1e-200, 1.0, len(y))
+    theta = np.linspace(-1.0, 1.0, X.shape[1] + 1)
+    for model in kinds():
+        model.fit(tiny, y, sample_weight=weights)
+        yield model.coef_, model.intercept_
+        model.fit(X * 1000, y)
+        yield model.coef_, model.intercept_
+        for method in PREDICTIONS:
+            yield getattr(model, method)(far)
+        yield model.score(far, y, weights)
+    for solver in ("newton", "newton-cg", "lbfgs"):
+        for C in (1e-200, 1e200):
+            yield LogisticRegression(solver=solver, C=C, tol=1e-3).fit(X, y).coef_
+    model = MiniBatchLogisticRegression(random_state=0, optimizer="adam", learning_rate="optimal")
+    for rows in (far, sp.csr_array(far)):
+        yield model.partial_fit(rows, y, classes=[0, 1]).coef_
+    for backend in ("numba", "numpy", "loop"):
+        for kind in ({}, {"activation": "tanh"}, {"loss": "mse"}):
+            yield flr.loss_gradient_hessian(far, y, theta, backend=backend, **kind)
+        yield flr.predict_proba(far, theta, backend=backend)
+        result = flr.train(far, y, n_epochs=2, batch_size=7, seed=0, backend=backend)
+        yield result.theta, result.epoch_losses
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("setting", ["raise", "ignore", "call"])
+def test_the_settings_of_the_caller_change_nothing(data, setting):
+    def never(kind, flag):
+        pytest.fail(f"told of {kind}")
+
+    expected = list(everything(*data))
+    before = np.geterr()
+    with np.errstate(all=setting, call=never):
+        inside = np.geterr()
+        found = list(everything(*data))
+        assert np.geterr() == inside
+    assert np.geterr() == before
+    for ours, theirs in zip(found, expected, strict=True):
+        if isinstance(ours, tuple):
+            for a, b in zip(ours, theirs, strict=True):
+                assert_array_equal(a, b)
+        else:
+            assert_array_equal(ours, theirs)
+
+
+def test_settings_come_back_after_an_error(data):
+    X, y = data
+    with np.errstate(all="raise"):
+        with pytest.raises(ValueError, match="NaN"):
+            LogisticRegression().fit(with_nan(X), y)
+        assert set(np.geterr().values()) == {"raise"}
+
+
+def test_a_warning_of_a_fit_names_the_line_that_called_it(data):
+    X, y = data
+    with pytest.warns(ConvergenceWarning) as told:
+        LogisticRegression(max_iter=1, solver="lbfgs").fit(X, y)
+    with pytest.warns(ConvergenceWarning) as also_told:
+        MiniBatchLogisticRegression(max_iter=2, tol=1e-9).fit(X, y)
+    with pytest.warns(ConvergenceWarning, match="diverged") as piece:
+        MiniBatchLogisticRegression(
+            standardize=False, optimizer="sgd", eta0=1e6, batch_size=1
+        ).partial_fit(X, y, classes=[0, 1])
+    assert {told[0].filename, also_told[0].filename, piece[0].filename} == {__file__}
