@@ -31,12 +31,13 @@ regression models, DPhil thesis, Oxford; Albert and Anderson (1984), On the exis
 likelihood estimates in logistic regression models, Biometrika 71.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from fastlogreg import backends
 
@@ -48,14 +49,17 @@ _STEP = 0.75  # certified where no margin changes by more: separated rows change
 _FLAT = 1e-11  # curvature below this share of the diagonal does not certify
 _NOTHING = 1e-8  # a direction that changes margins by less than this, relatively, changes none
 _ZERO = 1e-12  # of a margin along a direction of length 1, rows of size 1: rounding
-_STRICT = 1e-9  # what counts as separated there
-_HESSIAN = 1000  # parameters of the largest Hessian to certify with
+_STRICT = 1e-11  # what counts as separated there
+_HESSIAN = 1000  # parameters of the largest Hessian to certify with; conjugate gradients beyond
+_PRODUCTS = 300  # of these at most
+_ROUNDED = 1e-15  # a component of the scaled gradient that is rounding
+_SOLVED = 0.1  # of the least residual: what they leave of the gradient, scaled
 _SAMPLE = 1 << 18  # values that the scales of columns are learned from
 _BLOCK = 1 << 18  # values of X that are centred at a time
 _ROUNDS = 60  # linear programs for one direction at most
 _NAMED = 200  # parameters up to which a linear program says which columns separate all
 _ITERATIONS = 50_000  # steps of one linear program at most
-_VALUES = 2e7  # values of the largest linear program
+_VALUES = 4e6  # values of the largest linear program
 _NEWTON = 4  # steps to certify with: the fit may have ended early
 
 _Vector = NDArray[np.float64]
@@ -69,8 +73,8 @@ class Separation:
     Attributes
     ----------
     decided : bool
-        False where the search was given up: then separation is suspected, and what was found
-        so far stands below.
+        False where the search was given up: then there may be more than what stands below, and
+        where nothing does, separation is no more than suspected.
     rows : ndarray of shape (n,), bool
         Rows that are separated; the others (of positive weight) overlap, and a fit of them alone
         has an optimum.
@@ -120,20 +124,20 @@ class Separation:
         by = f" {', and '.join(ways)}" if ways else ""
         apart = np.flatnonzero(self.rows)
         which = f"row{_s(apart)} {_listed([str(i) for i in apart[:7]], apart.size)}"
-        if not self.decided:
-            found = f"; found so far: {apart.size} rows{by} ({which})" if apart.size else ""
+        if not apart.size:
             return (
                 "separation is suspected, so that without a penalty there may be no optimum, but "
-                f"could not be decided{found}"
+                "could not be decided"
             )
         grow = "so that without a penalty there is no optimum and coefficients grow without bound"
         if self.complete:
             return f"the classes can be separated{by}, {grow}"
-        return f"{apart.size} of {self.counted} rows ({which}) can be separated{by}, {grow}"
+        least = "" if self.decided else "at least "
+        return f"{least}{apart.size} of {self.counted} rows ({which}) can be separated{by}, {grow}"
 
     def advice(self) -> str:
         """Return what to do about it."""
-        if self.complete or not self.decided:
+        if self.complete or not self.rows.any():
             return "give C a finite value"
         return "give C a finite value, or drop or merge what separates them"
 
@@ -216,38 +220,64 @@ def find_separation(
     total = y.size if counts is None else int(np.count_nonzero(counts))
     everything = np.ones(y.size, dtype=bool) if counts is None else counts
     plain = z if offset is None else margins(theta)
-    least = float(plain[everything].min())  # above 0: the fit itself separates all
-    if least <= 1.0 and free.any() and X.shape[1] < _HESSIAN:
+    lowest = float(plain[everything].min())  # above 0: the fit itself separates all
+    held = np.r_[np.ones(int(intercept), dtype=bool), free]
+
+    def certified(left: _Mask) -> bool:
+        """Whether Newton's step, from passes of the backend, shows that these rows overlap."""
+        weights = share * left
+        curvatures = None if theta.size <= _HESSIAN else np.empty(y.size)
         _, gradient, hessian = kernels.evaluate(
             X,
             y,
             theta,
-            sample_weight=sample_weight,
+            sample_weight=weights,
             offset=offset,
             loss="bce",
             activation="sigmoid",
             intercept=intercept,
-            order=2,
+            order=2 if curvatures is None else 1,
             n_threads=n_threads,
+            curvatures=curvatures,
         )
-        assert gradient is not None and hessian is not None
-        held = np.r_[np.ones(int(intercept), dtype=bool), free]
-        step = _step(hessian[np.ix_(held, held)], gradient[held])
-        if step is not None:
-            whole = np.zeros(theta.size)
-            whole[held] = step
-            change = margins(whole)
-            change *= _other(-z)
-            if (change if counts is None else change[counts]).max() < _STEP:
-                return None
+        assert gradient is not None
+        step = np.zeros(theta.size)
+        if curvatures is None:
+            assert hessian is not None
+            found = _step(hessian[np.ix_(held, held)], gradient[held])
+        else:
+            curvatures /= weights.sum()
+            _, squares = kernels.column_moments(X, curvatures, n_threads=n_threads)
+            diagonal = np.r_[[curvatures.sum()] * int(intercept), squares][held]
+
+            def product(v: _Vector) -> _Vector:
+                whole = np.zeros(theta.size)
+                whole[held] = v
+                return kernels.hessian_product(
+                    X, curvatures, whole, intercept=intercept, n_threads=n_threads
+                )[held]
+
+            least = float((weights * _other(z))[left].min() / weights.sum())
+            found = _conjugate_gradients(product, diagonal, gradient[held], least)
+        if found is None:
+            return False
+        step[held] = found
+        change = margins(step)
+        change *= _other(-z)
+        return bool(change[left].max() < _STEP)
+
+    if lowest <= 1.0 and free.any() and certified(everything):
+        return None
 
     rows = _Rows(X, signs, np.flatnonzero(free), everything, intercept)
     proven = False
     if free.all():
         rounding = 1e-14 * theta.size * float(rows.reach @ np.abs(theta[int(intercept) :]))
-        proven = least > 1.0 + rounding
-    search = _Search(rows, z, np.broadcast_to(share, y.shape), suspects)
-    decided = search.run(proven)
+        proven = lowest > 1.0 + rounding
+    search = _Search(rows, z, np.broadcast_to(share, y.shape), suspects, certified)
+    # many small products: several BLAS threads, which spin between them, took 10 times as long
+    with threadpool_limits(1, user_api="blas"):
+        decided = search.run(proven)
     separated = everything & ~search.left
     if decided and not separated.any():
         return None
@@ -293,6 +323,34 @@ def _step(hessian: NDArray[np.float64], gradient: _Vector) -> _Vector | None:
     return step
 
 
+def _conjugate_gradients(
+    product: Callable[[_Vector], _Vector], diagonal: _Vector, gradient: _Vector, least: float
+) -> _Vector | None:
+    """Return Newton's step for a Hessian that is too large to be made.
+
+    A direction shows in the gradient by the residuals of the rows that it separates: ``least`` is
+    the smallest of all. None where that is rounding, or too many products would be needed.
+    """
+    inverse = np.divide(1.0, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0.0)
+    step, residual = np.zeros(gradient.size), -gradient
+    scaled = inverse * residual
+    direction, size = scaled, float(residual @ scaled)
+    goal = (_SOLVED * least) ** 2
+    if goal < gradient.size * _ROUNDED**2:
+        return None
+    for _ in range(_PRODUCTS):
+        if size <= goal:
+            return step
+        image = product(direction)
+        length = size / float(direction @ image)
+        step = step + length * direction
+        residual = residual - length * image
+        scaled = inverse * residual
+        before, size = size, float(residual @ scaled)
+        direction = scaled + (size / before) * direction
+    return None
+
+
 class _Rows:
     """Rows of the columns in question, centred and scaled, with their signs, some at a time.
 
@@ -328,12 +386,12 @@ class _Rows:
         middle = np.median(part, axis=0) if intercept else np.zeros(self.columns.size)
         part -= middle
         np.abs(part, out=part)
-        spread = np.zeros(self.columns.size)
-        for j, away in enumerate(part.T):
-            apart = away[away > 0.0]
-            spread[j] = (
-                np.median(apart) if apart.size else max(top[j] - middle[j], middle[j] - bottom[j])
-            )
+        part.sort(axis=0)
+        zeros = np.count_nonzero(part == 0.0, axis=0)
+        at = np.minimum(zeros + (len(part) - zeros) // 2, len(part) - 1)
+        spread = np.take_along_axis(part, at[None], axis=0)[0]
+        unseen = zeros == len(part)
+        spread[unseen] = np.maximum(top - middle, middle - bottom)[unseen]
         spread[~((spread > 0.0) & np.isfinite(spread))] = 1.0
         return middle, spread
 
@@ -388,8 +446,16 @@ class _Rows:
 class _Search:
     """The search for separated rows: what is left of the rows, and which columns did it."""
 
-    def __init__(self, rows: _Rows, z: _Vector, share: _Vector, suspects: _Mask) -> None:
+    def __init__(
+        self,
+        rows: _Rows,
+        z: _Vector,
+        share: _Vector,
+        suspects: _Mask,
+        certified: Callable[[_Mask], bool],
+    ) -> None:
         self.rows = rows
+        self.certified = certified
         self.z = z
         self.share = share
         self.suspects = suspects
@@ -450,7 +516,7 @@ class _Search:
         """Whether Newton's step certifies that no direction separates rows that are left."""
         rows = self.rows
         if rows.size > _HESSIAN:
-            return False
+            return self.certified(self.left)
         z = self.z.copy()
         for _ in range(_NEWTON):
             gradient, hessian = np.zeros(rows.size), np.zeros((rows.size, rows.size))
@@ -511,7 +577,9 @@ class _Search:
         bounds = [(None, None)] * first + [(0.0, None)] * (2 * d) + [(0.0, float(whole))]
         length = np.r_[np.zeros(first), np.ones(2 * d), 0.0]
 
-        count = max(200, 4 * rows.size)
+        count = max(200, 2 * rows.size)
+        if 2 * count * rows.size > _VALUES:
+            return None
         order = np.flatnonzero(self.left)
         order = order[np.argsort(self.z[order], kind="stable")]
         few = np.unique(np.r_[order[:count], order[:: max(1, order.size // count)]])
@@ -581,8 +649,11 @@ def _exact(v: _Vector, work: NDArray[np.float64], first: int) -> _Vector:
     held = np.abs(v) > 1e-9 * np.abs(v[first:]).max()
     held[:first] = True
     v = np.where(held, v, 0.0)
-    border = work[np.abs(work @ v) <= 1e-7][:, held]
+    along = np.abs(work @ v)
+    # near columns that differ by little the margins are small as a whole
+    border = work[along <= min(1e-7, 1e-3 * float(along.max()))][:, held]
+    exact = v.copy()
     if border.size:
         for _ in range(2):
-            v[held] -= np.linalg.lstsq(border, border @ v[held], rcond=1e-10)[0]
-    return v
+            exact[held] -= np.linalg.lstsq(border, border @ exact[held], rcond=1e-10)[0]
+    return exact if np.abs(exact - v).sum() < 1e-3 else v

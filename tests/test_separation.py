@@ -11,7 +11,7 @@ from scipy.optimize import linprog
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.exceptions import ConvergenceWarning
 
-from fastlogreg import LogisticRegression
+from fastlogreg import LogisticRegression, separation
 from fastlogreg.objective import Objective
 from fastlogreg.separation import find_separation
 from fastlogreg.solvers.newton import newton
@@ -257,6 +257,26 @@ def test_penalized_columns_do_not_count():
     assert find_separation(X, y, theta, penalized=np.array([True, False])) is None
     found = find_separation(X, y, theta, penalized=np.array([False, True]))
     assert found.alone == {0: 1} and found.columns().tolist() == [0]
+
+
+def test_too_many_columns_for_a_hessian(monkeypatch):
+    """Conjugate gradients certify then; what they can't, linear programs decide."""
+    monkeypatch.setattr(separation, "_HESSIAN", 2)
+    for seed in range(60):
+        X, y, weights, intercept = random_table(seed)
+        rows = oracle(X, y, weights > 0.0, intercept)
+        found = fitted(X, y, weights, intercept)
+        assert_array_equal(np.zeros(len(y), bool) if found is None else found.rows, rows, f"{seed}")
+
+
+def test_what_is_given_up(monkeypatch):
+    """What can't be decided is told, and what was found by then."""
+    monkeypatch.setattr(separation, "_VALUES", 0)
+    X, y = combined()
+    told("separation is suspected, .* may be no optimum, but could not be decided; give C", X, y)
+    level = np.arange(300) >= 280
+    y[level] = 1.0
+    told(r"at least 20 of 300 rows .* by column 5 \(", np.column_stack([X, level]), y)
 
 
 def test_a_fit_that_ended_early():
