@@ -47,7 +47,7 @@ _SOLVERS: dict[str, Callable[..., Result]] = {
     "sag": auto,
     "saga": auto,
 }
-_SEPARATED = 1e-8  # a mean loss below this is reached by separated classes alone
+_SEPARATED = 1e-8  # a mean loss below this is hardly reached but by separated classes
 _HISTORY = np.dtype(
     [
         ("iteration", np.int32),
@@ -302,17 +302,44 @@ class LogisticRegression(TwoClassModel):
             metadata = {"sample_weight": sample_weight, "offset": offset}
             tasks = FitTasks(self, rows, y, columns, metadata)
         watch = _Watch(begun, bool(self.verbose > 0), tasks)
-        try:
+
+        def solved(start: NDArray[np.float64] | None, floor: float, before: int) -> Result:
+            watch.before = before
             with objective.solving():
-                result = solve(
+                found = solve(
                     objective,
                     np.zeros(objective.size) if start is None else start,
                     tol=tol,
-                    max_iter=max_iter,
-                    floor=_SEPARATED if C == np.inf else 0.0,
+                    max_iter=max_iter - before,
+                    floor=floor,
                     callback=watch,
                     **({"stages": start is None} if solve in (auto, newton) else {}),
                 )
+            return replace(found, n_iter=before + found.n_iter)
+
+        def separated(result: Result) -> Separation | None:
+            return find_separation(
+                rows.matrix,
+                rows.targets,
+                result.theta,
+                sample_weight=rows.weights,
+                offset=rows.offset,
+                intercept=intercept,
+                decrement=result.decrement,
+                n_threads=threads,
+            )
+
+        separation = None
+        try:
+            result = solved(start, _SEPARATED if C == np.inf else 0.0, 0)
+            if C == np.inf and result.finite:
+                separation = separated(result)
+                if separation is None and result.value <= _SEPARATED and not result.converged:
+                    # rows that overlap weigh next to nothing: there is an optimum below
+                    result = solved(result.theta, 0.0, result.n_iter)
+                    separation = separated(result)
+            if separation is not None:  # whatever a solver took for the optimum
+                result = replace(result, converged=False)
         except _Stop as stop:
             result = stop.result(objective, tol)
         if not result.finite:
@@ -325,20 +352,6 @@ class LogisticRegression(TwoClassModel):
                 f"the objective is not finite at the start: values in X{also} are too large for "
                 "float64 (their squares are summed)"
             )
-        separation = None
-        if C == np.inf and result.message != STOPPED:
-            separation = find_separation(
-                rows.matrix,
-                rows.targets,
-                result.theta,
-                sample_weight=rows.weights,
-                offset=rows.offset,
-                intercept=intercept,
-                decrement=result.decrement,
-                n_threads=threads,
-            )
-            if separation is not None:  # whatever a solver took for the optimum
-                result = replace(result, converged=False)
         coef, intercept_ = self._coefficients(result.theta, rows.matrix)
         self._become(
             columns,
@@ -385,9 +398,11 @@ class _Watch:
         self.prints = prints
         self.tasks = tasks
         self.records: list[tuple[float, ...]] = []
+        self.before = 0  # iterations of the solver's calls before this one
 
     def __call__(self, now: Iteration, theta: NDArray[np.float64]) -> None:
         seconds = time.perf_counter() - self.begun
+        now = now._replace(n_iter=self.before + now.n_iter)
         self.records.append((*now, seconds))
         if self.prints:
             if len(self.records) == 1:

@@ -195,22 +195,25 @@ def find_separation(
     (array([ True, False, False,  True]), False, {0: 1})
     """
     kernels = backends.get("numba")
-    signs = 2.0 * y - 1.0
 
     def margins(at: _Vector, known: _Vector | None = None) -> _Vector:
         z = kernels.predict(
             X, at, offset=known, activation="identity", intercept=intercept, n_threads=n_threads
         )
-        z *= signs
+        np.negative(z, out=z, where=y == 0.0)
         return z
 
-    z = margins(theta, offset)
     counts = None if sample_weight is None else sample_weight > 0.0
     share: Any = 1.0 / y.size
     if sample_weight is not None:
         share = sample_weight / sample_weight.sum()
     limit = max(_SAFETY * decrement, _TINY)
-    suspects = share * _other(z) <= limit
+    z = margins(theta, offset)
+    if counts is None and share * _other(z.max(keepdims=True))[0] > limit:
+        return None  # as below, without an exponential for each row
+    residuals = _other(z)
+    residuals *= share
+    suspects = residuals <= limit
     if counts is not None:
         suspects &= counts
     if not suspects.any():
@@ -257,7 +260,7 @@ def find_separation(
                     X, curvatures, whole, intercept=intercept, n_threads=n_threads
                 )[held]
 
-            least = float((weights * _other(z))[left].min() / weights.sum())
+            least = float(residuals[left].min() / weights.sum())
             found = _conjugate_gradients(product, diagonal, gradient[held], least)
         if found is None:
             return False
@@ -269,7 +272,7 @@ def find_separation(
     if lowest <= 1.0 and free.any() and certified(everything):
         return None
 
-    rows = _Rows(X, signs, np.flatnonzero(free), everything, intercept)
+    rows = _Rows(X, 2.0 * y - 1.0, np.flatnonzero(free), everything, intercept)
     proven = False
     if free.all():
         rounding = 1e-14 * theta.size * float(rows.reach @ np.abs(theta[int(intercept) :]))

@@ -205,6 +205,23 @@ def test_tiny_weights_count():
         LogisticRegression(C=np.inf).fit(X, y, sample_weight=weights)
 
 
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_overlapping_rows_that_weigh_next_to_nothing(solver):
+    """The loss at the optimum is 2e-13, and separated classes could have that, too."""
+    X, y = overlapping(200, 2)
+    X[:, 0] += np.where(X[:, 0] > 0.0, 1.0, -1.0)
+    light = np.abs(X[:, 0]) < 1.3
+    weights = np.where(light, 1e-13, 1.0)
+    y[~light] = X[~light, 0] > 0.0
+    model = LogisticRegression(C=np.inf, solver=solver).fit(X, y, sample_weight=weights)
+    assert model.converged_ and 0.0 < model.objective_ < 1e-12
+    assert model.n_iter_[0] == model.history_["iteration"][-1]
+    alone = LogisticRegression(C=np.inf).fit(X[light], y[light])
+    assert model.objective_ == pytest.approx(
+        1e-13 * light.sum() * alone.objective_ / (~light).sum()
+    )
+
+
 def test_a_loose_tol_hides_nothing():
     X, y = dummy()
     told(r"150 of 300 rows .* by column 0", X, y, tol=0.1)
