@@ -242,7 +242,9 @@ def _check_runs(
             )
         following = indices[low + 1 : min(low + _PIECE + 1, stored)]
         rises = following > piece[: following.size]
-        first, last = np.searchsorted(indptr, [low + 1, low + following.size + 1])
+        # of its own dtype, or NumPy would convert all of indptr for each piece
+        between = np.array([low + 1, low + following.size + 1], dtype=indptr.dtype)
+        first, last = indptr.searchsorted(between)
         rises[indptr[first:last] - (low + 1)] = True  # from one run to the next
         ordered = ordered and bool(rises.all())
     return ordered
