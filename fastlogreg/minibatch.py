@@ -339,12 +339,13 @@ class MiniBatchLogisticRegression(TwoClassModel):
             raise ValueError("classes must be given at the first call of partial_fit")
         labels = None if classes is None else check.check_classes(classes)
         if not first:
-            if labels is not None and not np.array_equal(labels, self.classes_):
+            known = self._labels()
+            if labels is not None and not np.array_equal(labels, known):
                 raise ValueError(
                     f"classes must be those of the first call of partial_fit, "
-                    f"{self.classes_.tolist()}, got {labels.tolist()}"
+                    f"{known.tolist()}, got {labels.tolist()}"
                 )
-            labels = self.classes_
+            labels = known
         assert labels is not None
         matrix, y, columns = self._training_data(X, y, reset=first)
         rows = self._checked(matrix, y, sample_weight, offset, labels=labels)

@@ -131,6 +131,9 @@ def test_wrong_numbers_of_labels(data, model, n_labels):
         ValueError, match=rf"classes_ must be two labels, got shape \({n_labels},\)"
     ):
         model.predict(X)
+    if hasattr(model, "partial_fit"):
+        with pytest.raises(ValueError, match="classes_ must be two labels"):
+            model.partial_fit(X, y)
 
 
 # --- damaged sparse rows --------------------------------------------------------------------
