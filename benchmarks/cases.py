@@ -66,9 +66,9 @@ def synthetic(
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((n, d), dtype=np.float32).astype(np.float64)
     if correlation:
-        share = np.sqrt(1.0 - correlation**2)
+        fresh = np.sqrt(1.0 - correlation**2)
         for j in range(1, d):
-            X[:, j] = correlation * X[:, j - 1] + share * X[:, j]
+            X[:, j] = correlation * X[:, j - 1] + fresh * X[:, j]
     w = rng.standard_normal(d) / np.sqrt(d)
     y = (rng.random(n) < 1.0 / (1.0 + np.exp(-(X @ w + 0.2)))).astype(np.float64)
     X *= np.geomspace(*scales, d)
@@ -88,8 +88,8 @@ def census(n: int = 32_561, d: int = 100, seed: int = 0) -> Data:
     widths[: (d - 6) % 8] += 1
     columns = [numeric]
     for width in widths:
-        share = np.geomspace(1.0, 10.0 * width / n, width)
-        level = rng.choice(width, n, p=share / share.sum())
+        frequency = np.geomspace(1.0, 10.0 * width / n, width)
+        level = rng.choice(width, n, p=frequency / frequency.sum())
         level[rng.choice(n, 10 * width, replace=False)] = np.repeat(np.arange(width), 10)
         columns.append(np.eye(width)[level])
     X = np.ascontiguousarray(np.hstack(columns))
@@ -121,8 +121,8 @@ def power_law_csr(
     from scipy.sparse import coo_array
 
     rng = np.random.default_rng(seed)
-    share = 1.0 / (np.arange(d) + 10.0)
-    counts = np.minimum(np.ceil(density * n * d * share / share.sum()), n).astype(int)
+    frequency = 1.0 / (np.arange(d) + 10.0)
+    counts = np.minimum(np.ceil(density * n * d * frequency / frequency.sum()), n).astype(int)
     columns = np.repeat(rng.permutation(d), counts).astype(np.int32)
     rows = np.concatenate([rng.choice(n, k, replace=False) for k in counts]).astype(np.int32)
     values = 1.0 + rng.exponential(1.0, columns.size)

@@ -256,7 +256,9 @@ def test_a_campaign_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
         return make(seed, largest)
 
     monkeypatch.setattr(random_tables, "make", stop)
-    run(output=tmp_path / "parts.json")
+    with pytest.raises(typer.Exit) as ended:
+        run(output=tmp_path / "parts.json")
+    assert ended.value.exit_code == 130
     assert stored("parts.json")["done"] == 3
     monkeypatch.setattr(random_tables, "make", make)
     run(output=tmp_path / "parts.json", resume=True)

@@ -1,6 +1,10 @@
 """Measuring all stored figures again: what is done, left as it is, and gone on with."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +22,7 @@ TABLE = {
     for figure in (
         Figure("short", ("benchmarks.short",)),
         Figure("table", ("benchmarks.table_of_cases",), pieces=("a", "b", "c")),
+        Figure("long", ("benchmarks.long",), resumes=True),
         Figure("whole", ("fastlogreg", "compare"), whole_folder=True),
     )
 }
@@ -29,6 +34,7 @@ class Commands:
     def __init__(self):
         self.called = []
         self.interrupted_at = self.fails_at = None
+        self.status = {}
 
     def __call__(self, arguments):
         module, output = arguments[1], arguments[arguments.index("--output") + 1]
@@ -45,7 +51,7 @@ class Commands:
         rows = (before["rows"] if before else []) + [{"case": case}]
         data = {"command": "a piece", "machine": stored.machine(), "rows": rows}
         stored.write(data if name == "whole" else {**data, "code": stored.code()}, path)
-        return 0
+        return self.status.get(name, 0)
 
 
 @pytest.fixture
@@ -68,7 +74,14 @@ def figures(tmp_path):
     return {path.stem: json.loads(path.read_text()) for path in (tmp_path / "figures").iterdir()}
 
 
-EVERYTHING = [("short", None), ("table", "a"), ("table", "b"), ("table", "c"), ("whole", None)]
+EVERYTHING = [
+    ("short", None),
+    ("table", "a"),
+    ("table", "b"),
+    ("table", "c"),
+    ("long", None),
+    ("whole", None),
+]
 
 
 def test_everything_is_measured_in_order_and_then_left_as_it_is(commands, run, tmp_path):
@@ -125,7 +138,58 @@ def test_what_fails_is_named_and_the_others_are_measured(commands, run, tmp_path
     done = run()
     assert done.exit_code == 1
     assert "failed: table" in done.output
-    assert set(figures(tmp_path)) == {"short", "whole"}
+    assert set(figures(tmp_path)) == {"short", "long", "whole"}
+
+
+def test_what_says_no_is_stored_and_what_was_interrupted_is_gone_on_with(commands, run, tmp_path):
+    commands.status = {"short": 1, "long": 130}
+    done = run()
+    assert "short: its command ended with status 1" in done.output
+    assert done.exit_code == 1
+    assert "failed: long" in done.output
+    assert set(figures(tmp_path)) == {"short", "table", "whole"}
+    assert (tmp_path / "work" / "long.json").exists()
+
+    commands.called.clear()
+    commands.status = {}
+    assert run().exit_code == 0
+    assert commands.called == [("long", None)]
+    assert len(figures(tmp_path)["long"]["rows"]) == 2  # it was given what there was
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of a group are POSIX")
+def test_an_interrupt_waits_for_the_command(tmp_path):
+    script = tmp_path / "slow.py"
+    script.write_text(
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "try:\n"
+        "    print('ready', flush=True)\n"
+        "    time.sleep(60)\n"
+        "except KeyboardInterrupt:\n"
+        "    open(sys.argv[1], 'w').write('stored')\n"
+    )
+    out = tmp_path / "out"
+    code = (
+        "import signal, sys\n"
+        "from benchmarks import refresh\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "try:\n"
+        "    refresh._run(sys.argv[1:])\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(script), str(out)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=stored.ROOT,
+        start_new_session=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=60)[0] == "interrupted\n"
+    assert out.read_text() == "stored"
 
 
 def test_the_list_says_what_is_not_as_here_and_measures_nothing(commands, run, tmp_path):

@@ -58,10 +58,10 @@ class Target:
     timeout = 600.0
 
     def setup(self, case):
-        (X, y, *_), _ = minibatch_table._problem(case)
+        (X, y, *_), _ = minibatch_table.problem_of(case)
         self.X, self.y = X, y
-        found = minibatch_table._reach(lambda: minibatch_table._ours(X, y), case, 20.0)
-        self.n_epochs = found["epochs"].get(1e-3, 100)
+        reached = minibatch_table.reach(lambda: minibatch_table.ours_by_epoch(X, y), case, 20.0)
+        self.n_epochs = reached["epochs"].get(1e-3, 100)
 
     def time_target(self, case):
         flr.MiniBatchLogisticRegression(

@@ -75,16 +75,16 @@ def main(
     )
     rows: list[dict[str, Any]] = []
     for operation in OPERATIONS:
-        found = measure(operation, sizes, 0.3 if quick else seconds)
+        best = measure(operation, sizes, 0.3 if quick else seconds)
         rows.append(
             {
                 "operation": operation,
                 "d": COLUMNS,
-                "seconds": {str(n): value for n, value in found.items()},
-                "exponent": exponent(found),
+                "seconds": {str(n): value for n, value in best.items()},
+                "exponent": exponent(best),
             }
         )
-        values = [ms(found[n]) for n in sizes]
+        values = [ms(best[n]) for n in sizes]
         table.add_row(operation, *values, f"{rows[-1]['exponent']:.2f}")
     show(table, rows, output)
 

@@ -55,15 +55,15 @@ def main(
     )
     ratios: dict[str, list[float]] = {"numpy": [], "scikit-learn": []}
     for row in rows:
-        for peer, found in ratios.items():
-            found.append(row[peer] / row["fastlogreg"])
+        for peer, own in ratios.items():
+            own.append(row[peer] / row["fastlogreg"])
         table.add_row(
             f"{row['n']:,} x {row['d']}",
             *(ms(row[k]) for k in ("read", "numpy", "scikit-learn", "fastlogreg")),
             f"{row['fastlogreg'] / row['read']:.2f}",
-            *(f"{found[-1]:.1f} x" for found in ratios.values()),
+            *(f"{own[-1]:.1f} x" for own in ratios.values()),
         )
-    means = [f"{geometric_mean(found):.1f} x" for found in ratios.values()]
+    means = [f"{geometric_mean(own):.1f} x" for own in ratios.values()]
     table.add_section()
     table.add_row("geometric mean", *[""] * 5, *means)
     show(table, rows, output)

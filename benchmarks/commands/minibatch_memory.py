@@ -74,8 +74,8 @@ def fit(folder: str, rows: int, epochs: int) -> None:
     seconds = time.perf_counter() - start
     done.set()
     watcher.join()
-    found = {"before_mb": before, "peak_mb": peak[0], "seconds": seconds, "epochs": epochs}
-    print(json.dumps({**found, "loss": model.loss_curve_[-1]}))
+    result = {"before_mb": before, "peak_mb": peak[0], "seconds": seconds, "epochs": epochs}
+    print(json.dumps({**result, "loss": model.loss_curve_[-1]}))
 
 
 def main(

@@ -63,7 +63,7 @@ QUICK = ("census-like",)
 
 
 @lru_cache(maxsize=1)
-def _problem(case: str) -> tuple[cases.Problem, float]:
+def problem_of(case: str) -> tuple[cases.Problem, float]:
     X, y = TARGET_CASES[case]()
     problem = cases.Problem(X, y)
     with warnings.catch_warnings():
@@ -75,7 +75,7 @@ def _problem(case: str) -> tuple[cases.Problem, float]:
 # --- epochs ------------------------------------------------------------------------------
 
 
-def _ours(X: Any, y: Any, **kind: Any) -> Step:
+def ours_by_epoch(X: Any, y: Any, **kind: Any) -> Step:
     """Return a step of our estimator; its input is checked in every epoch, as a user's is."""
     model = flr.MiniBatchLogisticRegression(alpha=1.0 / y.size, random_state=0, **kind)
 
@@ -131,12 +131,12 @@ def epochs(n: int, d: int, seconds: float) -> list[dict[str, Any]]:
     X, y = cases.synthetic(n, d)
     common = {"alpha": 1.0 / n, "tol": None, "random_state": 0}
     calls: dict[Any, Any] = {"read": partial(kernels.read_sum, X)}
-    for many in (1, _EPOCHS):
-        kind = {**common, "max_iter": many}
-        calls["sgd", many] = partial(SGDClassifier(loss="log_loss", **kind).fit, X, y)
+    for n_epochs in (1, _EPOCHS):
+        kind = {**common, "max_iter": n_epochs}
+        calls["sgd", n_epochs] = partial(SGDClassifier(loss="log_loss", **kind).fit, X, y)
         for batch in BATCHES:
             model = flr.MiniBatchLogisticRegression(batch_size=batch, **kind)
-            calls[batch, many] = partial(model.fit, X, y)
+            calls[batch, n_epochs] = partial(model.fit, X, y)
     times = best_of_rounds(calls, seconds, pause=0.05)
 
     def epoch(who: Any) -> float:
@@ -163,13 +163,13 @@ def epochs(n: int, d: int, seconds: float) -> list[dict[str, Any]]:
 # --- time to target ----------------------------------------------------------------------
 
 
-def _reach(make: Callable[[], Step], case: str, limit: float) -> dict[str, Any]:
+def reach(make: Callable[[], Step], case: str, limit: float) -> dict[str, Any]:
     """Return the seconds and epochs until each target that ``limit`` seconds suffice for."""
-    problem, best = _problem(case)
+    problem, best = problem_of(case)
     step = make()
     seconds, n_epochs, above = 0.0, 0, np.inf
-    found: dict[str, Any] = {"reached": {}, "epochs": {}}
-    while len(found["reached"]) < len(TARGETS) and seconds < limit:
+    result: dict[str, Any] = {"reached": {}, "epochs": {}}
+    while len(result["reached"]) < len(TARGETS) and seconds < limit:
         start = time.perf_counter()
         theta = step()
         seconds += time.perf_counter() - start
@@ -177,17 +177,17 @@ def _reach(make: Callable[[], Step], case: str, limit: float) -> dict[str, Any]:
         finite = bool(np.isfinite(theta).all())
         above = (quality.objective(problem, theta) - best) / best if finite else np.inf
         for target in TARGETS:
-            if above <= target and target not in found["reached"]:
-                found["reached"][target] = seconds
-                found["epochs"][target] = n_epochs
-    return {**found, "above": float(above), "spent": seconds}
+            if above <= target and target not in result["reached"]:
+                result["reached"][target] = seconds
+                result["epochs"][target] = n_epochs
+    return {**result, "above": float(above), "spent": seconds}
 
 
 def targets(case: str, limit: float, repeats: int) -> list[dict[str, Any]]:
     """Return a row for each peer and target; the best of some runs, in rounds."""
-    (X, y, _, _), _ = _problem(case)
+    (X, y, _, _), _ = problem_of(case)
     runs: dict[str, Callable[[], Step]] = {
-        "fastlogreg": partial(_ours, X, y),
+        "fastlogreg": partial(ours_by_epoch, X, y),
         "SGDClassifier": partial(_sgd, X, y),
         "SGDClassifier averaged": partial(_sgd, X, y, average=True),
     }
@@ -196,14 +196,14 @@ def targets(case: str, limit: float, repeats: int) -> list[dict[str, Any]]:
             for rate in (1e-3, 1e-2):
                 name = f"PyTorch Adam {batch} rate {rate:g}"
                 runs[name] = partial(_torch, X, y, batch, rate)
-    _ours(X, y)()  # compiles
+    ours_by_epoch(X, y)()  # compiles
     rows = []
     for name, make in runs.items():
-        found = [_reach(make, case, limit)]
-        while len(found) < repeats and found[-1]["spent"] < limit / 4.0:
-            found.append(_reach(make, case, limit))
+        repeated = [reach(make, case, limit)]
+        while len(repeated) < repeats and repeated[-1]["spent"] < limit / 4.0:
+            repeated.append(reach(make, case, limit))
         for target in TARGETS:
-            reached = [f["reached"][target] for f in found if target in f["reached"]]
+            reached = [f["reached"][target] for f in repeated if target in f["reached"]]
             rows.append(
                 {
                     "kind": "target",
@@ -211,8 +211,8 @@ def targets(case: str, limit: float, repeats: int) -> list[dict[str, Any]]:
                     "peer": name,
                     "target": target,
                     "seconds": min(reached, default=None),
-                    "epochs": found[0]["epochs"].get(target),
-                    "above": min(f["above"] for f in found),
+                    "epochs": repeated[0]["epochs"].get(target),
+                    "above": min(f["above"] for f in repeated),
                     "limit_s": limit,
                 }
             )
@@ -277,38 +277,38 @@ def target_table(rows: list[dict[str, Any]]) -> Table:
 
 def missed(rows: list[dict[str, Any]]) -> list[str]:
     """Return which of the targets the figures miss."""
-    found = []
+    out = []
     gains = []
     for row in rows:
         if row["kind"] == "epoch":
             least = OVER_SGD.get(row["batch"], 0.0)
             if row["over_sgd"] < least:
-                found.append(
+                out.append(
                     f"{row['case']}, batch {row['batch']}: {row['over_sgd']:.1f} x as fast as an "
                     f"epoch of SGDClassifier, not {least:g} x"
                 )
             if row["batch"] >= 256 and row["reads"] > READS:
-                found.append(
+                out.append(
                     f"{row['case']}, batch {row['batch']}: {row['reads']:.1f} reads, not {READS:g}"
                 )
             continue
         ours = _seconds(rows, row["case"], "fastlogreg", row["target"])
         if row["peer"] == "fastlogreg":
             if ours is None:
-                found.append(f"{row['case']}: {row['target']:g} not reached")
+                out.append(f"{row['case']}: {row['target']:g} not reached")
             continue
         if ours is None:
             continue
         if row["seconds"] is not None and row["seconds"] < ours:
-            found.append(
+            out.append(
                 f"{row['case']}, {row['target']:g}: {row['peer']} {row['seconds'] * 1e3:.0f} ms, "
                 f"ours {ours * 1e3:.0f}"
             )
         if row["peer"] == "SGDClassifier":
             gains.append((row["seconds"] or row["limit_s"]) / ours)
     if gains and geometric_mean(gains) < TARGET_MEAN:
-        found.append(f"geometric mean over SGDClassifier: {geometric_mean(gains):.1f} x")
-    return found
+        out.append(f"geometric mean over SGDClassifier: {geometric_mean(gains):.1f} x")
+    return out
 
 
 def main(

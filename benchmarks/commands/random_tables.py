@@ -430,7 +430,7 @@ def main(
             raise typer.BadParameter("--resume needs the --output to go on with")
         if output.exists():
             campaign.resume(output)
-    stored = time.monotonic()
+    stored, interrupted = time.monotonic(), False
     try:
         for found in campaign.run():
             if everything or found.verdict in FAULTS:
@@ -440,9 +440,12 @@ def main(
                 campaign.store(output)
                 typer.echo(f"{campaign.next - campaign.seeds.start:,} tables", err=True)
     except KeyboardInterrupt:
+        interrupted = True
         typer.echo(f"interrupted before seed {campaign.next}; --resume goes on", err=True)
     console().print(_table(campaign))
     campaign.store(output)
+    if interrupted:
+        raise typer.Exit(130)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ figure what is not as it is here.
 
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,8 @@ from benchmarks.harness.tables import console
 from fastlogreg.measuring import new_table
 
 WORK = ROOT / ".refresh"
+_STORE_SECONDS = 10.0  # that an interrupted command gets
+_INTERRUPTED = 130  # its exit status
 
 
 def state(figure: Figure, folder: Path) -> tuple[Data | None, list[str]]:
@@ -42,14 +45,21 @@ def _missing(figure: Figure, data: Data | None) -> list[str]:
 
 def _run(arguments: list[str]) -> int:
     typer.echo(f"$ python {' '.join(arguments)}", err=True)
-    return subprocess.run([sys.executable, *arguments], cwd=ROOT).returncode
+    process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        with suppress(subprocess.TimeoutExpired):  # it was told too, and may have a result to store
+            process.wait(_STORE_SECONDS)
+        process.kill()
+        raise
 
 
 def measure(figure: Figure, folder: Path, work: Path) -> bool:
     """Measure a figure, from where a run left it; return whether it is in its place now."""
     path = work / f"{figure.name}.json"
     before = stored.read(path)
-    if before is None or differences(before) or not figure.pieces:
+    if before is None or differences(before) or not (figure.pieces or figure.resumes):
         path.unlink(missing_ok=True)
         before = None
     work.mkdir(parents=True, exist_ok=True)
@@ -57,8 +67,12 @@ def measure(figure: Figure, folder: Path, work: Path) -> bool:
         for piece in _missing(figure, before):
             if _run([*figure.command(work), "--cases", piece]):
                 return False
-    elif _run(figure.command(work)):
-        typer.echo(f"{figure.name}: the command failed", err=True)
+    else:
+        status = _run([*figure.command(work), *(["--resume"] if figure.resumes else [])])
+        if status == _INTERRUPTED or (status and figure.resumes):
+            return False
+        if status:  # the gate's when it says no; its figures are as good
+            typer.echo(f"{figure.name}: its command ended with status {status}", err=True)
     data = stored.read(path)
     if data is None or _missing(figure, data):
         return False

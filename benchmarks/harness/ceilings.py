@@ -84,11 +84,11 @@ def bandwidth(n_bytes: int, n_threads: int) -> float:
     """Return bytes a second that are read from a working set of this size."""
     values = _values(n_bytes // 8)
 
-    def reader(part: NDArray[np.float64]) -> Callable[[int], object]:
-        return lambda times: _read(part, times, np.empty(times))
+    def reader(slice_: NDArray[np.float64]) -> Callable[[int], object]:
+        return lambda times: _read(slice_, times, np.empty(times))
 
-    parts = np.array_split(values, n_threads)
-    return _rate(_on_threads([reader(part) for part in parts]), float(values.nbytes))
+    slices = np.array_split(values, n_threads)
+    return _rate(_on_threads([reader(slice_) for slice_ in slices]), float(values.nbytes))
 
 
 @cache

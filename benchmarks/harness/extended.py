@@ -16,7 +16,7 @@ DIGITS = 80
 _STEPS = 2000
 _END = mp.mpf(10) ** -20  # decrement over value
 _RIDGE = mp.mpf(10) ** -40  # of a scaled Hessian: collinear columns without penalty
-_FAR = 1000  # margins beyond this are at their limits, to far more than 80 digits
+_LARGEST_MARGIN = 1000  # margins beyond this are at their limits, to far more than 80 digits
 
 Numbers = list[Any]
 
@@ -58,7 +58,7 @@ class Extended:
 
     def _jet(self, row: Numbers, second: bool, theta: Numbers) -> tuple[Any, Any, Any]:
         z = mp.fdot(row, theta)
-        t = mp.exp(-abs(z)) if abs(z) < _FAR else mp.mpf(0)
+        t = mp.exp(-abs(z)) if abs(z) < _LARGEST_MARGIN else mp.mpf(0)
         right = (z >= 0) == second  # of the boundary
         value = mp.log1p(t) if right else abs(z) + mp.log1p(t)
         wrong = t / (1 + t) if right else 1 / (1 + t)  # probability of the other label
@@ -88,8 +88,8 @@ class Extended:
                 hessian[k, j] = hessian[j, k]
             hessian[j, j] = 1 + _RIDGE
         scaled = mp.matrix([s * g for s, g in zip(scale, gradient, strict=True)])
-        found = mp.cholesky_solve(hessian, scaled)
-        step = [-s * f for s, f in zip(scale, found, strict=True)]
+        solution = mp.cholesky_solve(hessian, scaled)
+        step = [-s * f for s, f in zip(scale, solution, strict=True)]
         return step, -mp.fdot(step, gradient) / 2
 
 

@@ -74,25 +74,25 @@ def newton_step(problem: Problem, theta: Vector) -> Vector:
 
 def optimum(problem: Problem, *thetas: Vector) -> float:
     """Return the lowest objective found: of ``thetas``, of a tight fit, of Newton from the best."""
-    found = {objective(problem, theta): theta for theta in thetas}
+    by_value = {objective(problem, theta): theta for theta in thetas}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             tight = flr.LogisticRegression(C=problem.C, tol=1e-15, max_iter=500)
             tight.fit(problem.X, problem.y, sample_weight=problem.sample_weight)
-            found[objective(problem, theta_of(tight))] = theta_of(tight)
+            by_value[objective(problem, theta_of(tight))] = theta_of(tight)
         except (TypeError, ValueError):
-            if not found:  # a storage that is not supported has the others' answers to go by
-                found[np.log(2.0)] = np.zeros(problem.X.shape[1] + 1)
-    value = min(found)
-    theta = found[value]
+            if not by_value:  # a storage that is not supported has the others' answers to go by
+                by_value[np.log(2.0)] = np.zeros(problem.X.shape[1] + 1)
+    value = min(by_value)
+    theta = by_value[value]
     for _ in range(_STEPS):
         try:
             step = newton_step(problem, theta)
         except LinAlgError:
             break
         trials = ((objective(problem, theta + t * step), theta + t * step) for t in _LENGTHS)
-        lower, theta = next((found for found in trials if found[0] < value), (value, theta))
+        lower, theta = next((trial for trial in trials if trial[0] < value), (value, theta))
         gain, value = value - lower, lower
         if gain <= 1e-13 * value:
             break

@@ -14,8 +14,8 @@ def resident(field: str) -> int | None:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
         return None
-    found = next((line for line in lines if line.startswith(field)), None)
-    return None if found is None else int(found.split()[1]) * 1024
+    line = next((each for each in lines if each.startswith(field)), None)
+    return None if line is None else int(line.split()[1]) * 1024
 
 
 def reset_peak() -> bool:

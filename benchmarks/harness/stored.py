@@ -35,13 +35,14 @@ SAME = ("cpu", "n_threads", "python", "numpy", "numba", "scikit-learn")
 class Figure:
     """A stored file: its stem, the command that measures it, and that command's output.
 
-    A figure of many ``pieces`` takes long; its command measures one with ``--cases`` and joins it
-    to those that the file holds.
+    What takes long goes on where it was interrupted: a command measures one of the ``pieces`` with
+    ``--cases`` and joins it to those that the file holds, or it ``resumes`` with ``--resume``.
     """
 
     name: str
     run: tuple[str, ...]  # after ``python -m``
     pieces: tuple[str, ...] = ()
+    resumes: bool = False
     whole_folder: bool = False  # it is given the folder and not the file
 
     def command(self, folder: Path) -> list[str]:
@@ -78,7 +79,7 @@ FIGURES = {
         _benchmark("minibatch", "minibatch_table"),
         _benchmark("minibatch_memory"),
         _benchmark("degenerate"),
-        Figure("random_tables", ("benchmarks.random_tables", "--seeds", "0:3000")),
+        Figure("random_tables", ("benchmarks.random_tables", "--seeds", "0:3000"), resumes=True),
         _benchmark("fit_matrix", pieces=tuple(cases.FITS)),
         _benchmark("peers", pieces=tuple(cases.FITS)),
     )
@@ -146,9 +147,11 @@ def read(path: Path) -> Data | None:
 
 
 def write(data: Data, path: Path) -> None:
-    """Store figures."""
+    """Store figures, all or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data, indent=1) + "\n")
+    beside = path.with_suffix(".part")
+    beside.write_text(json.dumps(data, indent=1) + "\n")
+    beside.replace(path)
 
 
 def store(rows: list[Data], output: Path | None, **more: Any) -> None:

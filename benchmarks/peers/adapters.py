@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from benchmarks.harness.problem import Problem, theta_of
 
-_MANY = 100_000  # iterations: the time limit ends a fit, not their number
+_MAX_ITER = 100_000  # iterations: the time limit ends a fit, not their number
 TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10, 1e-12)
 
 
@@ -58,7 +58,7 @@ class Peer:
             warnings.simplefilter("ignore")
             self.fit(self.ladder[0], 1)
 
-    def fit(self, setting: float, max_iter: int = _MANY) -> Answer:
+    def fit(self, setting: float, max_iter: int = _MAX_ITER) -> Answer:
         """Fit at one setting."""
         raise NotImplementedError
 
@@ -73,7 +73,7 @@ class Ours(Peer):
     packages = ("fastlogreg",)
     ladder = (1e-2, 1e-4, 1e-6, 1e-8, 1e-10)
 
-    def fit(self, setting: float, max_iter: int = _MANY) -> Answer:
+    def fit(self, setting: float, max_iter: int = _MAX_ITER) -> Answer:
         from fastlogreg import LogisticRegression
 
         X, y, weights, C = self.problem
@@ -103,12 +103,12 @@ class ScikitLearn(Peer):
 
         return LogisticRegression
 
-    def model(self, C: float, tol: float | None = None, max_iter: int = _MANY) -> Any:
+    def model(self, C: float, tol: float | None = None, max_iter: int = _MAX_ITER) -> Any:
         """Return the estimator at one tolerance, or with all at its defaults."""
         settings = {} if tol is None else {"tol": tol, "max_iter": max_iter}
         return self.estimator()(C=C, solver=self.solver, random_state=0, **settings)
 
-    def fit(self, setting: float | None, max_iter: int = _MANY) -> Answer:
+    def fit(self, setting: float | None, max_iter: int = _MAX_ITER) -> Answer:
         X, y, weights, C = self.problem
         return _answer(self.model(C, setting, max_iter).fit(X, y, sample_weight=weights))
 
@@ -132,7 +132,7 @@ class StochasticGradient(Peer):
     knob = "epochs"
     ladder = (1, 3, 10, 30, 100, 300)
 
-    def fit(self, setting: float, max_iter: int = _MANY) -> Answer:
+    def fit(self, setting: float, max_iter: int = _MAX_ITER) -> Answer:
         from sklearn.linear_model import SGDClassifier
 
         X, y, weights, C = self.problem
@@ -153,7 +153,7 @@ class Glum(Peer):
     packages = ("glum", "tabmat")
     environment = "glum"
 
-    def fit(self, setting: float, max_iter: int = _MANY) -> Answer:
+    def fit(self, setting: float, max_iter: int = _MAX_ITER) -> Answer:
         from glum import GeneralizedLinearRegressor
 
         X, y, weights, C = self.problem
@@ -178,7 +178,7 @@ class Skglm(Peer):
         X = np.asfortranarray(problem.X) if problem.dense else problem.X.tocsc()
         self.problem = problem._replace(X=X, y=2.0 * problem.y - 1.0)
 
-    def fit(self, setting: float, max_iter: int = _MANY) -> Answer:
+    def fit(self, setting: float, max_iter: int = _MAX_ITER) -> Answer:
         from skglm import GeneralizedLinearEstimator
         from skglm.datafits import Logistic
         from skglm.penalties import L1_plus_L2
@@ -208,7 +208,7 @@ class SnapML(Peer):
         # it knows SciPy's matrices, and not its arrays
         self.problem = problem if problem.dense else problem._replace(X=csr_matrix(problem.X))
 
-    def fit(self, setting: float, max_iter: int = _MANY) -> Answer:
+    def fit(self, setting: float, max_iter: int = _MAX_ITER) -> Answer:
         import os
 
         from snapml import LogisticRegression
@@ -238,15 +238,15 @@ class Statsmodels(Peer):
         ones = np.ones((problem.y.size, 1))
         self.problem = problem._replace(X=np.hstack([ones, problem.X]))
 
-    def fit(self, setting: float, max_iter: int = _MANY) -> Answer:
+    def fit(self, setting: float, max_iter: int = _MAX_ITER) -> Answer:
         import statsmodels.api as sm
 
         X, y, weights, _ = self.problem
         more = {} if weights is None else {"freq_weights": weights}
         model = sm.GLM(y, X, family=sm.families.Binomial(), **more)
-        found = model.fit(tol=setting, maxiter=min(max_iter, 1000))
-        n_iter = int(found.fit_history["iteration"])
-        return Answer(np.asarray(found.params, dtype=np.float64), n_iter)
+        result = model.fit(tol=setting, maxiter=min(max_iter, 1000))
+        n_iter = int(result.fit_history["iteration"])
+        return Answer(np.asarray(result.params, dtype=np.float64), n_iter)
 
 
 class StatsmodelsRegularized(Statsmodels):
@@ -254,7 +254,7 @@ class StatsmodelsRegularized(Statsmodels):
 
     remark = ""
 
-    def fit(self, setting: float, max_iter: int = _MANY) -> Answer:
+    def fit(self, setting: float, max_iter: int = _MAX_ITER) -> Answer:
         import statsmodels.api as sm
 
         X, y, weights, C = self.problem
@@ -262,10 +262,10 @@ class StatsmodelsRegularized(Statsmodels):
         alpha = np.full(X.shape[1], 1.0 / (C * self.problem.total))
         alpha[0] = 0.0
         model = sm.GLM(y, X, family=sm.families.Binomial(), **more)
-        found = model.fit_regularized(
+        result = model.fit_regularized(
             alpha=alpha, L1_wt=0.0, cnvrg_tol=setting, maxiter=min(max_iter, 10_000)
         )
-        return Answer(np.asarray(found.params, dtype=np.float64), 0)
+        return Answer(np.asarray(result.params, dtype=np.float64), 0)
 
 
 class Torch(Peer):
@@ -319,7 +319,7 @@ class TorchLBFGS(Torch):
 
     ladder = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10)
 
-    def fit(self, setting: float, max_iter: int = _MANY) -> Answer:
+    def fit(self, setting: float, max_iter: int = _MAX_ITER) -> Answer:
         import torch
 
         w, b = self.start()
@@ -348,7 +348,7 @@ class TorchAdam(Torch):
     ladder = (1, 3, 10, 30, 100, 300)
     sparse = False  # rows of a sparse tensor can't be chosen
 
-    def fit(self, setting: float, max_iter: int = _MANY) -> Answer:
+    def fit(self, setting: float, max_iter: int = _MAX_ITER) -> Answer:
         import torch
 
         w, b = self.start()
@@ -411,13 +411,13 @@ class JaxLBFGS(Peer):
 
             theta = jnp.zeros(X.shape[1] + 1, dtype=X.dtype)
             start = theta, optimizer.init(theta), jnp.asarray(jnp.inf, dtype=X.dtype), 0
-            found = jax.lax.while_loop(unfinished, step, start)
-            return found[0], found[3]
+            result = jax.lax.while_loop(unfinished, step, start)
+            return result[0], result[3]
 
         self.problem = problem
         self.run = lambda tol, most: minimize(X, y, weight, tol, most)
 
-    def fit(self, setting: float, max_iter: int = _MANY) -> Answer:
+    def fit(self, setting: float, max_iter: int = _MAX_ITER) -> Answer:
         theta, n_iter = self.run(setting, max_iter)
         return Answer(np.asarray(theta, dtype=np.float64), int(n_iter))
 
@@ -451,7 +451,7 @@ class VowpalWabbit(Peer):
                 values = " ".join(f"{j}:{x!r}" for j, x in pairs)
                 out.write(f"{1 if y else -1} {weight!r} | {values}\n")
 
-    def fit(self, setting: float, max_iter: int = _MANY) -> Answer:
+    def fit(self, setting: float, max_iter: int = _MAX_ITER) -> Answer:
         from vowpalwabbit import Workspace
 
         d = self.problem.X.shape[1]

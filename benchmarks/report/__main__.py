@@ -17,15 +17,15 @@ from benchmarks.report.sections import SECTIONS, Section
 
 def load(folder: Path) -> list[tuple[Section, dict[str, Any] | None]]:
     """Return each section with its figures, None where they are not there."""
-    found: dict[str, dict[str, Any]] = {}
+    by_name: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.glob("*.json")):
         content = json.loads(path.read_text())
         if content.get("rows"):
             content.setdefault(
                 "command", next((s.measured_by for s in SECTIONS if s.source == path.stem), "")
             )
-            found[path.stem] = content
-    return [(section, found.get(section.source)) for section in SECTIONS]
+            by_name[path.stem] = content
+    return [(section, by_name.get(section.source)) for section in SECTIONS]
 
 
 def main(

@@ -118,7 +118,7 @@ def vectorization(data: Data, narrow: bool) -> Figure:
 def roofline(data: Data, narrow: bool) -> Figure:
     """Multiply-adds a second against multiply-adds a byte, under the measured roofs."""
     figure, [[axes]] = _figure(narrow, 4.4)
-    roof = max(data["roofs"], key=lambda found: found["n_threads"])
+    roof = max(data["roofs"], key=lambda each: each["n_threads"])
     rows = [
         row
         for row in data["rows"]
@@ -264,7 +264,7 @@ def _best(case: Data, distance: str) -> tuple[str, float] | None:
         for row in case["peers"]
         if row["peer"] != "fastlogreg" and row["reached"].get(distance) is not None
     ]
-    return min(reached, key=lambda found: found[1], default=None)
+    return min(reached, key=lambda each: each[1], default=None)
 
 
 def suboptimality(data: Data, narrow: bool) -> Figure:
