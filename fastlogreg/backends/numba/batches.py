@@ -229,7 +229,7 @@ def _close(X, rows, order, plan, rule, state, desk, k, sums, losses):
         for c in range(plan.chunks):
             lo, hi = _span(plan, k, c)
             _look(X, rows, order, plan, rule, state, desk.picked, lo, hi)
-    eta = updates.rate(rule, clock)
+    eta = updates.rate(rule, clock) * updates.certainty(rule, clock)
     if rule.optimizer != updates.ADAGRAD and rule.optimizer != updates.ADAM:
         eta /= updates.row_square(rule, clock)
     clock[STEPS] += eta
@@ -282,7 +282,7 @@ def _one_by_one(X, rows, order, plan, rule, state, desk, losses, first, last):
         ):
             _look(X, rows, order, plan, rule, state, desk.places, k, k + 1)
             unseen = single.any_unseen(X, intercept, state)
-        eta = updates.rate(rule, clock)
+        eta = updates.rate(rule, clock) * updates.certainty(rule, clock)
         if rule.optimizer == updates.SGD:
             eta /= updates.row_square(rule, clock)
         clock[STEPS] += eta

@@ -12,7 +12,7 @@ Scales. Coefficient j moves in units of ``1 / s_j``, where s_j is the root mean 
 stored in column j, about its mean where the model has an intercept and the rows are dense: learned
 as the rows come (Ross, Mineiro and Langford, "Normalized online learning", 2013). The
 intercept then is the one at the mean: where coefficients move it is moved so that margins at the
-mean stay. X is never touched.
+mean stay. X is never touched. While few rows have been seen steps are short, as scales may be wrong.
 
 Penalties are proximal steps: ``w`` becomes ``soft(w, a l1) / (1 + a l2)``, with the length ``a`` of
 the step that the loss takes in that column, so that the fixed point is the optimum of loss plus
@@ -41,6 +41,7 @@ CLOCK = 9
 
 _SEEN_ALWAYS = 4096  # samples: until then each batch is looked at for scales
 _SEEN_EVERY = 64  # then every so many
+_SURE = 20.0  # samples from which scales are taken for what they are
 
 
 class Rule(NamedTuple):
@@ -96,6 +97,18 @@ def rate(rule, clock):
     if rule.schedule == OPTIMAL:
         return 1.0 / (rule.alpha * (rule.shift + t))
     return rule.eta0
+
+
+@borrowing
+def certainty(rule, clock):
+    """Return the share of a step that what is known of the scales allows.
+
+    A scale from two rows may be any: where rows come one by one, full steps at first lead
+    farther away than hundreds of rows lead back.
+    """
+    if not rule.learns_scales or clock[SEEN] >= _SURE:
+        return 1.0
+    return (clock[SEEN] / _SURE) ** 2
 
 
 @borrowing
@@ -160,8 +173,9 @@ def _learn_dense(X, index, n, intercept, centres, state):
         square = spread
         if centres:
             state.mean[j] = reference + about
-            # two samples may lie close by chance: at least the root mean square by their number
-            square += (spread / seen + state.mean[j] * state.mean[j]) / seen
+            # few samples may lie close by chance: at least the root mean square by their number
+            doubt = np.exp(-seen / _SURE) / seen
+            square += (spread / seen + state.mean[j] * state.mean[j]) * doubt
         else:
             square += seen * (reference + about) ** 2
         state.inverse[j] = (count / square) ** 0.5 if square > 0.0 and count > 0.0 else 0.0
