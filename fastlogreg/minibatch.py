@@ -9,7 +9,7 @@ import time
 import warnings
 from dataclasses import dataclass
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,7 +18,9 @@ from sklearn.exceptions import ConvergenceWarning
 from fastlogreg import backends
 from fastlogreg import validation as check
 from fastlogreg.floating_point import numpy_defaults
-from fastlogreg.solvers.minibatch import Epoch, Outcome, Stopping, descend
+from fastlogreg.objective import Objective
+from fastlogreg.solvers.finish import finish
+from fastlogreg.solvers.minibatch import DIVERGED, Epoch, Outcome, Stopping, descend, go_over
 from fastlogreg.two_class import Columns, FitTasks, Rows, TwoClassModel
 
 if TYPE_CHECKING:
@@ -33,6 +35,9 @@ _WITH_VELOCITY = ("momentum", "nesterov")
 _SCHEDULES = ("constant", "invscaling", "optimal", "adaptive")
 _AT_ZERO = {"bce": float(np.log(2.0)), "mse": 0.25}  # mean losses of coefficients of 0
 _PIECE = 65_536  # rows of a validation set that are scored together
+_SAMPLED = 16  # rows of a float32 piece that tell whether rounded coefficients would do
+_JUDGED = 1000  # rows of pieces whose mean loss says something
+_SOME, _STEPS, _FLAT = 100_000, 30, 1e-12  # rows, Newton steps and least curvature of a first bias
 
 
 class MiniBatchLogisticRegression(TwoClassModel):
@@ -314,7 +319,21 @@ class MiniBatchLogisticRegression(TwoClassModel):
         ConvergenceWarning
             If the run diverged; the coefficients stay those before the piece.
         """
-        self._warn(self._piece(X, y, classes, sample_weight, offset))
+        finite, judged = self._piece(X, y, classes, sample_weight, offset)
+        if not finite:
+            text = (
+                "diverged: the loss or a coefficient is not finite; the coefficients are those "
+                f"before the piece; {self._advice()}"
+            )
+        elif judged is not None and judged.loss > DIVERGED * judged.at_zero:
+            text = (
+                f"diverged: the mean training loss of the last {judged.rows} rows, "
+                f"{judged.loss / judged.weight:.4g}, is more than twice that of coefficients of 0, "
+                f"{judged.at_zero / judged.weight:.4g}; {self._advice()}"
+            )
+        else:
+            return self
+        warnings.warn(text, ConvergenceWarning, stacklevel=2)
         return self
 
     @numpy_defaults
@@ -325,7 +344,8 @@ class MiniBatchLogisticRegression(TwoClassModel):
         classes: ArrayLike | None,
         sample_weight: ArrayLike | None,
         offset: ArrayLike | None,
-    ) -> Outcome:
+    ) -> tuple[bool, "_Unjudged | None"]:
+        """Go over a piece; return whether all is finite, and what can be judged by now."""
         settings = self._settings()
         if settings.early_stopping:
             raise ValueError("early_stopping must be False with partial_fit: no rows stay aside")
@@ -354,26 +374,44 @@ class MiniBatchLogisticRegression(TwoClassModel):
                 f"fit_intercept={self.fit_intercept} is not what it was when training began: set "
                 "it back, or begin anew with fit"
             )
+        start = None
+        if first:  # coefficients without a state are some that were set by hand
+            start = self._start(columns.number)
+        elif not self._as_trained(columns.number):
+            start = self._start(columns.number)
         stream = settings.stream(rows, self.n_threads)
         if first:
-            stream.begin(None)
-        else:
+            stream.begin(start)
+        elif start is None:
             stream.go_on(self._state)
+        else:
+            kept = self._state
+            stream.go_on({name: array.copy() for name, array in kept.items() if name != "sums"})
+            stream.go_from(start)
         seed = self._seed()
         random = np.random.default_rng([seed, stream.n_updates]) if self.shuffle else None
-        once = Stopping(1, None, 1, False, settings.stopping.eta0)
-        found = descend(stream, once, random=random)
+        loss, finite = go_over(stream, random)
         before = {} if first else vars(self)
-        self._store(
-            found,
-            stream,
-            rows,
+        unjudged = before.get("_unjudged", _NOTHING).and_piece(loss, rows, settings)
+        judged = unjudged if unjudged.rows >= _JUDGED else None
+        curve = before.get("loss_curve_", [])
+        self._become(
             columns,
-            n_iter=before.get("n_iter_", 0),
-            curve=before.get("loss_curve_", []),
-            scores=before.get("validation_scores_"),
+            classes_=rows.classes,
+            n_iter_=before.get("n_iter_", 0) + 1,
+            t_=stream.n_updates,
+            loss_curve_=curve,
+            validation_scores_=before.get("validation_scores_"),
+            _state=stream.keep(sums=True),
+            _how=settings.how(stream),
+            _sample=_sample(matrix),
+            _unjudged=unjudged if judged is None and finite else _NOTHING,
+            forget=("coef_", "intercept_") if finite or start is None else (),
         )
-        return found
+        if finite:
+            # in place: a stream of a million pieces would copy its history a million times
+            curve.append(loss)
+        return finite, judged
 
     @numpy_defaults
     def _fit(
@@ -387,9 +425,12 @@ class MiniBatchLogisticRegression(TwoClassModel):
         train, kept = None, None
         seed = self._seed()
         if settings.early_stopping:
-            train, kept = _split(rows.targets, settings.validation_fraction, seed)
+            train, kept = _split(rows, settings.validation_fraction, seed)
         stream = settings.stream(rows, self.n_threads, train)
         start = self._start(columns.number) if warm else None
+        empty = _without_columns(rows, stream.size, settings) if settings.intercept else None
+        if start is None and settings.rule["standardize"] and settings.shuffle:
+            start = empty
         tasks = None
         if hasattr(self, "_skl_callbacks"):
             metadata = {"sample_weight": sample_weight, "offset": offset}
@@ -404,40 +445,103 @@ class MiniBatchLogisticRegression(TwoClassModel):
             score=None if kept is None else _Scorer(rows, kept, self.fit_intercept, self.n_threads),
             callback=watch,
         )
-        scores = None if kept is None else found.scores
-        self._store(found, stream, rows, columns, curve=[], scores=scores)
-        if tasks is not None:
-            tasks.close()
-        return found
-
-    def _store(
-        self,
-        found: Outcome,
-        stream: Any,
-        rows: Rows,
-        columns: Columns,
-        *,
-        n_iter: int = 0,
-        curve: list[float],
-        scores: list[float] | None,
-    ) -> None:
-        """Take on what a run found, after ``n_iter`` epochs with the histories given."""
+        if found.losses:
+            found.at_zero = _AT_ZERO[self.loss]
+            if found.losses[-1] > DIVERGED * found.at_zero and rows.offset is not None:
+                found.at_zero = _loss_at_zero(rows, settings)
+        if found.stood_still and kept is None and not found.diverged:
+            self._finish(found, stream, rows, settings, empty)
         coef, intercept = self._coefficients(found.theta, rows.matrix)
         self._become(
             columns,
             classes_=rows.classes,
             coef_=coef,
             intercept_=intercept,
-            n_iter_=n_iter + found.n_iter,
+            n_iter_=found.n_iter,
             t_=stream.n_updates,
-            loss_curve_=curve,
-            validation_scores_=scores,
-            _state=stream.save(),
+            loss_curve_=found.losses,
+            validation_scores_=None if kept is None else found.scores,
+            _state=stream.keep(),
+            _how=settings.how(stream),
+            _unjudged=_NOTHING,
+            forget=("_sample",),
         )
-        # in place: a stream of a million pieces would copy its history a million times
-        curve += found.losses
+        if tasks is not None:
+            tasks.close()
+        return found
 
-    def _warn(self, found: Outcome) -> None:
+    def _finish(
+        self,
+        found: Outcome,
+        stream: "Stream",
+        rows: Rows,
+        settings: "_Settings",
+        empty: NDArray[np.float64] | None,
+    ) -> None:
+        """Judge a run that stood still, and end at the optimum where it has not come near."""
+        weight = rows.targets.size if rows.weights is None else float(rows.weights.sum())
+        mean = rows.targets.size / weight  # the objective divides by rows, the solvers by weights
+        ended = finish(
+            settings.objective(rows, self.n_threads, settings.rule["l2"] * mean),
+            found.theta,
+            tol=settings.stopping.tol or 0.0,
+            n_rows=rows.targets.size,
+            l1=settings.rule["l1"] * mean,
+            other=np.zeros(stream.size) if empty is None else empty,
+        )
+        found.distance, found.near = ended.distance, ended.near
+        if ended.theta is not found.theta:
+            found.theta = ended.theta
+            stream.go_from(ended.theta)
+
+    def __getattr__(self, name: str) -> Any:
+        # Coefficients of a piece are made where somebody asks for them: that costs what there are
+        # of columns, and a piece of a few sparse rows costs what it stores.
+        if name in ("coef_", "intercept_") and "_sample" in self.__dict__:
+            made = self._coefficients(self._trained(), self._sample)
+            for key, value in zip(("coef_", "intercept_"), made, strict=True):
+                self.__dict__.setdefault(key, value)
+            return self.__dict__[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        made = {
+            name: getattr(self, name) for name in ("coef_", "intercept_") if hasattr(self, name)
+        }
+        state: dict[str, Any] = {**super().__getstate__(), **made}
+        state.pop("_sample", None)
+        if "_state" in state:  # the next piece changes it
+            state["_state"] = {
+                name: array.copy() for name, array in state["_state"].items() if name != "sums"
+            }
+        return state
+
+    def _trained(self) -> NDArray[np.float64]:
+        """Return the parameters that the optimizer's state gives."""
+        from fastlogreg.backends.numba.epochs import parameters
+
+        return parameters(self._state, **self._how)
+
+    def _as_trained(self, n_features: int) -> bool:
+        """Whether the coefficients are those that training gave, and nobody has set others."""
+        if "coef_" not in self.__dict__ and "intercept_" not in self.__dict__:
+            return True  # nobody has seen them
+        if "_how" not in self.__dict__:  # stored by an earlier release
+            return True
+        first = int(self.fit_intercept)
+        theta, trained = self._theta(n_features)[1 - first :], self._trained()
+        for given, own, name in (
+            (theta[:first], trained[:first], "intercept_"),
+            (theta[first:], trained[first:], "coef_"),
+        ):
+            kept = getattr(self, name)
+            dtype = kept.dtype if hasattr(kept, "dtype") else np.float64
+            with np.errstate(all="ignore"):  # beyond float32
+                if not np.array_equal(given, own.astype(dtype)):
+                    return False
+        return True
+
+    def _advice(self) -> str:
         named = (
             f"learning_rate={self.learning_rate!r}"
             if self.learning_rate == "optimal"
@@ -446,16 +550,28 @@ class MiniBatchLogisticRegression(TwoClassModel):
         advice = f"lower the learning rate ({named})"
         if not self.standardize:
             advice += ", or set standardize=True, or scale the columns"
+        return advice
+
+    def _warn(self, found: Outcome) -> None:
         if found.failed:
             text = (
                 f"diverged in epoch {found.n_iter}: the loss or a coefficient is not finite; the "
-                f"coefficients are those before that epoch; {advice}"
+                f"coefficients are those before that epoch; {self._advice()}"
             )
-        elif found.losses and found.losses[-1] > 2.0 * _AT_ZERO[self.loss]:
+        elif found.diverged:
             text = (
                 f"diverged: the mean training loss of the last epoch, {found.losses[-1]:.4g}, is "
-                f"more than twice that of coefficients of 0, {_AT_ZERO[self.loss]:.4g}; {advice}"
+                f"more than twice that of coefficients of 0, {found.at_zero:.4g}; {self._advice()}"
             )
+        elif found.stood_still and found.distance is not None and not found.near:
+            text = (
+                f"the training loss stood still (the last mean loss is {found.losses[-1]:.6g}), "
+                f"but the coefficients are {found.distance:.2g} or more of the objective above its "
+                f"optimum, where tol={self.tol:g} is asked for; "
+            )
+            if self.alpha == 0.0:
+                text += "without a penalty (alpha=0) there may be none; "
+            text += "lower tol, or raise n_iter_no_change or alpha"
         elif not found.ended and self.tol is not None and found.n_iter >= self.max_iter > 1:
             text = (
                 f"the training loss still changed by more than tol={self.tol:g} within the last "
@@ -583,20 +699,125 @@ class _Settings:
         )
         return Stream(epochs, self.rule)
 
+    def how(self, stream: "Stream") -> dict[str, Any]:
+        """Return what makes parameters of a state, in words and numbers alone."""
+        return {
+            "optimizer": self.rule["optimizer"],
+            "l1": self.rule["l1"],
+            "l2": self.rule["l2"],
+            "intercept": self.intercept,
+            "sparse": stream.epochs.sparse,
+        }
 
-def _split(
-    targets: NDArray[np.float64], fraction: float, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows to train on and those kept aside, the same share of both classes."""
+    def objective(self, rows: Rows, n_threads: int | None, l2: float) -> Objective:
+        """Return the weighted mean loss over all rows, with an L2 penalty."""
+        return Objective(
+            rows.matrix,
+            rows.targets,
+            sample_weight=rows.weights,
+            offset=rows.offset,
+            l2=l2,
+            loss=self.loss,
+            activation=self.activation,
+            intercept=self.intercept,
+            n_threads=n_threads,
+        )
+
+
+def _sample(X: Any) -> Any:
+    """Return what tells of which dtype coefficients of these rows are: some of float32 rows."""
+    if X.dtype != np.float32:
+        return np.empty((0, 1))
+    return X[:: max(1, X.shape[0] // _SAMPLED)].copy()
+
+
+class _Unjudged(NamedTuple):
+    """Sums over pieces that are too few rows to say whether a run diverges.
+
+    ``loss`` is that of each batch before its update, ``at_zero`` that of coefficients of 0 on the
+    same rows.
+    """
+
+    loss: float
+    at_zero: float
+    weight: float
+    rows: int
+
+    def and_piece(self, loss: float, rows: Rows, settings: _Settings) -> "_Unjudged":
+        """Return the sums with another piece of this mean loss."""
+        n = rows.targets.size
+        weight = float(n) if rows.weights is None else float(rows.weights.sum())
+        return _Unjudged(
+            self.loss + weight * loss,
+            self.at_zero + weight * _loss_at_zero(rows, settings),
+            self.weight + weight,
+            self.rows + n,
+        )
+
+
+_NOTHING = _Unjudged(0.0, 0.0, 0.0, 0)
+
+
+def _loss_at_zero(rows: Rows, settings: _Settings) -> float:
+    """Return the mean loss of coefficients of 0."""
+    if rows.offset is None:
+        return _AT_ZERO[settings.loss]
+    margins, y = rows.offset, rows.targets
+    if settings.activation == "tanh":
+        margins = 2.0 * margins
+    if settings.loss == "bce":
+        losses = np.logaddexp(0.0, margins) - y * margins
+    else:
+        losses = (0.5 + 0.5 * np.tanh(0.5 * margins) - y) ** 2
+    return float(np.average(losses, weights=rows.weights)) if np.any(rows.weights) else 0.0
+
+
+def _without_columns(rows: Rows, size: int, settings: _Settings) -> NDArray[np.float64]:
+    """Return the best theta, (size,), whose coefficients are 0: the log-odds of the classes.
+
+    With an offset it is about that: a Newton step or more on some of the rows.
+    """
+    theta = np.zeros(size)
+    some = slice(None, None, max(1, rows.targets.size // _SOME if rows.offset is not None else 1))
+    y = rows.targets[some]
+    weight = None if rows.weights is None else rows.weights[some]
+    if weight is not None and not weight.any():
+        return theta
+    share = float(np.average(y, weights=weight))
+    if not 0.0 < share < 1.0:
+        return theta
+    b = float(np.log(share) - np.log1p(-share))
+    scale = 2.0 if settings.activation == "tanh" else 1.0
+    if rows.offset is not None:
+        known = scale * rows.offset[some]
+        b -= float(np.average(known, weights=weight))
+        for _ in range(_STEPS):
+            p = 0.5 + 0.5 * np.tanh(0.5 * (known + b))
+            curvature = float(np.average(p * (1.0 - p), weights=weight))
+            excess = float(np.average(p, weights=weight)) - share
+            b -= float(np.clip(excess / max(curvature, _FLAT), -1.0, 1.0))
+    theta[0] = b / scale
+    return theta
+
+
+def _split(rows: Rows, fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows to train on and those kept aside, the same share of both classes.
+
+    Rows of weight 0 say nothing, so none is kept.
+    """
     random = np.random.default_rng([seed, 1])
+    targets = rows.targets
     kept = np.zeros(targets.size, dtype=bool)
     for label in (0.0, 1.0):
-        held = np.flatnonzero(targets == label)
+        of_class = targets == label
+        held = np.flatnonzero(of_class if rows.weights is None else of_class & (rows.weights > 0.0))
         count = round(fraction * held.size)
         if not 0 < count < held.size:
+            weighing = "" if rows.weights is None else " whose weight is above 0"
             raise ValueError(
-                f"validation_fraction={fraction:g} of the {held.size} samples of a class leaves "
-                "none to train on or none to validate with: give another, or more samples"
+                f"validation_fraction={fraction:g} of the {held.size} samples of a class"
+                f"{weighing} leaves none to train on or none to validate with: give another, or "
+                "more samples"
             )
         kept[random.choice(held, count, replace=False)] = True
     return np.flatnonzero(~kept), np.flatnonzero(kept)

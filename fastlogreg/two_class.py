@@ -113,9 +113,11 @@ class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         intercept = constant[:1].copy() if first else np.zeros(1, constant.dtype)
         return kept[None, first:].copy(), intercept
 
-    def _become(self, columns: Columns, **fitted: Any) -> None:
+    def _become(self, columns: Columns, *, forget: tuple[str, ...] = (), **fitted: Any) -> None:
         """Take on all that a fit found, in one step: before it, nothing has changed."""
         state = {**vars(self), "n_features_in_": columns.number, **fitted}
+        for name in forget:
+            state.pop(name, None)
         state.pop("feature_names_in_", None)
         if columns.names is not None:
             state["feature_names_in_"] = columns.names

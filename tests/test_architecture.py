@@ -24,6 +24,7 @@ FLOORS = [
     ("fastlogreg.linear_model", "fastlogreg.minibatch", "fastlogreg.functional"),
     ("fastlogreg.two_class",),
     ("fastlogreg.validation", "fastlogreg.floating_point"),
+    ("fastlogreg.solvers.finish",),
     ("fastlogreg.solvers.auto",),
     ("fastlogreg.solvers.lbfgs",),
     ("fastlogreg.solvers",),

@@ -20,8 +20,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Batches", "Epoch", "Outcome", "Stopping", "descend"]
+__all__ = ["DIVERGED", "Batches", "Epoch", "Outcome", "Stopping", "descend", "go_over"]
 
+DIVERGED = 2.0  # times the loss of parameters of 0
 _ADAPT = 5.0  # an adaptive rate is divided by this ...
 _LEAST_RATE = 1e-6  # ... down to this
 
@@ -30,16 +31,16 @@ class Batches(Protocol):
     """Rows cut into batches, and the state of the optimizer that goes over them."""
 
     def epoch(self, random: np.random.Generator | None, shrink: float) -> tuple[float, bool]:
-        """Run one epoch, rates times ``shrink``; return its mean loss and whether it was finite."""
+        """Run one epoch, rates times ``shrink``; return its mean loss and whether all is finite."""
 
     def theta(self) -> NDArray[np.float64]:
         """Return the parameters, (p,), or their average."""
 
     def save(self) -> Any:
-        """Return a copy of the state."""
+        """Return a copy of what the next epoch may change."""
 
     def restore(self, saved: Any) -> None:
-        """Go back to a state that was saved."""
+        """Go back to before the epoch that was saved for."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,16 @@ class Outcome:
     failed : bool
         Whether a loss or a parameter was not finite.
     ended : bool
-        Whether the run ended by itself, before ``max_iter``.
+        Whether the run ended before ``max_iter``: by itself, or as ``callback`` said.
+    stood_still : bool
+        Whether it ended by itself.
+    distance : float or None
+        How far above the optimum ``theta`` is estimated, relative to the objective there; None
+        where nobody looked.
+    near : bool
+        Whether that is within the tolerance.
+    at_zero : float
+        The mean loss of parameters of 0, where it is known.
     """
 
     theta: NDArray[np.float64]
@@ -86,6 +96,15 @@ class Outcome:
     scores: list[float] = field(default_factory=list)
     failed: bool = False
     ended: bool = False
+    stood_still: bool = False
+    distance: float | None = None
+    near: bool = False
+    at_zero: float = np.inf
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the last epoch's loss is more than twice that of parameters of 0."""
+        return bool(self.losses) and self.losses[-1] > DIVERGED * self.at_zero
 
 
 def descend(
@@ -110,7 +129,7 @@ def descend(
         found.n_iter = n_iter
         loss, finite = batches.epoch(random, shrink)
         theta = batches.theta()
-        if not (finite and np.isfinite(theta).all()):
+        if not finite:
             batches.restore(before)
             found.theta = batches.theta()
             found.failed = True
@@ -139,8 +158,24 @@ def descend(
         best_loss = min(best_loss, loss)
         if standstill >= stopping.n_iter_no_change:
             if not stopping.adaptive or stopping.eta0 * shrink <= _LEAST_RATE:
-                found.ended = True
+                found.ended = found.stood_still = True
                 break
             shrink /= _ADAPT
             standstill = 0
     return found
+
+
+def go_over(batches: Batches, random: np.random.Generator | None) -> tuple[float, bool]:
+    """Run one epoch; return its mean loss and whether it counts.
+
+    One that failed, or was interrupted, leaves all as it was.
+    """
+    before = batches.save()
+    try:
+        loss, finite = batches.epoch(random, 1.0)
+    except BaseException:
+        batches.restore(before)
+        raise
+    if not finite:
+        batches.restore(before)
+    return loss, finite

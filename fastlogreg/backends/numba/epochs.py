@@ -7,7 +7,7 @@ it holds and how it is cut depend on the shape of the data and on the seed alone
 
 from collections.abc import Iterator
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fastlogreg.backends.numba import batches, driver, updates
 from fastlogreg.backends.numba import order as orders
 from fastlogreg.backends.numba.batches import LEADER, LINE, Plan
+from fastlogreg.backends.numba.csr import Csr
 from fastlogreg.backends.numba.driver import (
     ROW_SECONDS,
     SPARSE_VALUE_SECONDS,
@@ -44,6 +45,7 @@ _MAX_BLOCK = 128  # rows
 _TWO_CHUNKS, _MORE_CHUNKS = 2e-6, 4e-6  # seconds of a batch, and of each of its chunks beyond two
 _SPARSE_CHUNK = 8e-6
 _MAX_CHUNKS, _MAX_SPARSE_CHUNKS = 32, 4
+_MOST_LISTED = 8  # columns over values stored from which it pays to list those that are held
 
 _Matrix = Any  # an array or a SciPy matrix in CSR form
 _Vector = NDArray[np.float64]
@@ -90,6 +92,15 @@ def settled(state: State, rule: Rule, intercept: bool, *, sparse: bool) -> _Vect
     w = theta[first:]
     w[:] = np.sign(w) * np.maximum(np.abs(w) - rule.l1 * owed, 0.0) / (1.0 + rule.l2 * owed)
     return theta
+
+
+def parameters(
+    kept: dict[str, _Vector], *, optimizer: str, l1: float, l2: float, intercept: bool, sparse: bool
+) -> _Vector:
+    """Return what :func:`settled` makes of a state that was kept."""
+    rule = rule_of(optimizer=optimizer, eta0=0.0, l1=l1, l2=l2)
+    state = State(**{name: kept[name] for name in State._fields})
+    return settled(state, rule, intercept, sparse=sparse)
 
 
 def _cut(n: int, batch: int, shape: Shape) -> tuple[int, int, float]:
@@ -178,6 +189,7 @@ class Epochs:
         self.p = X.shape[1] + int(intercept)
         width = -(-(2 + self.p) // LINE) * LINE + LINE  # chunks share no line
         self.sums = np.zeros((chunks, width))
+        self.interrupted = False
         threads = min(n_threads or default_threads(), chunks)
         self.threads = threads if self.n_batches * self.seconds > SERIAL_SECONDS else 1
 
@@ -206,8 +218,10 @@ class Epochs:
         """
         clock = state.clock
         clock[[updates.LOSS, updates.WEIGHT, updates.FAILED]] = 0.0
-        if self.sparse:  # those of a run that was interrupted, or failed
-            self.sums[:] = 0.0
+        if self.sparse and self.interrupted:
+            # those of a run that was interrupted, or failed
+            self.sums = np.zeros(self.sums.shape)
+        self.interrupted = True
         run = batches.train[storage_code(self.storage)]
         out = np.empty(0) if losses is None else losses
         step = max(1, int(CALL_SECONDS / self.seconds))
@@ -224,6 +238,7 @@ class Epochs:
             run_on_pool(work, self.threads, self.threads)
             if clock[updates.FAILED]:
                 break
+        self.interrupted = bool(clock[updates.FAILED])
         return float(clock[updates.LOSS]), float(clock[updates.WEIGHT])
 
 
@@ -270,8 +285,18 @@ def rule_of(
     )
 
 
+class _Undo(NamedTuple):
+    """What an epoch may change of a state: of the columns that its rows hold, or of all."""
+
+    columns: NDArray[np.int64] | slice
+    arrays: dict[str, NDArray[np.float64]]
+
+
 class Stream:
     """Rows and the state of an optimizer: what :mod:`fastlogreg.solvers.minibatch` runs.
+
+    Where only the columns that a batch holds are moved, saving and restoring cost what the rows
+    hold too, not what there are of columns.
 
     Parameters
     ----------
@@ -286,6 +311,7 @@ class Stream:
         centres = rule["standardize"] and self.intercept and not epochs.sparse
         self.rule = rule_of(**rule, centres=centres)
         self.size = epochs.p
+        self._columns: NDArray[np.int64] | slice | None = None
 
     def begin(self, theta: _Vector | None) -> None:
         """Start at theta, (p,), or at zeros, with nothing learned."""
@@ -293,26 +319,87 @@ class Stream:
         if self.rule.learns_scales:
             learn_scales(self.state, self.intercept)
 
-    def go_on(self, saved: dict[str, NDArray[np.float64]]) -> None:
-        """Go on from a state that was saved, perhaps by rows in another storage."""
+    def go_on(self, kept: dict[str, NDArray[np.float64]]) -> None:
+        """Go on from a state that was kept, which changes, perhaps by rows in another storage."""
+        sums = kept.pop("sums", None)
+        if sums is not None and sums.shape[1] == self.epochs.sums.shape[1]:
+            if len(sums) >= len(self.epochs.sums):
+                self.epochs.sums = sums[: len(self.epochs.sums)]
+        plain = new_state(1, sparse=self.epochs.sparse)
+        if all(
+            array.strides[-1:] == kept[name].strides[-1:] and kept[name].flags.writeable
+            for name, array in plain._asdict().items()
+            if array.ndim == 1 and array.size == 1
+        ):
+            self.state = State(**kept)
+            return
         self.begin(None)
-        self.restore(saved)
-
-    def save(self) -> dict[str, NDArray[np.float64]]:
-        """Return a copy of the state."""
-        return {name: array.copy() for name, array in self.state._asdict().items()}
-
-    def restore(self, saved: dict[str, NDArray[np.float64]]) -> None:
-        """Go back to a state that was saved."""
         for name, array in self.state._asdict().items():
-            array[...] = saved[name]
+            array[...] = kept[name]
+
+    def keep(self, *, sums: bool = False) -> dict[str, NDArray[np.float64]]:
+        """Return the state itself, for the stream that goes on from it.
+
+        With ``sums``, those of columns, all 0, are in it: new ones cost what there are of columns.
+        """
+        kept = self.state._asdict()
+        if sums and self.epochs.sparse and not self.epochs.interrupted:
+            kept["sums"] = self.epochs.sums
+        return kept
+
+    def go_from(self, theta: _Vector) -> None:
+        """Go on from other parameters, (p,), with what was learned; an average begins anew."""
+        state = self.state
+        state.theta[:] = theta
+        state.velocity[:] = 0.0
+        state.average[:] = state.met[:] = 0.0
+        state.lag[:] = state.clock[updates.STEPS]  # nothing is owed yet
+        state.clock[updates.AVERAGED] = 0.0
+
+    def save(self) -> _Undo:
+        """Return a copy of what an epoch may change."""
+        if self._columns is None:
+            self._columns = self._moved()
+        return _Undo(
+            self._columns,
+            {
+                name: array.copy() if name == "clock" else array[..., self._columns].copy()
+                for name, array in self.state._asdict().items()
+            },
+        )
+
+    def restore(self, saved: _Undo) -> None:
+        """Go back to before the epoch that was saved for."""
+        for name, array in self.state._asdict().items():
+            if name == "clock":
+                array[:] = saved.arrays[name]
+            else:
+                array[..., saved.columns] = saved.arrays[name]
+
+    def _moved(self) -> NDArray[np.int64] | slice:
+        """Return the places of theta that an epoch may move."""
+        lazy = self.epochs.sparse and self.rule.optimizer in (updates.SGD, updates.ADAGRAD)
+        storage = self.epochs.storage
+        if not lazy or len(storage.data) >= self.size // _MOST_LISTED:
+            return slice(None)
+        assert isinstance(storage, Csr)
+        held = np.unique(storage.indices).astype(np.int64)
+        if self.intercept:
+            return np.concatenate([[0], held + 1])
+        return held
 
     def epoch(self, random: np.random.Generator | None, shrink: float) -> tuple[float, bool]:
-        """Run one epoch; return its mean loss and whether it was finite."""
+        """Run one epoch; return its mean loss and whether it and the parameters are finite."""
         rule = self.rule._replace(eta0=self.rule.eta0 * shrink)
         loss, weight = self.epochs.run(self.state, rule, self.epochs.order(random))
         mean = loss / weight if weight > 0.0 else 0.0
-        return mean, not self.state.clock[updates.FAILED]
+        if self._columns is None:
+            self._columns = self._moved()
+        finite = all(
+            np.isfinite(array[self._columns]).all()
+            for array in (self.state.theta, self.state.average)
+        )
+        return mean, finite and not self.state.clock[updates.FAILED]
 
     def theta(self) -> _Vector:
         """Return the parameters, (p,), or their average."""

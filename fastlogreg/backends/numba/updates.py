@@ -12,7 +12,7 @@ Scales. Coefficient j moves in units of ``1 / s_j``, where s_j is the root mean 
 stored in column j, about its mean where the model has an intercept and the rows are dense: learned
 as the rows come (Ross, Mineiro and Langford, "Normalized online learning", 2013). The
 intercept then is the one at the mean: where coefficients move it is moved so that margins at the
-mean stay. X is never touched. While few rows have been seen steps are short, as scales may be wrong.
+mean stay. X is never touched. While few rows have been seen, steps are short: scales may be wrong.
 
 Penalties are proximal steps: ``w`` becomes ``soft(w, a l1) / (1 + a l2)``, with the length ``a`` of
 the step that the loss takes in that column, so that the fixed point is the optimum of loss plus

@@ -1,0 +1,113 @@
+"""The last word on a run of mini-batches: how far from the optimum it ended, and the way there.
+
+A loss that stands still says nothing of what is left: steps may be short beside the way (rows that
+can nearly be separated, few rows, rare levels), and an epoch's loss is noise beside it. So the end
+is judged by the gradient over all rows, as the solvers of the exact fit judge theirs, and where
+it is too far, they go the rest: from a point that is near, a few passes, each a fraction of an
+epoch's time.
+
+Many rows are judged by a Hessian of every 8th of them: a pass and a quarter. It may take the
+curvature of a rare level for up to 8 times what it is, so only well within the tolerance is
+near; else all rows decide.
+
+With an L1 penalty no solver goes on, and the distance is a lower bound: what one step of all
+coordinates at once is sure to win.
+"""
+
+from typing import NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogreg.objective import Objective
+from fastlogreg.solvers import Universal
+from fastlogreg.solvers.auto import CHEAP, auto
+from fastlogreg.solvers.curvature import Curvature, Secants, is_lost
+from fastlogreg.solvers.search import Point, all_finite
+
+__all__ = ["Finish", "finish"]
+
+_STEP = 8  # of so many rows one is in the part
+_PART_ROWS = 10_000  # a part of fewer saves nothing
+_ROWS_A_COLUMN = 20  # of a part, for its Hessian to say anything
+_WELL_WITHIN = 0.25  # share of the tolerance
+_FLOOR = 1e-6  # rows that can be separated, without a penalty: no optimum
+_TIGHTEST = 1e-8
+
+_Vector = NDArray[np.float64]
+
+
+class Finish(NamedTuple):
+    """Where a run ends, how far above the optimum, relatively, and whether within tolerance."""
+
+    theta: _Vector
+    distance: float
+    near: bool
+
+
+def finish(
+    objective: Objective,
+    theta: _Vector,
+    *,
+    tol: float,
+    n_rows: int,
+    l1: float = 0.0,
+    other: _Vector | None = None,
+) -> Finish:
+    """Judge theta, (p,), and go on from it where it is not within ``tol`` of the optimum.
+
+    Parameters
+    ----------
+    objective : Objective
+        Without the L1 penalty.
+    tol : float
+        Largest distance, relative to the objective.
+    l1 : float, default=0.0
+        Strength of the L1 penalty.
+    other : ndarray of shape (p,), optional
+        Another start, taken where it is better.
+    """
+    if l1 > 0.0:
+        return _judge_l1(objective, theta, tol, l1)
+    tol = max(tol, _TIGHTEST)
+    many = n_rows / _STEP >= max(_PART_ROWS, _ROWS_A_COLUMN * theta.size)
+    if many and objective.hessian_passes <= CHEAP:
+        here = Point(*objective.value_gradient(theta), None)
+        part = objective.part(_STEP).value_gradient_hessian(theta)
+        if all_finite(here) and np.isfinite(part[2]).all():
+            curvature = Curvature(part[2], here.value)
+            goal = _WELL_WITHIN * tol * here.value
+            decrement = Secants(curvature).step(here.gradient, 0.1 * goal)[1]
+            if decrement <= goal and not is_lost(curvature, here.gradient):
+                return Finish(theta, decrement / here.value, True)
+    if other is not None:
+        value = objective.value(theta)
+        if not value <= objective.value(other):
+            theta = other
+    with objective.solving():
+        result = auto(cast(Universal, objective), theta, tol=tol, floor=_FLOOR, stages=False)
+    distance = result.decrement / result.value if result.value > 0.0 else 0.0
+    return Finish(result.theta if result.finite else theta, distance, result.converged)
+
+
+def _judge_l1(objective: Objective, theta: _Vector, tol: float, l1: float) -> Finish:
+    """Return theta with a lower bound of its distance."""
+    value, gradient, product = objective.value_gradient_product(theta)
+    total, sums, squares, penalty, intercept = product.moments()
+    first = int(intercept)
+    w, g = theta[first:], gradient[first:]
+    won = 0.0
+    if intercept and total > 0.0:  # in centred columns, where the bias stands alone
+        g = g - sums / total * gradient[0]
+        won = 0.5 * gradient[0] ** 2 / total / theta.size
+        squares = squares - sums * sums / total
+    # a Hessian of unit diagonal has no eigenvalue above p
+    bound = theta.size * np.maximum(squares + penalty, 0.0)
+    free = bound > 0.0
+    w, g, bound = w[free], g[free], bound[free]
+    u = w - g / bound
+    step = np.sign(u) * np.maximum(np.abs(u) - l1 / bound, 0.0) - w
+    won -= float(np.sum(g * step + 0.5 * bound * step**2 + l1 * (np.abs(w + step) - np.abs(w))))
+    value += l1 * float(np.abs(theta[first:]).sum())
+    distance = won / value if value > 0.0 else 0.0
+    return Finish(theta, distance, bool(distance <= tol))
