@@ -53,7 +53,11 @@ class MiniBatchLogisticRegression(TwoClassModel):
 
     At the defaults (AdaGrad, scales learned from the data, averaging) one or two epochs come
     within 0.1 % of the optimum where there are many more rows than columns, whatever the scales and
-    offsets of the columns and however the rows are sorted.
+    offsets of the columns and however the rows are sorted. Few rows, rare levels and rows that can
+    nearly be separated need more. So where :meth:`fit` ends by itself, the gradient over all rows
+    tells how far the optimum is: if farther than ``tol``, the solvers of
+    :class:`LogisticRegression` go the rest of the way (with an L1 penalty none can), and a
+    ConvergenceWarning says where that is not enough. Not with ``tol=None`` or ``early_stopping``.
 
     Parameters
     ----------
@@ -91,20 +95,23 @@ class MiniBatchLogisticRegression(TwoClassModel):
     standardize : bool, default=True
         Whether steps are taken in units of the columns' scales, and about their means where rows
         are dense and there is an intercept; both are learned as the rows come (normalized online
-        learning). The penalty stays on the coefficients of the columns as they are. False for
-        the plain methods, which need scaled columns.
+        learning). The penalty stays on the coefficients of the columns as they are. Steps are
+        short while fewer than 20 rows have been seen, and with ``loss="bce"`` and ``shuffle`` a
+        ``fit`` starts at the log-odds of the classes. False for the plain methods, which start at
+        0 and need scaled columns.
     max_iter : int, default=1000
         Epochs at most.
     tol : float or None, default=1e-3
         An epoch makes progress if its mean training loss falls, or its validation score rises, by
-        more than this. None: run ``max_iter`` epochs.
+        more than this; at the end, the largest distance above the optimum, relative to the
+        objective there. None: run ``max_iter`` epochs, and no more.
     n_iter_no_change : int, default=5
         Epochs without progress until the end.
     early_stopping : bool, default=False
         Whether progress is that of the accuracy on rows kept aside; the best epoch's coefficients
         are kept.
     validation_fraction : float, default=0.1
-        The share of rows kept aside, between 0 and 1.
+        The share of rows kept aside, between 0 and 1; of those alone whose weight is above 0.
     shuffle : bool or "full", default=True
         True: each epoch takes the rows in a new random order that reads memory in blocks and mixes
         rows within what fits the cache; "full": a permutation of all rows (8 bytes a row, two to
@@ -271,7 +278,8 @@ class MiniBatchLogisticRegression(TwoClassModel):
         -----
         ConvergenceWarning
             If the run diverged (the message names the learning rate; coefficients are the last
-            finite ones) or reached ``max_iter`` before the loss stood still.
+            finite ones), reached ``max_iter`` before the loss stood still, or ended farther than
+            ``tol`` above the optimum.
         """
         fit = type(self)._fit
         if hasattr(self, "_skl_callbacks"):
@@ -295,6 +303,11 @@ class MiniBatchLogisticRegression(TwoClassModel):
         With ``shuffle=False`` and pieces of whole batches, the pieces of a data set in their order
         give what one epoch of ``fit`` over the whole gives. A batch never spans two pieces.
 
+        Coefficients that were set by hand in between (or before the first call) are what training
+        goes on from, and averages begin anew there. A piece of sparse rows costs what it stores
+        (with ``"sgd"`` and ``"adagrad"``); what there are of columns is paid where ``coef_`` is
+        read. A call that is refused or interrupted leaves the model as it was.
+
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
@@ -317,7 +330,9 @@ class MiniBatchLogisticRegression(TwoClassModel):
         Warns
         -----
         ConvergenceWarning
-            If the run diverged; the coefficients stay those before the piece.
+            If the run diverged: a loss or coefficient is not finite, and the coefficients stay
+            those before the piece; or the mean loss over 1,000 rows or more, of this piece and
+            those before, is more than twice that of coefficients of 0.
         """
         finite, judged = self._piece(X, y, classes, sample_weight, offset)
         if not finite:
@@ -391,6 +406,9 @@ class MiniBatchLogisticRegression(TwoClassModel):
         seed = self._seed()
         random = np.random.default_rng([seed, stream.n_updates]) if self.shuffle else None
         loss, finite = go_over(stream, random)
+        if not finite and not first:
+            self.n_iter_ += 1
+            return False, None
         before = {} if first else vars(self)
         unjudged = before.get("_unjudged", _NOTHING).and_piece(loss, rows, settings)
         judged = unjudged if unjudged.rows >= _JUDGED else None
@@ -406,7 +424,7 @@ class MiniBatchLogisticRegression(TwoClassModel):
             _how=settings.how(stream),
             _sample=_sample(matrix),
             _unjudged=unjudged if judged is None and finite else _NOTHING,
-            forget=("coef_", "intercept_") if finite or start is None else (),
+            forget=("coef_", "intercept_"),
         )
         if finite:
             # in place: a stream of a million pieces would copy its history a million times
@@ -429,7 +447,12 @@ class MiniBatchLogisticRegression(TwoClassModel):
         stream = settings.stream(rows, self.n_threads, train)
         start = self._start(columns.number) if warm else None
         empty = _without_columns(rows, stream.size, settings) if settings.intercept else None
-        if start is None and settings.rule["standardize"] and settings.shuffle:
+        if (
+            start is None
+            and settings.loss == "bce"
+            and settings.rule["standardize"]
+            and self.shuffle
+        ):
             start = empty
         tasks = None
         if hasattr(self, "_skl_callbacks"):
@@ -487,6 +510,7 @@ class MiniBatchLogisticRegression(TwoClassModel):
             tol=settings.stopping.tol or 0.0,
             n_rows=rows.targets.size,
             l1=settings.rule["l1"] * mean,
+            penalized=self.alpha > 0.0,
             other=np.zeros(stream.size) if empty is None else empty,
         )
         found.distance, found.near = ended.distance, ended.near
@@ -769,7 +793,9 @@ def _loss_at_zero(rows: Rows, settings: _Settings) -> float:
         losses = np.logaddexp(0.0, margins) - y * margins
     else:
         losses = (0.5 + 0.5 * np.tanh(0.5 * margins) - y) ** 2
-    return float(np.average(losses, weights=rows.weights)) if np.any(rows.weights) else 0.0
+    if rows.weights is not None and not rows.weights.any():
+        return 0.0
+    return float(np.average(losses, weights=rows.weights))
 
 
 def _without_columns(rows: Rows, size: int, settings: _Settings) -> NDArray[np.float64]:

@@ -31,7 +31,7 @@ _STEP = 8  # of so many rows one is in the part
 _PART_ROWS = 10_000  # a part of fewer saves nothing
 _ROWS_A_COLUMN = 20  # of a part, for its Hessian to say anything
 _WELL_WITHIN = 0.25  # share of the tolerance
-_FLOOR = 1e-6  # rows that can be separated, without a penalty: no optimum
+_FLOOR = 1e-6  # of the loss of rows that can be separated, where nothing is penalized
 _TIGHTEST = 1e-8
 
 _Vector = NDArray[np.float64]
@@ -52,6 +52,7 @@ def finish(
     tol: float,
     n_rows: int,
     l1: float = 0.0,
+    penalized: bool = True,
     other: _Vector | None = None,
 ) -> Finish:
     """Judge theta, (p,), and go on from it where it is not within ``tol`` of the optimum.
@@ -64,6 +65,8 @@ def finish(
         Largest distance, relative to the objective.
     l1 : float, default=0.0
         Strength of the L1 penalty.
+    penalized : bool, default=True
+        Whether there is any penalty: without one, rows that can be separated have no optimum.
     other : ndarray of shape (p,), optional
         Another start, taken where it is better.
     """
@@ -84,8 +87,9 @@ def finish(
         value = objective.value(theta)
         if not value <= objective.value(other):
             theta = other
+    floor = 0.0 if penalized else _FLOOR
     with objective.solving():
-        result = auto(cast(Universal, objective), theta, tol=tol, floor=_FLOOR, stages=False)
+        result = auto(cast(Universal, objective), theta, tol=tol, floor=floor, stages=False)
     distance = result.decrement / result.value if result.value > 0.0 else 0.0
     return Finish(result.theta if result.finite else theta, distance, result.converged)
 
