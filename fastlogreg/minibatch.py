@@ -21,7 +21,7 @@ from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.objective import Objective
 from fastlogreg.solvers.finish import finish
 from fastlogreg.solvers.minibatch import DIVERGED, Epoch, Outcome, Stopping, descend, go_over
-from fastlogreg.two_class import Columns, FitTasks, Rows, TwoClassModel
+from fastlogreg.two_class import FitTasks, Rows, TwoClassModel
 
 if TYPE_CHECKING:
     from fastlogreg.backends.numba.epochs import Stream
@@ -522,7 +522,8 @@ class MiniBatchLogisticRegression(TwoClassModel):
         # Coefficients of a piece are made where somebody asks for them: that costs what there are
         # of columns, and a piece of a few sparse rows costs what it stores.
         if name in ("coef_", "intercept_") and "_sample" in self.__dict__:
-            made = self._coefficients(self._trained(), self._sample)
+            with np.errstate(all="ignore"):
+                made = self._coefficients(self._trained(), self._sample)
             for key, value in zip(("coef_", "intercept_"), made, strict=True):
                 self.__dict__.setdefault(key, value)
             return self.__dict__[name]
