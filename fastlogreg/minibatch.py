@@ -36,6 +36,7 @@ _SCHEDULES = ("constant", "invscaling", "optimal", "adaptive")
 _AT_ZERO = {"bce": float(np.log(2.0)), "mse": 0.25}  # mean losses of coefficients of 0
 _PIECE = 65_536  # rows of a validation set that are scored together
 _SAMPLED = 16  # rows of a float32 piece that tell whether rounded coefficients would do
+_FEWEST = 20  # rows of pieces that may lose so much that no noise explains it
 _JUDGED = 1000  # rows of pieces whose mean loss says something
 _SOME, _STEPS, _FLAT = 100_000, 30, 1e-12  # rows, Newton steps and least curvature of a first bias
 
@@ -332,7 +333,8 @@ class MiniBatchLogisticRegression(TwoClassModel):
         ConvergenceWarning
             If the run diverged: a loss or coefficient is not finite, and the coefficients stay
             those before the piece; or the mean loss over 1,000 rows or more, of this piece and
-            those before, is more than twice that of coefficients of 0.
+            those before, is more than twice that of coefficients of 0 (over 20 rows or more, if
+            their sum is beyond what 1,000 rows may lose).
         """
         finite, judged = self._piece(X, y, classes, sample_weight, offset)
         if not finite:
@@ -411,7 +413,7 @@ class MiniBatchLogisticRegression(TwoClassModel):
             return False, None
         before = {} if first else vars(self)
         unjudged = before.get("_unjudged", _NOTHING).and_piece(loss, rows, settings)
-        judged = unjudged if unjudged.rows >= _JUDGED else None
+        judged = unjudged if unjudged.rows >= _JUDGED or unjudged.is_wild() else None
         curve = before.get("loss_curve_", [])
         self._become(
             columns,
@@ -778,6 +780,11 @@ class _Unjudged(NamedTuple):
             self.weight + weight,
             self.rows + n,
         )
+
+    def is_wild(self) -> bool:
+        """Whether fewer rows lost as much already as those that are judged may lose."""
+        most = DIVERGED * _JUDGED * self.at_zero / max(self.rows, 1)
+        return self.rows >= _FEWEST and self.loss > most
 
 
 _NOTHING = _Unjudged(0.0, 0.0, 0.0, 0)
