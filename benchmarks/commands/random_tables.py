@@ -57,6 +57,7 @@ VERDICTS = {
     UNJUDGED: "the reference is not sure of itself",
 }
 FAULTS = (WRONG, SILENT, UNSAID, ERROR)
+FINE = (RIGHT, SAID)
 
 _VALUES = 1_500_000  # of a table, at most
 _LARGEST = 1e140  # squares of more than this, summed, leave float64
@@ -358,16 +359,16 @@ class Campaign:
             "largest": self.largest,
         }
 
-    def run(self) -> Iterator[Verdict]:
-        """Judge one table after the other; yield what is neither right nor said to be none."""
+    def run(self) -> Iterator[list[Verdict]]:
+        """Judge one table after the other; yield the verdicts on each."""
         for seed in range(self.next, self.seeds.stop):
             verdicts = judge(make(seed, self.largest), self.solvers)
             for found in verdicts:
                 self.counts[found.solver][found.verdict] += 1
-                if found.verdict not in (RIGHT, SAID):
+                if found.verdict not in FINE:
                     self.kept.append(found.row())
             self.next = seed + 1
-            yield from (v for v in verdicts if v.verdict not in (RIGHT, SAID))
+            yield verdicts
 
     def rows(self) -> list[dict[str, Any]]:
         """Return for each solver how many fits had which verdict."""
@@ -417,9 +418,7 @@ def main(
     seeds: Annotated[str, typer.Option(help="FIRST:LAST, the last not included.")] = "0:200",
     solvers: Annotated[str, typer.Option(help="By commas.")] = ",".join(SOLVERS),
     largest: Annotated[int, typer.Option(help="Rows of a table at most.")] = 200_000,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Print warned and unjudged too.")
-    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Print all but what is right.")] = False,
     resume: Annotated[bool, typer.Option(help="Go on with what --output holds.")] = False,
     output: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
@@ -432,9 +431,10 @@ def main(
             campaign.resume(output)
     stored, interrupted = time.monotonic(), False
     try:
-        for found in campaign.run():
-            if everything or found.verdict in FAULTS:
-                typer.echo(str(found))
+        for verdicts in campaign.run():
+            for found in verdicts:
+                if found.verdict in FAULTS or (everything and found.verdict not in FINE):
+                    typer.echo(str(found))
             if time.monotonic() - stored > _STORE_SECONDS:
                 stored = time.monotonic()
                 campaign.store(output)
