@@ -20,14 +20,51 @@ which :mod:`fastlogreg.validation` establishes.
 
 from contextlib import AbstractContextManager
 from copy import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg import backends
 
-__all__ = ["Objective"]
+__all__ = ["Moments", "Objective"]
+
+_LOST = 1e-14  # variance below this share of the mean square is rounding
+
+
+class Moments(NamedTuple):
+    """What is cheap to know of a Hessian: sums, means and squares of columns in its metric.
+
+    Attributes
+    ----------
+    total : float
+        Mean of the curvatures h of the rows.
+    sums, squares : ndarray of shape (d,)
+        Means of h x and h x².
+    penalty : ndarray of shape (d,)
+    intercept : bool
+    """
+
+    total: float
+    sums: NDArray[np.float64]
+    squares: NDArray[np.float64]
+    penalty: NDArray[np.float64]
+    intercept: bool
+
+    def centre(self) -> NDArray[np.float64]:
+        """Return the weighted means of the columns, (d,), or 0 where nothing is centred."""
+        if self.intercept and self.total > 0.0:
+            return self.sums / self.total
+        return np.zeros_like(self.sums)
+
+    def spread(self) -> NDArray[np.float64]:
+        """Return means of h (x - centre)², (d,): the Hessian's diagonal in centred columns.
+
+        It is the difference of nearly equal numbers where a column is far from 0: not below what
+        may be rounding.
+        """
+        centred = self.squares - self.sums * self.centre()
+        return np.maximum(centred, _LOST * self.squares)
 
 
 class Objective:
@@ -53,6 +90,9 @@ class Objective:
     ----------
     size : int
         Length p of theta.
+    intercept : bool
+    penalty : ndarray of shape (p,)
+        Strength for each parameter, 0 for the bias.
     n_passes : float
         Passes over the rows so far, those of the parts included.
     n_values : int
@@ -107,10 +147,11 @@ class Objective:
         self._passes: _Counter = _Counter()
         self.share = 1.0
         self.size = X.shape[1] + intercept
+        self.intercept = bool(intercept)
         self.n_values = int(X.size)
         self.hessian_passes = self._backend.hessian_passes(X, self.size)
-        self._penalty = np.zeros(self.size)
-        self._penalty[int(intercept) :] = l2
+        self.penalty = np.zeros(self.size)
+        self.penalty[int(intercept) :] = l2
 
     @property
     def n_passes(self) -> float:
@@ -129,7 +170,7 @@ class Objective:
         """Return f(theta) and its gradient, (p,), in one pass."""
         value, gradient, _ = self._mean_loss(theta, 1)
         assert gradient is not None
-        gradient += self._penalty * theta
+        gradient += self.penalty * theta
         return value + self._penalty_value(theta), gradient
 
     def value_gradient_hessian(
@@ -138,9 +179,31 @@ class Objective:
         """Return f(theta), its gradient, (p,), and its Hessian, (p, p), in one pass."""
         value, gradient, hessian = self._mean_loss(theta, 2)
         assert gradient is not None and hessian is not None
-        gradient += self._penalty * theta
-        hessian.flat[:: self.size + 1] += self._penalty
+        gradient += self.penalty * theta
+        hessian.flat[:: self.size + 1] += self.penalty
         return value + self._penalty_value(theta), gradient, hessian
+
+    def value_gradient_moments(
+        self, theta: NDArray[np.float64]
+    ) -> tuple[float, NDArray[np.float64], Moments]:
+        """Return f(theta), its gradient, (p,), and what is cheap to know of its Hessian.
+
+        One pass, some tenths dearer than that of :meth:`value_gradient`.
+        """
+        d = self.size - self.intercept
+        moments = np.empty(1 + 2 * d)
+        value, gradient, _ = self._mean_loss(theta, 1, moments=moments)
+        assert gradient is not None
+        gradient += self.penalty * theta
+        moments /= self._total_weight()
+        found = Moments(
+            float(moments[0]),
+            moments[1 : 1 + d],
+            moments[1 + d :],
+            self.penalty[int(self.intercept) :],
+            self.intercept,
+        )
+        return value + self._penalty_value(theta), gradient, found
 
     def value_gradient_product(
         self, theta: NDArray[np.float64]
@@ -150,9 +213,9 @@ class Objective:
         The operator keeps the curvature of each row: 8 bytes a row.
         """
         curvatures = np.empty(self._y.size if self._rows is None else self._rows.size)
-        value, gradient, _ = self._mean_loss(theta, 1, curvatures)
+        value, gradient, _ = self._mean_loss(theta, 1, curvatures=curvatures)
         assert gradient is not None
-        gradient += self._penalty * theta
+        gradient += self.penalty * theta
         return value + self._penalty_value(theta), gradient, HessianProduct(self, curvatures)
 
     def effective_rows(self) -> float:
@@ -171,10 +234,10 @@ class Objective:
         rarer: int = min(positive, n - positive)
         return min(weighted, 4.0 * rarer)
 
-    def part(self, step: int) -> "Objective":
+    def part(self, step: int, least: NDArray[np.float64] | None = None) -> "Objective":
         """Return the objective over one row, drawn with a fixed seed, of every ``step`` rows.
 
-        Its passes are counted here, each as ``1 / step``.
+        Its passes are counted here, each as ``1 / step``. Its penalty is at least ``least``, (p,).
         """
         n = self._X.shape[0]
         whole = n // step
@@ -183,23 +246,19 @@ class Objective:
         part = copy(self)
         part._rows = rows
         part.share = whole / n
-        part._penalty = self._penalty.copy()
+        if least is not None:
+            part.penalty = np.maximum(self.penalty, least)
         return part
-
-    def damp(self, l2: NDArray[np.float64]) -> None:
-        """Raise the penalty to at least ``l2``, (p,); the bias stays free."""
-        first = int(self._kind["intercept"])
-        np.maximum(self._penalty[first:], l2[first:], out=self._penalty[first:])
 
     def _penalty_value(self, theta: NDArray[np.float64]) -> float:
         with np.errstate(over="ignore"):  # far out the penalty is infinite, and that is right
-            return 0.5 * float((self._penalty * theta) @ theta)
+            return 0.5 * float((self.penalty * theta) @ theta)
 
     def _mean_loss(
         self,
         theta: NDArray[np.float64],
         order: int,
-        curvatures: NDArray[np.float64] | None = None,
+        **outputs: NDArray[np.float64],
     ) -> tuple[float, NDArray[np.float64] | None, NDArray[np.float64] | None]:
         """Return the mean loss and its derivatives up to ``order``: the one reader of rows."""
         self._passes.total += self.share
@@ -209,13 +268,15 @@ class Objective:
             theta,
             order=order,
             rows=self._rows,
-            curvatures=curvatures,
+            **outputs,
             **self._kind,
         )
 
     def _total_weight(self) -> float:
-        weight = self._sample_weight
-        return float(self._y.size if weight is None else weight.sum())
+        weight, rows = self._sample_weight, self._rows
+        if weight is None:
+            return float(self._y.size if rows is None else rows.size)
+        return float((weight if rows is None else weight[rows]).sum())
 
 
 class HessianProduct:
@@ -242,29 +303,26 @@ class HessianProduct:
             of._X,
             self._curvatures,
             vector,
-            intercept=of._kind["intercept"],
+            intercept=of.intercept,
             n_threads=of._kind["n_threads"],
         )
         product /= self._total
-        product += of._penalty * vector
+        product += of.penalty * vector
         return product
 
-    def moments(
-        self,
-    ) -> tuple[float, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], bool]:
-        """Return the arguments of :class:`fastlogreg.solvers.curvature.Centred`, in one pass."""
+    def moments(self) -> Moments:
+        """Return what is cheap to know of the Hessian, in one pass."""
         of = self._objective
         of._passes.total += 1.0
         sums, squares = of._backend.column_moments(
             of._X, self._curvatures, n_threads=of._kind["n_threads"]
         )
-        intercept = bool(of._kind["intercept"])
-        return (
+        return Moments(
             float(self._curvatures.sum()) / self._total,
             sums / self._total,
             squares / self._total,
-            of._penalty[int(intercept) :],
-            intercept,
+            of.penalty[int(of.intercept) :],
+            of.intercept,
         )
 
 

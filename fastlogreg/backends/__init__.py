@@ -73,13 +73,15 @@ class Backend(Protocol):
         n_threads: int | None,
         rows: NDArray[np.int64] | None = None,
         curvatures: NDArray[np.float64] | None = None,
+        moments: NDArray[np.float64] | None = None,
     ) -> tuple[float, NDArray[np.float64] | None, NDArray[np.float64] | None]:
         """Return (weighted) mean loss, its gradient (p,) and its Hessian (p, p).
 
         ``order`` says how many derivatives are wanted: 0, 1 or 2; those not wanted
         are None. ``rows`` names the samples to use, all by default. ``curvatures``,
-        as long as there are samples, is filled with weight times second derivative of
-        the loss in the margin.
+        as long as there are samples, is filled with weight times second derivative h of
+        the loss in the margin; ``moments``, (1 + 2 d,), with the sums of h, of h x and of h x²
+        (both at order 0 or 1).
         """
 
     def solving(self, p: int) -> AbstractContextManager[None]:

@@ -102,6 +102,7 @@ def _sums(
     order: int,
     rows: NDArray[np.int64] | None = None,
     curvatures: _Vector | None = None,
+    moments: _Vector | None = None,
 ) -> tuple[float, float, list[float], list[list[float]]]:
     """Return the sums of weight, loss, gradient and (upper triangle of the) Hessian."""
     b, w = _split(theta, intercept)
@@ -117,6 +118,13 @@ def _sums(
         total += weight * value
         if curvatures is not None:
             curvatures[k] = weight * curvature
+        if moments is not None:
+            d = p - first
+            moments[0] += weight * curvature
+            for j in range(d):
+                x = float(X[i, j])
+                moments[1 + j] += weight * curvature * x
+                moments[1 + d + j] += weight * curvature * x * x
         if order == 0:
             continue
         residual *= weight
@@ -147,11 +155,25 @@ def evaluate(
     n_threads: int | None = None,
     rows: NDArray[np.int64] | None = None,
     curvatures: _Vector | None = None,
+    moments: _Vector | None = None,
 ) -> tuple[float, _Vector | None, NDArray[np.float64] | None]:
     """Return mean loss, gradient and Hessian; see :class:`fastlogreg.backends.Backend`."""
     X = _dense(X)
+    if moments is not None:
+        moments[:] = 0.0
     size, total, gradient, upper = _sums(
-        X, y, theta, sample_weight, offset, loss, activation, intercept, order, rows, curvatures
+        X,
+        y,
+        theta,
+        sample_weight,
+        offset,
+        loss,
+        activation,
+        intercept,
+        order,
+        rows,
+        curvatures,
+        moments,
     )
     if order == 0:
         return total / size, None, None

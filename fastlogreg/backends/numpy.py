@@ -112,6 +112,7 @@ def evaluate(
     n_threads: int | None = None,
     rows: NDArray[np.int64] | None = None,
     curvatures: _Vector | None = None,
+    moments: _Vector | None = None,
 ) -> tuple[float, _Vector | None, NDArray[np.float64] | None]:
     """Return mean loss, gradient and Hessian; see :class:`fastlogreg.backends.Backend`."""
     if rows is not None:
@@ -120,7 +121,7 @@ def evaluate(
         offset = None if offset is None else offset[rows]
     X = X.astype(np.float64, copy=False)
     z = _margins(X, theta, offset, intercept)
-    jet_order = 2 if curvatures is not None else order
+    jet_order = order if curvatures is None and moments is None else 2
     value, residual, curvature = _jet(z, y, loss, activation, jet_order)
     if sample_weight is None:
         size = float(y.size)
@@ -132,6 +133,8 @@ def evaluate(
         curvature = curvature if curvature is None else curvature * sample_weight
     if curvatures is not None:
         curvatures[:] = curvature
+    if moments is not None and curvature is not None:
+        moments[:] = np.concatenate([[curvature.sum()], *column_moments(X, curvature)])
     if order == 0 or residual is None:
         return mean, None, None
     first = int(intercept)

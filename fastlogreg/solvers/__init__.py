@@ -21,6 +21,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogreg.objective import Moments
+
 __all__ = [
     "Callback",
     "HessianProduct",
@@ -51,15 +53,21 @@ class TwiceDifferentiable(Smooth, Protocol):
 
     share: float
     hessian_passes: float
+    intercept: bool
+    penalty: NDArray[np.float64]
 
     def effective_rows(self) -> float:
         """Return how many rows of equal weight would say as much as these do."""
 
-    def part(self, step: int) -> "TwiceDifferentiable":
-        """Return the same objective over about every ``step``-th row."""
+    def part(
+        self, step: int, least: NDArray[np.float64] | None = None
+    ) -> "TwiceDifferentiable":
+        """Return the same over about every ``step``-th row, with a penalty of at least ``least``."""
 
-    def damp(self, l2: NDArray[np.float64]) -> None:
-        """Raise the penalty to at least ``l2``, (p,); the bias stays free."""
+    def value_gradient_moments(
+        self, theta: NDArray[np.float64]
+    ) -> tuple[float, NDArray[np.float64], Moments]:
+        """Return f(theta), its gradient, (p,), and what is cheap to know of its Hessian."""
 
     def value_gradient_hessian(
         self, theta: NDArray[np.float64]
@@ -78,10 +86,8 @@ class HessianProduct(Protocol):
     def __call__(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the Hessian times a vector, (p,), in one pass."""
 
-    def moments(
-        self,
-    ) -> tuple[float, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], bool]:
-        """Return the arguments of :class:`fastlogreg.solvers.curvature.Centred`, in one pass."""
+    def moments(self) -> Moments:
+        """Return what is cheap to know of the Hessian, in one pass."""
 
 
 class Implicit(Smooth, Protocol):

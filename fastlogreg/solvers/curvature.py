@@ -10,6 +10,11 @@ or their offsets are 1e8 times their spread, and the Hessian has lost what curva
 Hessian products still give it (:meth:`Curvature.sharpen`): a margin loses half the digits that a
 sum of squares loses.
 
+A Hessian of a part of the rows, or of an earlier iterate, may be wrong by any factor where a column
+is far from 0, a level is rare, or rows have saturated since, and can't know it.
+:func:`recalibrated` keeps its correlations and takes sums, means and variances of the columns from
+all rows at the iterate itself (:class:`fastlogreg.objective.Moments`), in centred columns.
+
 :class:`Secants` corrects a Hessian that is kept while the iterate moves on, or that was made of
 a part of the rows: the changes of the gradient along past steps say what the curvature there
 really is (L-BFGS with the Hessian as its initial matrix). A pass that asks for the gradient alone
@@ -24,12 +29,25 @@ from numpy.typing import NDArray
 from scipy.linalg.blas import daxpy, ddot
 from scipy.linalg.lapack import dpotrf, dpotrs
 
-__all__ = ["Base", "Centred", "Curvature", "Secants", "is_lost"]
+from fastlogreg.objective import Moments
+
+__all__ = [
+    "Base",
+    "Centred",
+    "Curvature",
+    "Secants",
+    "centred_diagonal",
+    "is_lost",
+    "recalibrated",
+]
 
 _EPS = float(np.finfo(np.float64).eps)
 _FLAT = 10 * _EPS  # times p: curvature below this share of the diagonal is rounding
 _ROUNDED = 32 * _EPS  # times the root of the value: a scaled gradient up to this may be rounding
-_LOST = 1e-14  # variance below this share of the mean square is rounding
+_TINY = 1e-290  # a diagonal below this has lost digits, or all, to underflow
+_UNDERFLOWS = 1e-140  # size of a column whose diagonal is so small
+_SMALLEST = 1e-300  # its inverse, and what it is multiplied with, are finite
+_FAR = 1e-11  # variance below this share of the mean square has few digits left
 _MEMORY = 12  # secant pairs
 _NOISE = 1e-8  # change of the slope along a step, relative to it, that may be rounding
 
@@ -58,16 +76,20 @@ class Curvature:
     """
 
     def __init__(self, hessian: NDArray[np.float64], value: float = 0.0) -> None:
-        size = hessian.shape[0]
-        self.diagonal = np.abs(hessian.diagonal())
-        self.frozen = self.diagonal == 0.0
-        free = np.where(self.frozen, 1.0, self.diagonal)
+        diagonal = np.abs(hessian.diagonal())
+        self.tiny = diagonal < _TINY
+        self.frozen = diagonal == 0.0
+        free = np.where(self.frozen, 1.0, diagonal)
         self.scale = np.where(self.frozen, 0.0, 1.0 / np.sqrt(free))
         scaled = hessian * self.scale[:, None]
         scaled *= self.scale
+        self.rounded = _ROUNDED * np.sqrt(value)
+        self._factor(scaled)
+
+    def _factor(self, scaled: NDArray[np.float64]) -> None:
+        size = self.scale.size
         scaled.flat[:: size + 1][self.frozen] = 1.0
         self.flat = _FLAT * size
-        self.rounded = _ROUNDED * np.sqrt(value)
         # lower triangle of the transpose: LAPACK gets its column order without a copy
         factor, info = dpotrf(scaled.T, lower=1, clean=0)
         self.factor = None
@@ -83,6 +105,42 @@ class Curvature:
             return False
         along = (self.scale * gradient) @ self.vectors[:, self.values <= self.flat]
         return bool((np.abs(along) > self.rounded).any())
+
+    def underflowed(self, gradient: _Vector) -> NDArray[np.bool_]:
+        """Return which columns are so small that their squares have underflowed, (p,).
+
+        Saturated rows leave as little curvature, but to columns of any gradient.
+        """
+        size = np.abs(gradient)
+        return self.tiny & (size < _UNDERFLOWS) & (size > 0.0)
+
+    def thaw(
+        self,
+        hessian: NDArray[np.float64],
+        gradient: _Vector,
+        product: Callable[[_Vector], _Vector],
+    ) -> None:
+        """Learn the curvature of columns whose squares underflow from Hessian products, one each.
+
+        Of a column of size 1e-160 the square is 0; a product along a step of 1e160 is not.
+        """
+        learnt = []
+        for j in np.flatnonzero(self.underflowed(gradient)):
+            step = np.zeros_like(gradient)
+            step[j] = 1.0 / max(abs(gradient[j]), _SMALLEST)  # a residual is at most 1
+            along = product(step)
+            if np.isfinite(along).all() and along[j] > 0.0:
+                # twice a root: what is under it may be beyond float64
+                self.scale[j] = np.sqrt(step[j]) / np.sqrt(along[j])
+                self.frozen[j] = self.tiny[j] = False
+                learnt.append((j, along, step[j]))
+        scaled = hessian * self.scale[:, None]
+        scaled *= self.scale
+        for j, along, length in learnt:
+            row = self.scale * along * (self.scale[j] / length)
+            row[j] = 1.0
+            scaled[j] = scaled[:, j] = row
+        self._factor(scaled)
 
     def sharpen(self, product: Callable[[_Vector], _Vector]) -> None:
         """Learn the curvature along flat directions from Hessian products, one for each."""
@@ -118,25 +176,18 @@ class Centred:
 
     Parameters
     ----------
-    total : float
-        Mean of the curvatures h of the rows.
-    sums, squares : ndarray of shape (d,)
-        Means of h x and h x².
-    penalty : ndarray of shape (d,)
-    intercept : bool
-        Without one nothing is centred.
+    moments : Moments
+        Without an intercept nothing is centred.
     """
 
-    def __init__(
-        self, total: float, sums: _Vector, squares: _Vector, penalty: _Vector, intercept: bool
-    ) -> None:
-        self.intercept = intercept and total > 0.0
-        self.first = int(intercept)
+    def __init__(self, moments: Moments) -> None:
+        total = moments.total
+        self.intercept = moments.intercept and total > 0.0
+        self.first = int(moments.intercept)
         self.total = total
-        self.means = sums / total if self.intercept else np.zeros_like(sums)
-        spread = squares - sums * self.means
-        # the difference of nearly equal numbers: a constant column has no variance
-        free = np.maximum(np.maximum(spread, _LOST * squares) + penalty, 0.0)
+        self.means = moments.centre()
+        self.penalty = moments.penalty
+        free = np.maximum(moments.spread() + moments.penalty, 0.0)
         self.inverse = np.divide(1.0, free, out=np.zeros_like(free), where=free > 0.0)
         self.frozen = np.concatenate([np.full(self.first, total <= 0.0), free <= 0.0])
 
@@ -153,6 +204,22 @@ class Centred:
         return out
 
 
+    def most(self, gradient: _Vector) -> float:
+        """Return a bound on half the Newton decrement that holds whatever the Hessian is.
+
+        In centred columns the Hessian is the penalty's and something positive, and the bias stands
+        alone: the decrement is at most ``g_b² / total + sum_j g_j² / penalty_j``.
+        """
+        w = gradient[self.first :]
+        bias = 0.0
+        with np.errstate(all="ignore"):
+            if self.intercept:
+                bias = float(gradient[0]) ** 2 / self.total
+                w = w - self.means * gradient[0]
+            most = 0.5 * (bias + float(np.sum(np.where(w == 0.0, 0.0, w * w / self.penalty))))
+        return most if np.isfinite(most) else np.inf
+
+
 class Secants:
     """A base corrected by the last steps and what they did to the gradient.
 
@@ -165,6 +232,12 @@ class Secants:
         self.base = base
         self.memory = memory
         self._pairs: list[tuple[_Vector, _Vector, float]] = []
+
+    def rebased(self, base: Base) -> "Secants":
+        """Return the same pairs on another base."""
+        other = Secants(base, self.memory)
+        other._pairs = self._pairs
+        return other
 
     def add(self, step: _Vector, before: _Vector, after: _Vector) -> None:
         """Remember that ``step`` changed the gradient from ``before`` to ``after``."""
@@ -201,6 +274,65 @@ class Secants:
             if not np.isfinite(decrease) or not np.isfinite(r).all():
                 return -r, np.nan
         return -r, abs(decrease)
+
+
+def centred_diagonal(hessian: NDArray[np.float64], intercept: bool) -> _Vector:
+    """Return the Hessian's diagonal in centred columns, (p,); that of the bias is as it is."""
+    diagonal: _Vector = np.abs(hessian.diagonal())
+    if intercept and hessian[0, 0] > 0.0:
+        spread = diagonal[1:] - hessian[0, 1:] ** 2 / hessian[0, 0]
+        diagonal[1:] = np.maximum(spread, _EPS * diagonal[1:])
+    return diagonal
+
+
+def recalibrated(
+    hessian: NDArray[np.float64], moments: Moments, gradient: _Vector, value: float
+) -> NDArray[np.float64] | None:
+    """Return the Hessian with its correlations, and the moments of all rows.
+
+    Parameters
+    ----------
+    hessian : ndarray of shape (p, p)
+        Of a part of the rows or another iterate, with the penalty of ``moments``.
+    moments : Moments
+        Of all rows, here.
+    gradient : ndarray of shape (p,)
+        Here: what it is said of.
+    value : float
+        The objective here; it says how large the gradient's rounding is.
+
+    Returns
+    -------
+    ndarray of shape (p, p) or None
+        None where the moments can't say: not convex, or a column with a gradient that is more
+        than rounding has an offset of more than 3e5 times its spread.
+    """
+    first = int(moments.intercept)
+    means, spread = moments.centre(), moments.spread()
+    if not (moments.total > 0.0 and (moments.squares >= 0.0).all()):
+        return None
+    along = np.abs(gradient[first:] - means * gradient[0] if first else gradient)
+    far = (spread <= _FAR * moments.squares) | (moments.squares < _TINY)
+    if (along > _ROUNDED * np.sqrt(value * moments.squares))[far].any():
+        return None
+    inner = hessian[first:, first:]
+    if first and hessian[0, 0] > 0.0:
+        inner = inner - hessian[1:, :1] * (hessian[0, 1:] / hessian[0, 0])
+    own = inner.diagonal() - moments.penalty
+    held = own > _FAR * np.abs(hessian.diagonal()[first:])  # columns that the other rows held
+    ratio = np.sqrt(np.divide(spread, own, out=np.zeros_like(own), where=held & ~far))
+    d = own.size
+    out = np.empty_like(hessian)
+    block = out[first:, first:]
+    np.multiply(inner, ratio[:, None], out=block)
+    block *= ratio
+    block.flat[:: d + 1] = spread
+    if first:
+        out[0, 0] = moments.total
+        out[0, 1:] = out[1:, 0] = moments.sums
+        block += moments.sums[:, None] * means
+    out.flat[(d + 2) * first :: hessian.shape[0] + 1] += moments.penalty
+    return out
 
 
 def is_lost(curvature: Base, gradient: _Vector) -> bool:

@@ -101,7 +101,7 @@ def lbfgs(
 
     if not all_finite(here):
         return last_word()
-    model = Secants(Centred(*here.curvature.moments()), _MEMORY)
+    model = Secants(Centred(here.curvature.moments()), _MEMORY)
     while True:
         step, decrement = model.step(here.gradient, 0.0)
         if (

@@ -13,8 +13,10 @@ Hessian too costs ``objective.hessian_passes`` of them (2 at 20 columns, 8 at 10
 2. *A Hessian is kept* as long as that is cheaper: from how well the last step did, the passes that
    are left are predicted, with the old Hessian and with a new one, and the less is chosen. The
    Hessian of every 8th row is the first of all rows. Secant pairs correct it
-   (:mod:`fastlogreg.solvers.curvature`); where they can't (rare levels that the part hardly
-   holds), the prediction asks for a new one.
+   (:mod:`fastlogreg.solvers.curvature`); where they can't, the prediction asks for a new one.
+   It can't judge its own distance: the first pass on all rows and the last one also give the
+   moments of the columns there (:func:`fastlogreg.solvers.curvature.recalibrated`), and only with
+   them is convergence said.
 3. Far from the optimum the loss falls like an exponential, and a step with a new Hessian goes up to
    twice as far as Newton's (:func:`fastlogreg.solvers.search.stretch`).
 4. The full step is nearly always accepted, so its derivatives are asked for at once, and only a
@@ -36,8 +38,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogreg.objective import Moments
 from fastlogreg.solvers import Callback, Iteration, Result, TwiceDifferentiable
-from fastlogreg.solvers.curvature import Curvature, Secants, is_lost
+from fastlogreg.solvers.curvature import (
+    Curvature,
+    Secants,
+    centred_diagonal,
+    is_lost,
+    recalibrated,
+)
 from fastlogreg.solvers.search import ROUNDING, Point, all_finite, polyak, search, stretch
 
 __all__ = ["newton"]
@@ -121,10 +130,11 @@ def newton(
 
 
 class _Kept(NamedTuple):
-    """A Hessian from elsewhere, and the share of the distance that a step with it may leave."""
+    """A Hessian from elsewhere, the objective where it was made, and how good it should be."""
 
-    curvature: Curvature
-    rate: float
+    hessian: NDArray[np.float64]
+    value: float
+    rate: float  # share of the distance that a step with it may leave
 
 
 def _stages(
@@ -140,23 +150,27 @@ def _stages(
         step *= _STAGE
     kept: _Kept | None = None
     for step in reversed(steps):
-        part = objective.part(step)
         m = rows / step
         if kept is None:
-            start = Point(*part.value_gradient_hessian(theta))
+            start = Point(*objective.part(step).value_gradient_hessian(theta))
             if not all_finite(start):
                 return theta, None
-            kept = _Kept(Curvature(start.curvature, start.value), 0.5)
+            kept = _Kept(start.curvature, start.value, 0.5)
         # a penalty of one sample's worth of data, or columns that the part hardly holds could
-        # be separated there and run away
-        part.damp(kept.curvature.diagonal / m)
-        result, curvature = _minimize(
+        # be separated there and run away; of centred columns, or one far from 0 could not move
+        least = centred_diagonal(kept.hessian, objective.intercept) / m
+        least[: int(objective.intercept)] = 0.0
+        part = objective.part(step, least)
+        extra = np.diag(part.penalty - objective.penalty)
+        kept = kept._replace(hessian=kept.hessian + extra)
+        result, kept = _minimize(
             part, theta, kept, 0.02 * p / m, 1.0, _STAGE_ITERATIONS, 1e-6, [], record
         )
         if not result.finite:
             return theta, None
         theta = result.theta
-        kept = _Kept(curvature, min(0.5, 4.0 * p / m))
+        # the penalty of the part is not the problem's
+        kept = _Kept(kept.hessian - extra, kept.value, min(0.5, 4.0 * p / m))
     return theta, kept
 
 
@@ -170,9 +184,10 @@ def _minimize(
     floor: float,
     history: list[Iteration],
     record: Callback,
-) -> tuple[Result, Curvature]:
+) -> tuple[Result, _Kept]:
     """Minimize on the objective's rows; return the result and the last Hessian made or given."""
     theta = theta.copy()
+    whole = objective.share == 1.0
 
     def full(at: _Vector) -> Point:
         return Point(*objective.value_gradient_hessian(at))
@@ -180,13 +195,19 @@ def _minimize(
     def slim(at: _Vector) -> Point:
         return Point(*objective.value_gradient(at), None)
 
-    def factored(point: Point, at: _Vector) -> Curvature:
-        curvature = Curvature(point.curvature, point.value)
-        if objective.share == 1.0 and curvature.unresolved(point.gradient):
+    def gauged(at: _Vector) -> Point:
+        return Point(*objective.value_gradient_moments(at))
+
+    def factored(hessian: NDArray[np.float64], point: Point, at: _Vector) -> Curvature:
+        curvature = Curvature(hessian, point.value)
+        if whole and curvature.underflowed(point.gradient).any():
+            product = objective.value_gradient_product(at)[2]
+            curvature.thaw(hessian, point.gradient, product)
+        if whole and curvature.unresolved(point.gradient):
             curvature.sharpen(objective.value_gradient_product(at)[2])
         return curvature
 
-    here = full(theta) if kept is None else slim(theta)
+    here = full(theta) if kept is None else gauged(theta) if whole else slim(theta)
     n_iter, length = 0, 1.0
 
     def note(decrement: float) -> None:
@@ -195,7 +216,7 @@ def _minimize(
         now = Iteration(n_iter, objective.n_passes, here.value, norm, decrement, length, share)
         record(now, theta)
 
-    def finish(decrement: float, converged: bool, message: str) -> tuple[Result, Curvature]:
+    def finish(decrement: float, converged: bool, message: str) -> tuple[Result, _Kept]:
         norm = float(np.abs(here.gradient).max())
         result = Result(
             theta,
@@ -208,27 +229,49 @@ def _minimize(
             message,
             history,
         )
-        return result, curvature
+        return result, kept or _Kept(np.eye(theta.size), 0.0, 0.5)
 
     if not all_finite(here):
-        curvature = Curvature(np.eye(theta.size))
         note(np.nan)
         return finish(np.nan, False, "the objective or a derivative is not finite at the start")
-    fresh = kept is None  # the Hessian is that of this iterate and all rows
+    fresh = judged = False  # the Hessian is of this iterate and all rows; may say the distance
     rate = 0.5 if kept is None else kept.rate  # what the next step should leave of the distance
-    curvature = factored(here, theta) if kept is None else kept.curvature
-    model = Secants(curvature)
+    model: Secants | None = None
     worth = _RATE  # a new Hessian leaves worth * distance / value of the distance
     last: tuple[float, bool] | None = None  # distance and fresh before the last full step
     bold = True  # no step has gone too far yet
     slow = False  # the last full step left more than a step near the optimum would
 
     while True:
+        if kept is not None and isinstance(here.curvature, Moments):
+            better = recalibrated(kept.hessian, here.curvature, here.gradient, here.value)
+            if better is None:  # the moments can't say: a new Hessian can
+                here, last = full(theta), None
+            else:
+                kept = _Kept(better, here.value, rate)
+                curvature = Curvature(better, here.value)
+                model = Secants(curvature) if model is None else model.rebased(curvature)
+                here, judged = here._replace(curvature=None), True
+        if isinstance(here.curvature, np.ndarray):
+            kept = _Kept(here.curvature, here.value, rate)
+            curvature = factored(kept.hessian, here, theta)
+            model, here = Secants(curvature), here._replace(curvature=None)
+            fresh = judged = True
+        elif model is None:
+            assert kept is not None
+            curvature = Curvature(kept.hessian, kept.value)
+            model, judged = Secants(curvature), not whole
         goal = max(aim * tol, ROUNDING) * here.value
         step, decrement = model.step(here.gradient, goal)
         lost = not np.isfinite(decrement) or is_lost(curvature, here.gradient)
         if lost:
             decrement = here.value  # the most that it can be: losses are not below zero
+        # a kept Hessian may hide that the objective still falls along a direction flat in it
+        known = fresh or not whole or not curvature.unresolved(here.gradient)
+        enough = tol * here.value if n_iter >= max_iter else goal
+        if known and not judged and decrement <= enough:
+            here = gauged(theta)
+            continue
         if last is not None:
             rate = decrement / last[0] if length == 1.0 and not lost else 1.0
             slow = rate > _SLOW
@@ -237,28 +280,25 @@ def _minimize(
         note(decrement)
         if here.value <= floor:
             return finish(decrement, False, "the objective fell to its floor")
-        # a kept Hessian may hide that the objective still falls along a direction flat in it
-        known = fresh or objective.share < 1.0 or not curvature.unresolved(here.gradient)
-        sure = known and (not slow or objective.share < 1.0 or decrement <= ROUNDING * here.value)
+        within = not slow or not whole or decrement <= ROUNDING * here.value
+        sure = known and judged and within
         converged = sure and decrement <= tol * here.value
         if sure and decrement <= goal:
             return finish(decrement, True, "converged")
         if n_iter >= max_iter:
             return finish(decrement, converged, "max_iter reached")
 
+        expected = min(0.5, worth * decrement / here.value) if fresh else rate
         keep = (
             not lost
             and known
             and decrement > goal
             and _keeping_pays(
-                decrement,
-                goal,
-                min(0.5, worth * decrement / here.value) if fresh else rate,
-                worth / here.value,
-                objective.hessian_passes,
+                decrement, goal, expected, worth / here.value, objective.hessian_passes
             )
         )
-        first = slim if keep else full if length == 1.0 else None
+        light = gauged if whole and expected * decrement <= goal else slim
+        first = light if keep else full if length == 1.0 else None
         if lost or not known:
             found = None
         else:
@@ -266,9 +306,7 @@ def _minimize(
                 step = stretch(decrement, here.value) * step
             found = search(theta, here, step, first=first, value=objective.value, full=full)
         if found is None and not fresh:
-            here = full(theta)
-            curvature, fresh, last = factored(here, theta), True, None
-            model = Secants(curvature)
+            here, last = full(theta), None
             continue
         if found is None and not converged:
             for escape in (-theta, polyak(here.value, here.gradient)):
@@ -280,14 +318,10 @@ def _minimize(
         n_iter += 1
         before, (moved, here, length) = here, found
         bold = bold and length == 1.0 and (lost or float(here.gradient @ step) <= 0.0)
-        if here.curvature is None:
-            model.add(moved - theta, before.gradient, here.gradient)
-        else:
-            curvature = factored(here, moved)
-            model = Secants(curvature)
+        model.add(moved - theta, before.gradient, here.gradient)
         theta = moved
         last = None if lost else (decrement, fresh)
-        fresh = here.curvature is not None
+        fresh, judged = False, not whole
 
 
 def _keeping_pays(

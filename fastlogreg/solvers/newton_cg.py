@@ -141,7 +141,7 @@ def newton_cg(
         goal = max(_AIM * tol, ROUNDING) * here.value
         poor = (slow or smallest < _POOR) and made_in < n_iter
         if here.value < _AGED * made_at or poor:
-            base, made_at = Centred(*here.curvature.moments()), here.value
+            base, made_at = Centred(here.curvature.moments()), here.value
             made_in, model, smallest = n_iter, Secants(base, memory), 1.0
         quick, short = model.step(here.gradient, 0.0)
         lost = not np.isfinite(short) or is_lost(base, here.gradient)

@@ -61,13 +61,15 @@ def scaled_rows(X, by_column, lo, n, intercept, h, first, A):
             A[first + i, intercept + _place(X.indices[k])] = s * X.data[k]
 
 
-def accumulate_squares(X, by_column, lo, n, h, s):
-    """Do s += (X * X)[lo : lo + n].T @ h[:n]."""
+def accumulate_moments(X, by_column, lo, n, h, sums, squares):
+    """Do sums += X[lo : lo + n].T @ h[:n] and squares likewise with X * X."""
     for i in range(n):
         hi = h[i]
         for k in range(_place(X.starts[lo + i]), _place(X.ends[lo + i])):
             x = X.data[k]
-            s[_place(X.indices[k])] += hi * x * x
+            t = hi * x
+            sums[_place(X.indices[k])] += t
+            squares[_place(X.indices[k])] += t * x
 
 
 def accumulate_hessian(X, by_column, lo, n, intercept, p, h, columns, products, H):

@@ -266,12 +266,15 @@ def evaluate(
     n_threads: int | None = None,
     rows: NDArray[np.int64] | None = None,
     curvatures: NDArray[np.float64] | None = None,
+    moments: NDArray[np.float64] | None = None,
 ) -> tuple[float, NDArray[np.float64] | None, NDArray[np.float64] | None]:
     """Return mean loss, gradient and Hessian; see :class:`fastlogreg.backends.Backend`."""
     storage, samples = prepared(X, y, sample_weight, offset, rows)
     model = _model(theta, loss, activation, intercept)
     n = y.size if rows is None else rows.size
-    sums, hessian = _sum_chunks(storage, samples, model, 0, n, order, n_threads, curvatures)
+    sums, hessian = _sum_chunks(
+        storage, samples, model, 0, n, order, n_threads, curvatures, moments
+    )
     if sample_weight is None:
         size = float(n)
     else:
@@ -339,23 +342,14 @@ def column_moments(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return X' h and (X * X)' h; see :class:`fastlogreg.backends.Backend`.
 
-    They are gradient and diagonal of the Hessian, at 0, of the squared error with weights h / 2
-    and targets -1.
+    They are moments of the squared error with weights h / 2, whose second derivative is 2.
     """
     n, d = X.shape
-    storage, rows = prepared(X, np.full(n, -1.0), 0.5 * curvatures)
+    storage, rows = prepared(X, np.zeros(n), 0.5 * curvatures)
     model = _model(np.zeros(d), "mse", "identity", False)
-    block, chunk, chunks, seconds = _plan(n, shape_of(storage, rows), 2 * d, False, 1)
-    sums, diagonals = np.empty((chunks, 1 + d)), np.empty((chunks, d))
-    out = _left_out(chunks)._replace(sums=sums, diagonals=diagonals)
-    before = storage, rows, model, Cut(0, n, chunk, block)
-    run_chunks(
-        *_forms(kernels.evaluate, kernels.evaluate_on_threads, storage_code(storage), before, out),
-        chunks,
-        seconds,
-        n_threads,
-    )
-    return sums.sum(axis=0)[1:], diagonals.sum(axis=0)
+    moments = np.empty(1 + 2 * d)
+    _sum_chunks(storage, rows, model, 0, n, 1, n_threads, moments=moments)
+    return moments[1 : 1 + d], moments[1 + d :]
 
 
 def _sum_chunks(
@@ -367,15 +361,18 @@ def _sum_chunks(
     order: int,
     n_threads: int | None,
     curvatures: NDArray[np.float64] | None = None,
+    moments: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
     """Return the sums (loss, gradient) over rows lo : hi and, if order is 2, the Hessian's.
 
-    ``curvatures``, (hi - lo,) with lo = 0, is filled where it is given (order 0 or 1).
+    ``curvatures``, (hi - lo,) with lo = 0, and ``moments``, (1 + 2 d,), are filled where they are
+    given (order 0 or 1).
     """
     code = storage_code(X)
     shape = shape_of(X, rows)
     p = model.theta.size
-    block, chunk, chunks, seconds = _plan(hi - lo, shape, p, rows.chosen.size > 0, order)
+    width = p if moments is None else p + moments.size
+    block, chunk, chunks, seconds = _plan(hi - lo, shape, width, rows.chosen.size > 0, order)
     cut = Cut(lo, hi, chunk, block)
     sums = np.empty((chunks, 1 + p))
     if order == 2 and p >= BLAS_WIDTH and not shape.sparse:
@@ -387,7 +384,7 @@ def _sum_chunks(
     out = Sums(
         sums,
         hessians,
-        left_out.diagonals,
+        left_out.moments if moments is None else np.empty((chunks, moments.size)),
         left_out.curvatures if curvatures is None else curvatures,
         left_out.scaled,
     )
@@ -398,6 +395,8 @@ def _sum_chunks(
         n_threads,
     )
     total = sums[0] if chunks == 1 else sums.sum(axis=0)
+    if moments is not None:
+        out.moments.sum(axis=0, out=moments)
     if order < 2:
         return total, None
     whole = hessians[0] if chunks == 1 else hessians.sum(axis=0)

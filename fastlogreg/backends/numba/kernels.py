@@ -84,14 +84,14 @@ class Sums(NamedTuple):
     """What a pass fills, one entry a chunk; an array without a size is left out.
 
     ``sums`` (chunks, 1 + p) has loss and gradient, ``hessians`` (chunks, padded p, padded p) the
-    upper triangles, ``diagonals`` (chunks, d) the Hessians' diagonals, ``curvatures`` (n,) one
-    value a row. ``scaled`` (n, p), diag(sqrt|h|) [1, X], is for one chunk alone: its Hessian is
+    upper triangles, ``moments`` (chunks, 1 + 2 d) the sums of the curvatures h, of h x and of h x²,
+    ``curvatures`` (n,) one value a row. ``scaled`` (n, p), diag(sqrt|h|) [1, X], is for one chunk alone: its Hessian is
     then one matrix product, which the BLAS does.
     """
 
     sums: NDArray[np.float64]
     hessians: NDArray[np.float64]
-    diagonals: NDArray[np.float64]
+    moments: NDArray[np.float64]
     curvatures: NDArray[np.float64]
     scaled: NDArray[np.float64]
 
@@ -166,7 +166,7 @@ def _block(work, model, lo, n, sums):
 
 
 @borrowing
-def _blocks(X, rows, work, model, lo, hi, block, sums, hessian, diagonal, out):
+def _blocks(X, rows, work, model, lo, hi, block, sums, hessian, moments, out):
     """Add the rows lo : hi to sums = (loss, gradient) and fill what else is asked for."""
     for start in range(lo, hi, block):
         n = min(block, hi - start)
@@ -187,8 +187,18 @@ def _blocks(X, rows, work, model, lo, hi, block, sums, hessian, diagonal, out):
                 work.products,
                 hessian,
             )
-        if diagonal.size:
-            stages.accumulate_squares(work.X, work.by_column, at, n, work.curvature, diagonal)
+        if moments.size:
+            moments[0] += stages.total(work.curvature, n)
+            d = moments.size // 2
+            stages.accumulate_moments(
+                work.X,
+                work.by_column,
+                at,
+                n,
+                work.curvature,
+                moments[1 : 1 + d],
+                moments[1 + d :],
+            )
         if out.scaled.size:
             stages.scaled_rows(
                 work.X,
@@ -208,12 +218,12 @@ def evaluate(X, rows, model, cut, first, last, out):
     for c in range(first, last):
         lo = cut.lo + c * cut.chunk
         hi = min(lo + cut.chunk, cut.hi)
-        sums, hessian, diagonal = out.sums[c], out.hessians[c], out.diagonals[c]
+        sums, hessian, moments = out.sums[c], out.hessians[c], out.moments[c]
         sums[:] = 0.0
         hessian[:, :] = 0.0
-        diagonal[:] = 0.0
+        moments[:] = 0.0
         work = _work(X, rows, cut.block, hessian.shape[0])
-        _blocks(X, rows, work, model, lo, hi, cut.block, sums, hessian, diagonal, out)
+        _blocks(X, rows, work, model, lo, hi, cut.block, sums, hessian, moments, out)
 
 
 @parallel_kernel

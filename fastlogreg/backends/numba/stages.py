@@ -288,25 +288,57 @@ def _accumulate(X, by_column, lo, n, r, g):
         _accumulate_rows(X, lo, n, r, g)
 
 
-def _accumulate_squares(X, by_column, lo, n, h, s):
-    """Do s += (X * X)[lo : lo + n].T @ h[:n]."""
-    if by_column:
-        for j in range(X.shape[0]):
-            total = 0.0
-            for i in range(n):
-                x = X[j, lo + i]
-                total += h[i] * x * x
-            s[j] += total
-    else:
+@stage
+def _accumulate_moments_rows(X, lo, n, h, sums, squares):
+    d = X.shape[1]
+    body = n - n % 4
+    for i in range(0, body, 4):
+        h0 = h[i]
+        h1 = h[i + 1]
+        h2 = h[i + 2]
+        h3 = h[i + 3]
+        for j in range(d):
+            x0 = X[lo + i, j]
+            x1 = X[lo + i + 1, j]
+            x2 = X[lo + i + 2, j]
+            x3 = X[lo + i + 3, j]
+            t0 = h0 * x0
+            t1 = h1 * x1
+            t2 = h2 * x2
+            t3 = h3 * x3
+            sums[j] += (t0 + t1) + (t2 + t3)
+            squares[j] += (t0 * x0 + t1 * x1) + (t2 * x2 + t3 * x3)
+    for i in range(body, n):
+        hi = h[i]
+        for j in range(d):
+            t = hi * X[lo + i, j]
+            sums[j] += t
+            squares[j] += t * X[lo + i, j]
+
+
+@stage
+def _accumulate_moments_columns(XT, lo, n, h, sums, squares):
+    for j in range(XT.shape[0]):
+        first = 0.0
+        second = 0.0
         for i in range(n):
-            hi = h[i]
-            for j in range(X.shape[1]):
-                x = X[lo + i, j]
-                s[j] += hi * x * x
+            t = h[i] * XT[j, lo + i]
+            first += t
+            second += t * XT[j, lo + i]
+        sums[j] += first
+        squares[j] += second
+
+
+def _accumulate_moments(X, by_column, lo, n, h, sums, squares):
+    """Do sums += X[lo : lo + n].T @ h[:n] and squares likewise with X * X."""
+    if by_column:
+        _accumulate_moments_columns(X, lo, n, h, sums, squares)
+    else:
+        _accumulate_moments_rows(X, lo, n, h, sums, squares)
 
 
 accumulate = by_storage(_accumulate, csr.accumulate)
-accumulate_squares = by_storage(_accumulate_squares, csr.accumulate_squares)
+accumulate_moments = by_storage(_accumulate_moments, csr.accumulate_moments)
 
 
 @stage
