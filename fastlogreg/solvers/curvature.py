@@ -187,7 +187,8 @@ class Centred:
         self.total = total
         self.means = moments.centre()
         self.penalty = moments.penalty
-        free = np.maximum(moments.spread() + moments.penalty, 0.0)
+        free = moments.spread() + moments.penalty
+        free = np.where(free < _TINY, 0.0, free)  # its inverse is finite
         self.inverse = np.divide(1.0, free, out=np.zeros_like(free), where=free > 0.0)
         self.frozen = np.concatenate([np.full(self.first, total <= 0.0), free <= 0.0])
 

@@ -5,17 +5,16 @@ The initial matrix is the Hessian's diagonal in centred columns, from one pass
 does not notice them.
 
 L-BFGS does not know how far it is from the optimum: its own metric may be wrong by the condition
-number. So where that metric says that the goal is near, truncated Newton
-(:mod:`fastlogreg.solvers.newton_cg`) has the last word: mostly one solve that confirms it.
+number. So where that metric says that the goal is near, or it has cost more than Newton would,
+truncated Newton (:mod:`fastlogreg.solvers.newton_cg`) goes on: mostly one solve that confirms it.
 """
-
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.solvers import Callback, Implicit, Iteration, Result
+from fastlogreg.solvers import Callback, Iteration, Result, Universal
 from fastlogreg.solvers.curvature import Centred, Secants
+from fastlogreg.solvers.handover import budget, go_on
 from fastlogreg.solvers.newton_cg import newton_cg
 from fastlogreg.solvers.search import Point, all_finite, polyak, search
 
@@ -28,7 +27,7 @@ _Vector = NDArray[np.float64]
 
 
 def lbfgs(
-    objective: Implicit,
+    objective: Universal,
     theta: NDArray[np.float64],
     *,
     tol: float = 1e-8,
@@ -41,7 +40,7 @@ def lbfgs(
     Parameters
     ----------
     objective : Objective or the like
-        See :class:`fastlogreg.solvers.Implicit`.
+        See :class:`fastlogreg.solvers.Universal`.
     theta : ndarray of shape (p,), float64
         The start; it is not changed.
     tol : float, default=1e-8
@@ -87,21 +86,25 @@ def lbfgs(
             callback(history[-1], theta)
 
     def last_word() -> Result:
-        """Go on from here by truncated Newton, and count its steps with ours."""
-
-        def shifted(now: Iteration, at: _Vector) -> None:
-            history.append(now._replace(n_iter=n_iter + now.n_iter))
-            if callback is not None:
-                callback(history[-1], at)
-
-        rest = newton_cg(
-            objective, theta, tol=tol, max_iter=max_iter - n_iter, floor=floor, callback=shifted
+        """Go on from here by truncated Newton."""
+        norm = float(np.abs(here.gradient).max())
+        first = Result(
+            theta, here.value, norm, np.nan, n_iter, objective.n_passes, False, "", history
         )
-        return replace(rest, n_iter=n_iter + rest.n_iter, history=history)
+        return go_on(
+            newton_cg,
+            objective,
+            first,
+            max_iter=max_iter,
+            callback=callback,
+            tol=tol,
+            floor=floor,
+        )
 
     if not all_finite(here):
         return last_word()
     model = Secants(Centred(here.curvature.moments()), _MEMORY)
+    max_passes = objective.n_passes + budget(objective.hessian_passes, theta.size)
     while True:
         step, decrement = model.step(here.gradient, 0.0)
         if (
@@ -109,6 +112,7 @@ def lbfgs(
             or decrement <= _NEAR * tol * here.value
             or here.value <= floor
             or n_iter >= max_iter
+            or objective.n_passes >= max_passes
         ):
             return last_word()
         note(decrement)

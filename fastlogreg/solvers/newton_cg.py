@@ -21,15 +21,24 @@ Progress is safe: conjugate gradients from zero give a descent direction at any 
 shortened until the value falls, and a direction of negative curvature (squared error of a sigmoid)
 ends a solve.
 
-What it does not see: a direction of little curvature that holds little of the gradient (columns
-equal to 1e-6, without a penalty). The Hessian of :mod:`fastlogreg.solvers.newton` does.
+What products do not see: a direction of little curvature that holds little of the gradient (columns
+equal to 1e-6, rare levels). So a fit that seems done is confirmed, by the first of these that can:
+
+1. what the penalty's own curvature bounds (:meth:`fastlogreg.solvers.curvature.Centred.most`), which
+   holds whatever the Hessian is;
+2. one Hessian, where it fits and costs little: :mod:`fastlogreg.solvers.newton` has the last word;
+3. a solve that goes on until 1 holds, up to what a Hessian would cost, and then 2;
+4. where no Hessian fits in memory, such a solve of at most :data:`_CONFIRMING` products: what it
+   has not found then may be there still.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.solvers import Callback, HessianProduct, Implicit, Iteration, Result
+from fastlogreg.solvers import Callback, HessianProduct, Iteration, Result, Universal
 from fastlogreg.solvers.curvature import Centred, Secants, is_lost
+from fastlogreg.solvers.handover import CHEAP, budget, fits, go_on
+from fastlogreg.solvers.newton import newton
 from fastlogreg.solvers.search import ROUNDING, Point, all_finite, polyak, search, stretch
 
 __all__ = ["newton_cg"]
@@ -37,6 +46,7 @@ __all__ = ["newton_cg"]
 _AIM = 1e-2  # share of tol to reach: at 0.1 an outlier of 1e8 hid 9e-4 of the distance
 _LOOSE = 0.2  # a solve leaves at most this share of the gradient
 _MOST = 500  # products of one solve
+_CONFIRMING = 30  # products at most for a bound on the distance where no Hessian fits
 _MEMORY = 24  # pairs that correct the preconditioner
 _LEAST_MEMORY = 4
 _AGED = 0.3  # the preconditioner is made anew once the value has fallen to this share
@@ -49,21 +59,22 @@ _Vector = NDArray[np.float64]
 
 
 def newton_cg(
-    objective: Implicit,
+    objective: Universal,
     theta: NDArray[np.float64],
     *,
     tol: float = 1e-8,
     max_iter: int = 100,
     floor: float = 0.0,
     callback: Callback | None = None,
-    max_passes: float = np.inf,
 ) -> Result:
     """Minimize an objective that is bounded below by zero by truncated Newton steps.
+
+    Where they prove dear, or have nothing but their own word, Newton on the Hessian goes on.
 
     Parameters
     ----------
     objective : Objective or the like
-        See :class:`fastlogreg.solvers.Implicit`.
+        See :class:`fastlogreg.solvers.Universal`.
     theta : ndarray of shape (p,), float64
         The start; it is not changed.
     tol : float, default=1e-8
@@ -74,8 +85,6 @@ def newton_cg(
         Stop, not converged, at a value of this or less.
     callback : callable, optional
         Hears of each :class:`fastlogreg.solvers.Iteration` and its theta.
-    max_passes : float, optional
-        Stop, not converged, once the objective counts more.
 
     Returns
     -------
@@ -96,8 +105,39 @@ def newton_cg(
     >>> result.converged, result.theta.round(4)
     (True, array([-1.3623,  0.9082]))
     """
+    first, confirmed = _truncated(
+        objective, theta, tol=tol, max_iter=max_iter, floor=floor, callback=callback
+    )
+    if confirmed or not first.finite or first.value <= floor or not fits(theta.size):
+        return first
+    if first.n_iter >= max_iter and not first.converged:
+        return first
+    return go_on(
+        newton,
+        objective,
+        first,
+        max_iter=max_iter,
+        callback=callback,
+        tol=tol,
+        floor=floor,
+        stages=False,
+    )
+
+
+def _truncated(
+    objective: Universal,
+    theta: _Vector,
+    *,
+    tol: float,
+    max_iter: int,
+    floor: float,
+    callback: Callback | None,
+) -> tuple[Result, bool]:
+    """Minimize by products alone; return also whether nothing but the Hessian could say more."""
     history: list[Iteration] = []
     theta = theta.copy()
+    large = not fits(theta.size)
+    max_passes = objective.n_passes + budget(objective.hessian_passes, theta.size)
 
     def full(at: _Vector) -> Point:
         return Point(*objective.value_gradient_product(at))
@@ -112,9 +152,9 @@ def newton_cg(
         if callback is not None:
             callback(history[-1], theta)
 
-    def finish(converged: bool, message: str) -> Result:
+    def finish(converged: bool, message: str, confirmed: bool = False) -> tuple[Result, bool]:
         last = history[-1]
-        return Result(
+        result = Result(
             theta,
             here.value,
             last.gradient_norm,
@@ -125,6 +165,7 @@ def newton_cg(
             message,
             history,
         )
+        return result, confirmed
 
     if not all_finite(here):
         note(np.nan)
@@ -145,6 +186,10 @@ def newton_cg(
             made_in, model, smallest = n_iter, Secants(base, memory), 1.0
         quick, short = model.step(here.gradient, 0.0)
         lost = not np.isfinite(short) or is_lost(base, here.gradient)
+        if lost and not large:
+            decrement = here.value
+            note(decrement)
+            return finish(False, "columns without curvature hold a gradient")
         if lost:
             step, decrement = -theta, here.value
         elif n_iter and short / smallest <= goal:
@@ -164,11 +209,23 @@ def newton_cg(
         sure = not slow or decrement <= ROUNDING * here.value
         converged = sure and decrement <= tol * here.value
         if sure and decrement <= goal:
-            return finish(True, "converged")
+            most = base.most(here.gradient)
+            if most <= tol * here.value:
+                return finish(True, "converged", confirmed=True)
+            if not large and objective.hessian_passes <= CHEAP:
+                return finish(True, "converged")
+            limit = int(objective.hessian_passes) if not large else _CONFIRMING
+            step, most = _bounded(here, model, base, 0.3 * tol * here.value, limit)
+            if most <= tol * here.value:
+                return finish(True, "converged", confirmed=True)
+            if not np.isfinite(most):
+                return finish(True, "converged", confirmed=large)
+            # the solve found what the decrement did not know of: its step is taken
+            history[-1] = history[-1]._replace(decrement=most)
         if n_iter >= max_iter:
             return finish(converged, "max_iter reached")
         if objective.n_passes >= max_passes:
-            return finish(converged, "max_passes reached")
+            return finish(converged, "the Hessian costs no more")
         found = None
         if bold and not lost:
             step = stretch(decrement, here.value) * step
@@ -181,6 +238,35 @@ def newton_cg(
         theta, here, length = found
         bold = bold and length == 1.0 and (lost or float(here.gradient @ step) <= 0.0)
         n_iter += 1
+
+
+def _bounded(
+    here: Point, model: Secants, base: Centred, enough: float, limit: int
+) -> tuple[_Vector, float]:
+    """Solve ``H s = -g`` until the penalty bounds what is left by ``enough``.
+
+    Returns s and a bound on half the decrement of -g, infinite where ``limit`` products did not do.
+    """
+    s = np.zeros_like(here.gradient)
+    r = -here.gradient
+    z = -model.step(r, 0.0)[0]
+    v, rz = z, float(r @ z)
+    for _ in range(limit):
+        Hv = here.curvature(v)
+        curvature = float(v @ Hv)
+        if not curvature > 0.0:
+            break
+        s += rz / curvature * v
+        r -= rz / curvature * Hv
+        left = base.most(r)
+        if left <= enough:
+            return s, -0.5 * float(here.gradient @ s) + left
+        z = -model.step(r, 0.0)[0]
+        before, rz = rz, float(r @ z)
+        if not rz > 0.0:
+            break
+        v = z + rz / before * v
+    return s, np.inf
 
 
 def _solve(

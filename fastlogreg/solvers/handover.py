@@ -1,0 +1,55 @@
+"""One solver goes on where another ended, and both are one fit: steps, history, callback."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogreg.solvers import Callback, Iteration, Result, Solver
+
+__all__ = ["CHEAP", "budget", "fits", "go_on"]
+
+CHEAP = 12.0  # Hessian passes, in gradient passes, up to which Newton is taken at once
+_LARGEST = 6000  # p of the largest Hessian: 288 MB, and as much again to factor it
+_PATIENCE = 2.0  # times what Newton would cost
+
+
+def fits(size: int) -> bool:
+    """Whether a Hessian of ``size`` parameters fits in memory."""
+    return size <= _LARGEST
+
+
+def budget(hessian_passes: float, size: int) -> float:
+    """Return after how many passes a solver without Hessians should hand over to Newton."""
+    return _PATIENCE * (hessian_passes + 10.0) if fits(size) else np.inf
+
+
+def go_on(
+    solve: Solver,
+    objective: Any,
+    first: Result,
+    *,
+    max_iter: int,
+    callback: Callback | None,
+    **options: Any,
+) -> Result:
+    """Return the result of ``solve`` from where ``first`` ended, with the history of both.
+
+    ``max_iter`` counts the steps of both.
+    """
+    history = list(first.history)
+
+    def shifted(now: Iteration, at: NDArray[np.float64]) -> None:
+        history.append(now._replace(n_iter=first.n_iter + now.n_iter))
+        if callback is not None:
+            callback(history[-1], at)
+
+    rest = solve(
+        objective,
+        first.theta,
+        max_iter=max_iter - first.n_iter,
+        callback=shifted,
+        **options,
+    )
+    return replace(rest, n_iter=first.n_iter + rest.n_iter, history=history)
