@@ -14,9 +14,9 @@ Hessian too costs ``objective.hessian_passes`` of them (2 at 20 columns, 8 at 10
    are left are predicted, with the old Hessian and with a new one, and the less is chosen. The
    Hessian of every 8th row is the first of all rows. Secant pairs correct it
    (:mod:`fastlogreg.solvers.curvature`); where they can't, the prediction asks for a new one.
-   It can't judge its own distance: the first pass on all rows and the last one also give the
-   moments of the columns there (:func:`fastlogreg.solvers.curvature.recalibrated`), and only with
-   them is convergence said.
+   It can't judge its own distance: the last pass also gives the moments of the columns there
+   (:func:`fastlogreg.solvers.curvature.recalibrated`), and only with them is convergence said.
+   Given by the first pass on all rows too, they cost the census-like case 3 passes of 7.
 3. Far from the optimum the loss falls like an exponential, and a step with a new Hessian goes up to
    twice as far as Newton's (:func:`fastlogreg.solvers.search.stretch`).
 4. The full step is nearly always accepted, so its derivatives are asked for at once, and only a
@@ -130,11 +130,22 @@ def newton(
 
 
 class _Kept(NamedTuple):
-    """A Hessian from elsewhere, the objective where it was made, and how good it should be."""
+    """A Hessian from elsewhere, the objective where it was made, and how good it should be.
+
+    ``damping``, (p,), is added to its diagonal for steps, but not to judge the distance: along
+    columns together, too, a part may have next to no curvature where all rows have.
+    """
 
     hessian: NDArray[np.float64]
     value: float
     rate: float  # share of the distance that a step with it may leave
+    damping: _Vector | None = None
+
+    def curvature(self) -> Curvature:
+        """Return what steps are made with."""
+        if self.damping is None:
+            return Curvature(self.hessian, self.value)
+        return Curvature(self.hessian + np.diag(self.damping), self.value)
 
 
 def _stages(
@@ -161,8 +172,8 @@ def _stages(
         least = centred_diagonal(kept.hessian, objective.intercept) / m
         least[: int(objective.intercept)] = 0.0
         part = objective.part(step, least)
-        extra = np.diag(part.penalty - objective.penalty)
-        kept = kept._replace(hessian=kept.hessian + extra)
+        damping = part.penalty - objective.penalty
+        kept = kept._replace(hessian=kept.hessian + np.diag(damping), damping=None)
         result, kept = _minimize(
             part, theta, kept, 0.02 * p / m, 1.0, _STAGE_ITERATIONS, 1e-6, [], record
         )
@@ -170,7 +181,8 @@ def _stages(
             return theta, None
         theta = result.theta
         # the penalty of the part is not the problem's
-        kept = _Kept(kept.hessian - extra, kept.value, min(0.5, 4.0 * p / m))
+        undamped = kept.hessian - np.diag(damping)
+        kept = _Kept(undamped, kept.value, min(0.5, 4.0 * p / m), damping)
     return theta, kept
 
 
@@ -207,7 +219,7 @@ def _minimize(
             curvature.sharpen(objective.value_gradient_product(at)[2])
         return curvature
 
-    here = full(theta) if kept is None else gauged(theta) if whole else slim(theta)
+    here = full(theta) if kept is None else slim(theta)
     n_iter, length = 0, 1.0
 
     def note(decrement: float) -> None:
@@ -249,7 +261,7 @@ def _minimize(
                 here, last = full(theta), None
             else:
                 kept = _Kept(better, here.value, rate)
-                curvature = Curvature(better, here.value)
+                curvature = kept.curvature()
                 model = Secants(curvature) if model is None else model.rebased(curvature)
                 here, judged = here._replace(curvature=None), True
         if isinstance(here.curvature, np.ndarray):
@@ -259,7 +271,7 @@ def _minimize(
             fresh = judged = True
         elif model is None:
             assert kept is not None
-            curvature = Curvature(kept.hessian, kept.value)
+            curvature = kept.curvature()
             model, judged = Secants(curvature), not whole
         goal = max(aim * tol, ROUNDING) * here.value
         step, decrement = model.step(here.gradient, goal)
@@ -270,7 +282,7 @@ def _minimize(
         known = fresh or not whole or not curvature.unresolved(here.gradient)
         enough = tol * here.value if n_iter >= max_iter else goal
         if known and not judged and decrement <= enough:
-            here = gauged(theta)
+            here = gauged(theta)  # where it was at once: a pass for nothing but to be sure
             continue
         if last is not None:
             rate = decrement / last[0] if length == 1.0 and not lost else 1.0
