@@ -57,6 +57,7 @@ _EPS = float(np.finfo(np.float64).eps)
 _AIM = 0.1
 _SLOW = 0.1  # share of the distance that a step near the optimum leaves at most
 _RATE = 30.0  # a new Hessian divides a relative distance r by 1 / (30 r), until seen otherwise
+_CLOSE = 100.0  # times the goal: a step that should come so near may reach it
 _STAGE = 8  # rows of one stage over those of the one before
 _STAGE_ROWS = 20  # times p: the least rows of a stage
 _STAGE_LEAST = 1000  # rows
@@ -309,7 +310,7 @@ def _minimize(
                 decrement, goal, expected, worth / here.value, objective.hessian_passes
             )
         )
-        light = gauged if whole and expected * decrement <= goal else slim
+        light = gauged if whole and expected * decrement <= _CLOSE * goal else slim
         first = light if keep else full if length == 1.0 else None
         if lost or not known:
             found = None
