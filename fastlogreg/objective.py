@@ -258,7 +258,9 @@ class Objective:
         self,
         theta: NDArray[np.float64],
         order: int,
-        **outputs: NDArray[np.float64],
+        *,
+        curvatures: NDArray[np.float64] | None = None,
+        moments: NDArray[np.float64] | None = None,
     ) -> tuple[float, NDArray[np.float64] | None, NDArray[np.float64] | None]:
         """Return the mean loss and its derivatives up to ``order``: the one reader of rows."""
         self._passes.total += self.share
@@ -268,7 +270,8 @@ class Objective:
             theta,
             order=order,
             rows=self._rows,
-            **outputs,
+            curvatures=curvatures,
+            moments=moments,
             **self._kind,
         )
 

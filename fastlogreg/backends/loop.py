@@ -122,9 +122,9 @@ def _sums(
             d = p - first
             moments[0] += weight * curvature
             for j in range(d):
-                x = float(X[i, j])
-                moments[1 + j] += weight * curvature * x
-                moments[1 + d + j] += weight * curvature * x * x
+                first_power = weight * curvature * float(X[i, j])
+                moments[1 + j] += first_power
+                moments[1 + d + j] += first_power * float(X[i, j])
         if order == 0:
             continue
         residual *= weight

@@ -59,10 +59,8 @@ class TwiceDifferentiable(Smooth, Protocol):
     def effective_rows(self) -> float:
         """Return how many rows of equal weight would say as much as these do."""
 
-    def part(
-        self, step: int, least: NDArray[np.float64] | None = None
-    ) -> "TwiceDifferentiable":
-        """Return the same over about every ``step``-th row, with a penalty of at least ``least``."""
+    def part(self, step: int, least: NDArray[np.float64] | None = None) -> "TwiceDifferentiable":
+        """Return the same over some rows, one of ``step``, with a penalty of at least ``least``."""
 
     def value_gradient_moments(
         self, theta: NDArray[np.float64]

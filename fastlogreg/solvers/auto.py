@@ -7,6 +7,9 @@ starts, which on well-conditioned data needs fewer passes than one Hessian costs
 what Newton would have, and a Hessian fits in memory, it hands over to Newton itself.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,7 +52,7 @@ def auto(
     >>> auto(Objective(X, np.array([0.0, 1.0, 0.0, 1.0])), np.zeros(2)).converged
     True
     """
-    common = {"tol": tol, "max_iter": max_iter, "floor": floor, "callback": callback}
+    solve: Callable[..., Result] = newton_cg
     if fits(theta.size) and objective.hessian_passes <= CHEAP:
-        return newton(objective, theta, stages=stages, **common)
-    return newton_cg(objective, theta, **common)
+        solve = partial(newton, stages=stages)
+    return solve(objective, theta, tol=tol, max_iter=max_iter, floor=floor, callback=callback)

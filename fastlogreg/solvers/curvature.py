@@ -204,7 +204,6 @@ class Centred:
             out[self.first :] = self.inverse * w
         return out
 
-
     def most(self, gradient: _Vector) -> float:
         """Return a bound on half the Newton decrement that holds whatever the Hessian is.
 

@@ -1,12 +1,13 @@
 """One solver goes on where another ended, and both are one fit: steps, history, callback."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.solvers import Callback, Iteration, Result, Solver
+from fastlogreg.solvers import Callback, Iteration, Result
 
 __all__ = ["CHEAP", "budget", "fits", "go_on"]
 
@@ -26,7 +27,7 @@ def budget(hessian_passes: float, size: int) -> float:
 
 
 def go_on(
-    solve: Solver,
+    solve: Callable[..., Result],
     objective: Any,
     first: Result,
     *,

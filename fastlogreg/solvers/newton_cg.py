@@ -21,11 +21,12 @@ Progress is safe: conjugate gradients from zero give a descent direction at any 
 shortened until the value falls, and a direction of negative curvature (squared error of a sigmoid)
 ends a solve.
 
-What products do not see: a direction of little curvature that holds little of the gradient (columns
-equal to 1e-6, rare levels). So a fit that seems done is confirmed, by the first of these that can:
+What products do not see: a direction of little curvature that holds little of the gradient
+(columns equal to 1e-6, rare levels). So a fit that seems done is confirmed, by the first of these
+that can:
 
-1. what the penalty's own curvature bounds (:meth:`fastlogreg.solvers.curvature.Centred.most`), which
-   holds whatever the Hessian is;
+1. what the penalty's own curvature bounds (:meth:`fastlogreg.solvers.curvature.Centred.most`),
+   whatever the Hessian is;
 2. one Hessian, where it fits and costs little: :mod:`fastlogreg.solvers.newton` has the last word;
 3. a solve that goes on until 1 holds, up to what a Hessian would cost, and then 2;
 4. where no Hessian fits in memory, such a solve of at most :data:`_CONFIRMING` products: what it

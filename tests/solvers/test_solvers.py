@@ -254,9 +254,7 @@ def test_centred_is_the_hessian_of_independent_columns(rng):
 
 
 def test_centred_leaves_out_what_has_no_curvature():
-    base = Centred(
-        Moments(0.25, np.array([0.5, 0.0]), np.array([1.0, 0.0]), np.zeros(2), True)
-    )
+    base = Centred(Moments(0.25, np.array([0.5, 0.0]), np.array([1.0, 0.0]), np.zeros(2), True))
     assert base.frozen.tolist() == [False, False, True]
     assert np.isfinite(base.solve(np.ones(3), 0.0)).all()
 
