@@ -85,8 +85,8 @@ class Sums(NamedTuple):
 
     ``sums`` (chunks, 1 + p) has loss and gradient, ``hessians`` (chunks, padded p, padded p) the
     upper triangles, ``moments`` (chunks, 1 + 2 d) the sums of the curvatures h, of h x and of h x²,
-    ``curvatures`` (n,) one value a row. ``scaled`` (n, p), diag(sqrt|h|) [1, X], is for one chunk alone: its Hessian is
-    then one matrix product, which the BLAS does.
+    ``curvatures`` (n,) one value a row. ``scaled`` (n, p), diag(sqrt|h|) [1, X], is for one chunk
+    alone: its Hessian is then one matrix product, which the BLAS does.
     """
 
     sums: NDArray[np.float64]
