@@ -27,9 +27,9 @@ indefinite Hessians. Where columns have no curvature but a gradient (every sampl
 Newton's direction leads nowhere, a step towards zero, or else a gradient step of Polyak's length
 ``f / ||g||²`` (the loss is bounded below by zero), leads back. A trial value that is not finite
 counts as a rise. A decrement that is not finite is never taken for convergence, nor is a small one
-whose last full step left more than a tenth of it: a row far outside holds all the curvature until
-its loss, which falls to 1/e in a step, is nothing; the other directions show only then (a row of
-1e9 times the others' size: 1e-10 at step 27, and yet 8e-4 above the optimum).
+where one of the last two steps left more than a tenth of it: a row far outside holds all the
+curvature until its loss, which falls to 1/e in a step, is nothing; the other directions show only
+then (a row of 1e9 times the others' size: 1e-10 at step 27, and yet 8e-4 above the optimum).
 """
 
 from math import ceil, log
@@ -56,6 +56,7 @@ _EPS = float(np.finfo(np.float64).eps)
 # takes its curvature for 8 times what it is, and the distance for 1/8
 _AIM = 0.1
 _SLOW = 0.1  # share of the distance that a step near the optimum leaves at most
+_LIKE_AN_EXPONENTIAL = 0.25  # steps along one leave 1/e
 _RATE = 30.0  # a new Hessian divides a relative distance r by 1 / (30 r), until seen otherwise
 _CLOSE = 100.0  # times the goal: a step that should come so near may reach it
 _STAGE = 8  # rows of one stage over those of the one before
@@ -253,7 +254,9 @@ def _minimize(
     worth = _RATE  # a new Hessian leaves worth * distance / value of the distance
     last: tuple[float, bool] | None = None  # distance and fresh before the last full step
     bold = True  # no step has gone too far yet
-    slow = False  # the last full step left more than a step near the optimum would
+    before_step: float | None = None  # distance before the last full step
+    left = 0.0  # what the last step left of the distance
+    slow = was_slow = False  # the last step, and the one before, left more than near the optimum
 
     while True:
         if kept is not None and isinstance(here.curvature, Moments):
@@ -285,15 +288,18 @@ def _minimize(
         if known and not judged and decrement <= enough:
             here = gauged(theta)  # where it was at once: a pass for nothing but to be sure
             continue
+        if before_step is not None:
+            was_slow = left > _LIKE_AN_EXPONENTIAL
+            left = decrement / before_step if length == 1.0 and not lost else 1.0
+            slow, before_step = left > _SLOW, None
         if last is not None:
             rate = decrement / last[0] if length == 1.0 and not lost else 1.0
-            slow = rate > _SLOW
             if last[1] and not lost:
                 worth = max(_RATE / 10, min(rate * here.value / last[0], 1e6))
         note(decrement)
         if here.value <= floor:
             return finish(decrement, False, "the objective fell to its floor")
-        within = not slow or not whole or decrement <= ROUNDING * here.value
+        within = not (slow or was_slow) or not whole or decrement <= ROUNDING * here.value
         sure = known and judged and within
         converged = sure and decrement <= tol * here.value
         if sure and decrement <= goal:
@@ -334,6 +340,7 @@ def _minimize(
         model.add(moved - theta, before.gradient, here.gradient)
         theta = moved
         last = None if lost else (decrement, fresh)
+        before_step = None if lost else decrement
         fresh, judged = False, not whole
 
 

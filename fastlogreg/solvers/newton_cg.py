@@ -176,7 +176,8 @@ def _truncated(
     made_at = np.inf  # the value where the preconditioner was made
     made_in, smallest = -1, 1.0  # the iteration where it was, and the least Ritz value since
     bold = True  # no step has gone too far yet
-    last, slow = np.inf, False  # the decrement before the last step; whether that left much of it
+    last = np.inf  # the decrement before the last step
+    slow = was_slow = False  # whether that step, and the one before, left much of it
     largest = 0.0  # size of the gradient at the start, in the preconditioner's metric
 
     while True:
@@ -203,11 +204,11 @@ def _truncated(
                     here.curvature, here.gradient, model, base, wanted, goal, smallest
                 )
         note(decrement)
-        slow = length == 1.0 and decrement > _SLOW * last
+        slow, was_slow = length == 1.0 and decrement > _SLOW * last, slow
         last = decrement
         if here.value <= floor:
             return finish(False, "the objective fell to its floor")
-        sure = not slow or decrement <= ROUNDING * here.value
+        sure = not (slow or was_slow) or decrement <= ROUNDING * here.value
         converged = sure and decrement <= tol * here.value
         if sure and decrement <= goal:
             most = base.most(here.gradient)
