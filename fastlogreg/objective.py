@@ -95,6 +95,7 @@ class Objective:
         Strength for each parameter, 0 for the bias.
     n_passes : float
         Passes over the rows so far, those of the parts included.
+    n_rows : int
     n_values : int
         Values of X that a pass reads: of sparse rows those that are stored.
     share : float
@@ -149,6 +150,7 @@ class Objective:
         self.size = X.shape[1] + intercept
         self.intercept = bool(intercept)
         self.n_values = int(X.size)
+        self.n_rows = int(X.shape[0])
         self.hessian_passes = self._backend.hessian_passes(X, self.size)
         self.penalty = np.zeros(self.size)
         self.penalty[int(intercept) :] = l2
@@ -217,6 +219,27 @@ class Objective:
         assert gradient is not None
         gradient += self.penalty * theta
         return value + self._penalty_value(theta), gradient, HessianProduct(self, curvatures)
+
+    def largest_change(self, step: NDArray[np.float64]) -> float:
+        """Return by how much ``step`` changes the margin of a row at the most, in one pass.
+
+        Where that is little against 1, no curvature changes by more than its exponential, and half
+        the Newton decrement is the distance from the optimum. Rows of weight 0 do not count.
+        """
+        self._passes.total += self.share
+        change = np.abs(
+            self._backend.predict(
+                self._X,
+                step,
+                offset=None,
+                activation="identity",
+                intercept=self.intercept,
+                n_threads=self._kind["n_threads"],
+            )
+        )
+        if self._sample_weight is not None:
+            change = change[self._sample_weight > 0.0]
+        return float(change.max())
 
     def effective_rows(self) -> float:
         """Return how many rows of equal weight and balanced labels would say as much.

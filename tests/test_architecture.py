@@ -27,6 +27,8 @@ FLOORS = [
     ("fastlogreg.solvers.finish",),
     ("fastlogreg.solvers.auto",),
     ("fastlogreg.solvers.lbfgs",),
+    ("fastlogreg.solvers.newton_cg",),
+    ("fastlogreg.solvers.newton", "fastlogreg.solvers.handover"),
     ("fastlogreg.solvers",),
     ("fastlogreg.solvers.curvature", "fastlogreg.solvers.search"),
     ("fastlogreg.objective", "fastlogreg.separation"),

@@ -53,6 +53,7 @@ class TwiceDifferentiable(Smooth, Protocol):
 
     share: float
     hessian_passes: float
+    n_rows: int
     intercept: bool
     penalty: NDArray[np.float64]
 
@@ -61,6 +62,9 @@ class TwiceDifferentiable(Smooth, Protocol):
 
     def part(self, step: int, least: NDArray[np.float64] | None = None) -> "TwiceDifferentiable":
         """Return the same over some rows, one of ``step``, with a penalty of at least ``least``."""
+
+    def largest_change(self, step: NDArray[np.float64]) -> float:
+        """Return by how much ``step`` changes the margin of a row at the most."""
 
     def value_gradient_moments(
         self, theta: NDArray[np.float64]

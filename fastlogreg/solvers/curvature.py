@@ -93,7 +93,8 @@ class Curvature:
         # lower triangle of the transpose: LAPACK gets its column order without a copy
         factor, info = dpotrf(scaled.T, lower=1, clean=0)
         self.factor = None
-        if info == 0 and factor.diagonal().min() ** 2 > self.flat:
+        self.pivot = float(factor.diagonal().min()) ** 2 if info == 0 else 0.0
+        if info == 0 and self.pivot > self.flat:
             self.factor = factor
         else:
             values, self.vectors = np.linalg.eigh(scaled)

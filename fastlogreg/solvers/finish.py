@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from fastlogreg.objective import Objective
 from fastlogreg.solvers import Universal
-from fastlogreg.solvers.auto import CHEAP, auto
+from fastlogreg.solvers.auto import auto
 from fastlogreg.solvers.curvature import Curvature, Secants, is_lost
+from fastlogreg.solvers.handover import CHEAP
 from fastlogreg.solvers.search import Point, all_finite
 
 __all__ = ["Finish", "finish"]

@@ -29,7 +29,10 @@ Newton's direction leads nowhere, a step towards zero, or else a gradient step o
 counts as a rise. A decrement that is not finite is never taken for convergence, nor is a small one
 where one of the last two steps left more than a tenth of it: a row far outside holds all the
 curvature until its loss, which falls to 1/e in a step, is nothing; the other directions show only
-then (a row of 1e9 times the others' size: 1e-10 at step 27, and yet 8e-4 above the optimum).
+then (a row of 1e9 times the others' size: 1e-10 at step 27, and yet 8e-4 above the optimum). Where
+the Hessian is ill-conditioned, such a row may be why, and where a few rows hold most of the weight
+the others show late too; so there the step is looked at: the decrement is the distance only if no
+margin would change by more than :data:`_CHANGE`.
 """
 
 from math import ceil, log
@@ -56,6 +59,8 @@ _EPS = float(np.finfo(np.float64).eps)
 # takes its curvature for 8 times what it is, and the distance for 1/8
 _AIM = 0.1
 _SLOW = 0.1  # share of the distance that a step near the optimum leaves at most
+_ILL = 1e-5  # a pivot of the Hessian, scaled to a unit diagonal, below this
+_CHANGE = 0.5  # of a margin: a row whose loss falls like an exponential asks for 1
 _LIKE_AN_EXPONENTIAL = 0.25  # steps along one leave 1/e
 _RATE = 30.0  # a new Hessian divides a relative distance r by 1 / (30 r), until seen otherwise
 _CLOSE = 100.0  # times the goal: a step that should come so near may reach it
@@ -254,6 +259,8 @@ def _minimize(
     worth = _RATE  # a new Hessian leaves worth * distance / value of the distance
     last: tuple[float, bool] | None = None  # distance and fresh before the last full step
     bold = True  # no step has gone too far yet
+    # a tenth of the rows, or fewer, say as much as all of them
+    uneven = whole and objective.effective_rows() < 0.1 * objective.n_rows
     before_step: float | None = None  # distance before the last full step
     left = 0.0  # what the last step left of the distance
     slow = was_slow = False  # the last step, and the one before, left more than near the optimum
@@ -301,6 +308,8 @@ def _minimize(
             return finish(decrement, False, "the objective fell to its floor")
         within = not (slow or was_slow) or not whole or decrement <= ROUNDING * here.value
         sure = known and judged and within
+        if sure and whole and decrement <= enough and (uneven or curvature.pivot < _ILL):
+            sure = objective.largest_change(step) <= _CHANGE
         converged = sure and decrement <= tol * here.value
         if sure and decrement <= goal:
             return finish(decrement, True, "converged")

@@ -114,9 +114,13 @@ class Stub:
     hessian_passes = 2.0
     n_passes = 0.0
     intercept = False
+    n_rows = 1
 
     def effective_rows(self):
         return 1.0
+
+    def largest_change(self, step):
+        return 0.0
 
     def value_gradient_moments(self, theta):
         value, gradient, hessian = self.value_gradient_hessian(theta)
