@@ -13,7 +13,6 @@ Refused for now, each with a clear error: more than two classes, L1.
 """
 
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from numbers import Integral, Real
@@ -387,7 +386,7 @@ class LogisticRegression(TwoClassModel):
                 "whose offset is far beyond their spread"
             )
             text = f"no convergence to tol={self.tol:g}: {result.message} ({figures}); {advice}"
-        warnings.warn(text, ConvergenceWarning, stacklevel=3)
+        check.warn(text, ConvergenceWarning)
 
 
 class _Watch:

@@ -6,7 +6,6 @@ For the optimum itself see :class:`fastlogreg.LogisticRegression`.
 """
 
 import time
-import warnings
 from dataclasses import dataclass
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -350,7 +349,7 @@ class MiniBatchLogisticRegression(TwoClassModel):
             )
         else:
             return self
-        warnings.warn(text, ConvergenceWarning, stacklevel=2)
+        check.warn(text, ConvergenceWarning)
         return self
 
     @numpy_defaults
@@ -607,7 +606,7 @@ class MiniBatchLogisticRegression(TwoClassModel):
             )
         else:
             return
-        warnings.warn(text, ConvergenceWarning, stacklevel=3)
+        check.warn(text, ConvergenceWarning)
 
     # --- checks --------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastlogreg.backends import ACTIVATIONS, BACKENDS, COMBINATIONS, LOSSES, Matrix
 
 _INDICES = {np.dtype(np.int32), np.dtype(np.int64)}  # of sparse matrices
+_PACKAGE = os.path.dirname(os.path.abspath(__file__))
 _PIECE = 1 << 16  # indices that are looked at together: they stay in cache
 _NATIVE = (np.dtype(np.float64), np.dtype(np.float32))
 
@@ -475,7 +476,7 @@ def resolve_penalty(penalty: Any, C: Any, l1_ratio: Any) -> tuple[float, float]:
     kind = penalty
     if isinstance(penalty, str) and penalty == "deprecated":
         if share is None:
-            _warn_of_use(
+            warn(
                 "'l1_ratio=None' was deprecated in version 1.8 of scikit-learn and will be an "
                 "error in 1.10. Use 0<=l1_ratio<=1 instead.",
                 FutureWarning,
@@ -487,16 +488,16 @@ def resolve_penalty(penalty: Any, C: Any, l1_ratio: Any) -> tuple[float, float]:
     else:
         if penalty is not None:
             check_choice(penalty, "penalty", ("l1", "l2", "elasticnet"))
-        _warn_of_use(
+        warn(
             "'penalty' was deprecated in version 1.8 of scikit-learn and will be removed in 1.10. "
             "Leave it out: l1_ratio=0 is penalty='l2', l1_ratio=1 is penalty='l1', an l1_ratio "
             "between 0 and 1 is penalty='elasticnet', and C=np.inf is penalty=None.",
             FutureWarning,
         )
         if penalty is None and C != 1.0:
-            _warn_of_use("Setting penalty=None will ignore the C and l1_ratio parameters")
+            warn("Setting penalty=None will ignore the C and l1_ratio parameters")
         if (penalty == "l2" and share != 0.0) or (penalty == "l1" and share != 1.0):
-            _warn_of_use(
+            warn(
                 f"Inconsistent values: penalty={penalty} with l1_ratio={l1_ratio}. penalty is "
                 "deprecated. Please use l1_ratio only."
             )
@@ -505,7 +506,7 @@ def resolve_penalty(penalty: Any, C: Any, l1_ratio: Any) -> tuple[float, float]:
             raise ValueError("l1_ratio must be specified when penalty is elasticnet.")
         return C, share
     if share is not None and 0.0 < share < 1.0:
-        _warn_of_use(
+        warn(
             f"l1_ratio parameter is only used when penalty is 'elasticnet'. Got (penalty={kind})"
         )
     return (np.inf if kind is None else C), float(kind == "l1")
@@ -520,9 +521,13 @@ def check_l2_alone(l1_ratio: float) -> None:
         )
 
 
-def _warn_of_use(text: str, category: type[Warning] = UserWarning) -> None:
-    """Warn of how an estimator's parameters are used, at the line that called ``fit``."""
-    warnings.warn(text, category, stacklevel=5)
+def warn(text: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line that called into this package, through however many of our own frames."""
+    frame = sys._getframe(1)
+    level = 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, category, stacklevel=level)
 
 
 def check_penalty(C: float, total: float) -> float:
