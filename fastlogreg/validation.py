@@ -506,9 +506,7 @@ def resolve_penalty(penalty: Any, C: Any, l1_ratio: Any) -> tuple[float, float]:
             raise ValueError("l1_ratio must be specified when penalty is elasticnet.")
         return C, share
     if share is not None and 0.0 < share < 1.0:
-        warn(
-            f"l1_ratio parameter is only used when penalty is 'elasticnet'. Got (penalty={kind})"
-        )
+        warn(f"l1_ratio parameter is only used when penalty is 'elasticnet'. Got (penalty={kind})")
     return (np.inf if kind is None else C), float(kind == "l1")
 
 

@@ -280,6 +280,12 @@ def test_curvatures_products_and_moments_give_the_hessian(
     assert_allclose(product, hessian @ v, rtol=1e-11, atol=1e-13 * scale)
     product = engine.hessian_product(X, h, v[1:], intercept=False, n_threads=None) / size
     assert_allclose(product, hessian[1:, 1:] @ v[1:], rtol=1e-11, atol=1e-13 * scale)
+    moments = np.full(9, np.nan)
+    same = engine.evaluate(X, y, theta, order=1, moments=moments, **kind)
+    assert same[0] == pytest.approx(value, rel=1e-13)
+    assert_allclose(same[1], gradient, rtol=1e-12, atol=1e-15)
+    expected = np.concatenate([hessian[0], np.diag(hessian)[1:]])
+    assert_allclose(moments / size, expected, rtol=1e-11, atol=1e-13 * scale)
     sums, squares = engine.column_moments(X, h, n_threads=None)
     assert_allclose(sums / size, hessian[0, 1:], rtol=1e-11, atol=1e-13 * scale)
     assert_allclose(squares / size, np.diag(hessian)[1:], rtol=1e-11, atol=1e-13 * scale)
