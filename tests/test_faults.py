@@ -758,18 +758,12 @@ def test_a_warning_of_a_fit_names_the_line_that_called_it(data):
 EXACT = ("auto", "newton", "newton-cg", "lbfgs")
 
 
-def logistic(rng, n, d):
-    """Return normal columns and labels of a logistic model of their sum."""
-    X = rng.normal(size=(n, d))
-    return X, (X.sum(axis=1) + rng.logistic(size=n) > 0).astype(int)
-
-
 @pytest.mark.parametrize("C", [1.0, np.inf])
 @pytest.mark.parametrize("ratio", [1e5, 1e7])
 @pytest.mark.parametrize("solver", EXACT)
-def test_far_column(solver, ratio, C, rng):
+def test_far_column(solver, ratio, C):
     """Times in seconds: many rows, so that parts of them come first."""
-    Z, y = logistic(rng, 60_000, 2)
+    Z, y = logistic(60_000, 2)
     X = Z + np.array([ratio, 0.0])
     best = LogisticRegression(C=C, solver="newton").fit(Z, y)
     model = LogisticRegression(C=C, solver=solver).fit(X, y)
@@ -778,8 +772,8 @@ def test_far_column(solver, ratio, C, rng):
 
 
 @pytest.mark.parametrize("storage", [np.asfortranarray, sp.csr_array])
-def test_far_column_stored_otherwise(storage, rng):
-    Z, y = logistic(rng, 40_000, 2)
+def test_far_column_stored_otherwise(storage):
+    Z, y = logistic(40_000, 2)
     X = Z + np.array([1e6, 0.0])
     best = LogisticRegression().fit(Z, y)
     model = LogisticRegression().fit(storage(X), y)
@@ -791,7 +785,7 @@ def test_far_column_stored_otherwise(storage, rng):
 @pytest.mark.parametrize("solver", EXACT)
 def test_near_equal(solver, difference, rng):
     """Two nearly equal columns span the plane of their sum and their difference."""
-    z, y = logistic(rng, 300, 1)
+    z, y = logistic(300, 1)
     a = 5 + rng.normal(size=(300, 1))
     best = LogisticRegression(C=np.inf).fit(np.hstack([a, z]), y)
     model = LogisticRegression(C=np.inf, solver=solver).fit(np.hstack([a, a + difference * z]), y)
@@ -801,8 +795,8 @@ def test_near_equal(solver, difference, rng):
 
 @pytest.mark.parametrize("size", [1e-150, 1e-160, 1e-165, 1e-300])
 @pytest.mark.parametrize("solver", EXACT)
-def test_tiny_columns(solver, size, rng):
-    z, y = logistic(rng, 300, 2)
+def test_tiny_columns(solver, size):
+    z, y = logistic(300, 2)
     best = LogisticRegression(C=np.inf).fit(z, y)
     model = LogisticRegression(C=np.inf, solver=solver).fit(z * [size, 1.0], y)
     assert model.converged_
@@ -811,9 +805,9 @@ def test_tiny_columns(solver, size, rng):
 
 @pytest.mark.parametrize("far", [1e3, 1e6, 1e9])
 @pytest.mark.parametrize("solver", EXACT)
-def test_one_row_far_outside(solver, far, rng):
+def test_one_row_far_outside(solver, far):
     """It holds all the curvature until it is saturated; then it is as if it were not there."""
-    X, y = logistic(rng, 400, 3)
+    X, y = logistic(400, 3)
     best = LogisticRegression(C=np.inf).fit(X, y)
     outlier = far * np.sign(best.coef_)
     model = LogisticRegression(C=np.inf, solver=solver, max_iter=300)
