@@ -145,6 +145,7 @@ class Objective:
             "n_threads": n_threads,
         }
         self._rows: NDArray[np.int64] | None = None
+        self._effective: float | None = None
         self._passes: _Counter = _Counter()
         self.share = 1.0
         self.size = X.shape[1] + intercept
@@ -247,6 +248,8 @@ class Objective:
         That is ``(sum s)^2 / sum s^2``, and not more than four times the rows that hold the
         rarer half of the labels: a part of one row in a million positives says nothing.
         """
+        if self._effective is not None:
+            return self._effective
         n = self._X.shape[0]
         s = self._sample_weight
         weighted = float(n)
@@ -255,7 +258,8 @@ class Objective:
             weighted = float(s.sum() / largest) ** 2 / float(((s / largest) ** 2).sum())
         positive = int(np.count_nonzero(self._y > 0.5))
         rarer: int = min(positive, n - positive)
-        return min(weighted, 4.0 * rarer)
+        self._effective = min(weighted, 4.0 * rarer)
+        return self._effective
 
     def part(self, step: int, least: NDArray[np.float64] | None = None) -> "Objective":
         """Return the objective over one row, drawn with a fixed seed, of every ``step`` rows.

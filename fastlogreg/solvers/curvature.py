@@ -112,6 +112,8 @@ class Curvature:
 
         Saturated rows leave as little curvature, but to columns of any gradient.
         """
+        if not self.tiny.any():
+            return self.tiny
         size = np.abs(gradient)
         return self.tiny & (size < _UNDERFLOWS) & (size > 0.0)
 

@@ -266,15 +266,6 @@ def _minimize(
     slow = was_slow = False  # the last step, and the one before, left more than near the optimum
 
     while True:
-        if kept is not None and isinstance(here.curvature, Moments):
-            better = recalibrated(kept.hessian, here.curvature, here.gradient, here.value)
-            if better is None:  # the moments can't say: a new Hessian can
-                here, last = full(theta), None
-            else:
-                kept = _Kept(better, here.value, rate)
-                curvature = kept.curvature()
-                model = Secants(curvature) if model is None else model.rebased(curvature)
-                here, judged = here._replace(curvature=None), True
         if isinstance(here.curvature, np.ndarray):
             kept = _Kept(here.curvature, here.value, rate)
             curvature = factored(kept.hessian, here, theta)
@@ -293,7 +284,16 @@ def _minimize(
         known = fresh or not whole or not curvature.unresolved(here.gradient)
         enough = tol * here.value if n_iter >= max_iter else goal
         if known and not judged and decrement <= enough:
-            here = gauged(theta)  # where it was at once: a pass for nothing but to be sure
+            if not isinstance(here.curvature, Moments):
+                here = gauged(theta)  # where it was at once: a pass for nothing but to be sure
+            assert kept is not None
+            better = recalibrated(kept.hessian, here.curvature, here.gradient, here.value)
+            if better is None:  # the moments can't say: a new Hessian can
+                here, last = full(theta), None
+            else:
+                kept = _Kept(better, here.value, rate)
+                curvature = kept.curvature()
+                model, judged = model.rebased(curvature), True
             continue
         if before_step is not None:
             was_slow = left > _LIKE_AN_EXPONENTIAL
@@ -346,7 +346,8 @@ def _minimize(
         n_iter += 1
         before, (moved, here, length) = here, found
         bold = bold and length == 1.0 and (lost or float(here.gradient @ step) <= 0.0)
-        model.add(moved - theta, before.gradient, here.gradient)
+        if not isinstance(here.curvature, np.ndarray):
+            model.add(moved - theta, before.gradient, here.gradient)
         theta = moved
         last = None if lost else (decrement, fresh)
         before_step = None if lost else decrement
