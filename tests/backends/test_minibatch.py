@@ -1,4 +1,4 @@
-"""The compiled mini-batch loop: equal to plain NumPy, step by step, and to itself on any team."""
+"""The compiled mini-batch loop: equal to plain NumPy, step by step, to itself on any threads."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -54,7 +54,7 @@ def run(X, y, how, *, batch_size, n_epochs=1, shuffle=False, seed=0, losses=None
     random = np.random.default_rng(seed)
     for _ in range(n_epochs):
         batches.run(state, how, batches.order(random), losses)
-    return epochs.settled(state, how, intercept=True, sparse=batches.sparse)
+    return epochs.apply_lazy_updates(state, how, intercept=True, sparse=batches.sparse)
 
 
 def in_order(n, batch_size, n_epochs=1):
@@ -184,13 +184,13 @@ def test_sixteen_python_threads_train_at_once():
         assert all(pool.map(work, range(16)))
 
 
-def test_a_leader_does_without_its_helpers(monkeypatch):
+def test_a_leader_does_without_its_workers(monkeypatch):
     X, y, _ = make(30_000, 10)
     how = rule()
     expected = run(X, y, how, batch_size=2048, n_threads=1)
 
     def leader_first(work, n, n_threads):
-        for rank in range(n):  # all in one thread: helpers come when all is over
+        for rank in range(n):  # all in one thread: workers come when all is over
             work(rank)
 
     monkeypatch.setattr(epochs, "run_on_pool", leader_first)

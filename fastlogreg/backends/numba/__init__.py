@@ -3,7 +3,7 @@
 From the top: ``driver`` (chunks and sums in a fixed order), ``threads`` (who runs the
 chunks), ``kernels`` (what is compiled and cached), ``stages`` (block stages),
 ``formulas`` (scalar mathematics), ``jit`` (compile options and the disk cache). Mini-batches have
-their own: ``epochs`` (plans, the team of threads), ``batches`` (the compiled loop), ``updates``
+their own: ``epochs`` (plans, the group of threads), ``batches`` (the compiled loop), ``updates``
 (optimizers, penalties, scales) and ``order`` (of the rows).
 """
 

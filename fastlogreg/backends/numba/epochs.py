@@ -1,4 +1,4 @@
-"""Mini-batch training with the compiled loop: plans, orders, the team of threads, what is kept.
+"""Mini-batch training with the compiled loop: plans, orders, the group of threads, what is kept.
 
 :class:`Epochs` binds rows to a plan and runs epochs on a :class:`State`, which outlives it: the
 next piece of a stream is another :class:`Epochs` on the same state. What a batch is, which rows
@@ -75,7 +75,7 @@ def learn_scales(state: State, intercept: bool) -> None:
     state.inverse[int(intercept) :] = 0.0
 
 
-def settled(state: State, rule: Rule, intercept: bool, *, sparse: bool) -> _Vector:
+def apply_lazy_updates(state: State, rule: Rule, intercept: bool, *, sparse: bool) -> _Vector:
     """Return theta, or its average, with all paid that is owed to columns of sparse rows."""
     clock = state.clock
     now = clock[updates.AVERAGED]
@@ -83,9 +83,9 @@ def settled(state: State, rule: Rule, intercept: bool, *, sparse: bool) -> _Vect
         return (state.average if now > 0.0 else state.theta).copy()
     theta = state.theta.copy()
     if now > 0.0:  # of what was held: a debt is no part of it
-        met = state.met
-        share = met * (met + 1.0) * (met + 2.0) / (now * (now + 1.0) * (now + 2.0))
-        averaged: _Vector = theta + share * (state.average - theta)
+        t = state.met
+        fraction = t * (t + 1.0) * (t + 2.0) / (now * (now + 1.0) * (now + 2.0))
+        averaged: _Vector = theta + fraction * (state.average - theta)
         return averaged
     first = int(intercept)
     owed = state.size[first:] * (clock[updates.STEPS] - state.lag[first:])
@@ -97,10 +97,10 @@ def settled(state: State, rule: Rule, intercept: bool, *, sparse: bool) -> _Vect
 def parameters(
     kept: dict[str, _Vector], *, optimizer: str, l1: float, l2: float, intercept: bool, sparse: bool
 ) -> _Vector:
-    """Return what :func:`settled` makes of a state that was kept."""
+    """Return what :func:`apply_lazy_updates` makes of a state that was kept."""
     rule = rule_of(optimizer=optimizer, eta0=0.0, l1=l1, l2=l2)
     state = State(**{name: kept[name] for name in State._fields})
-    return settled(state, rule, intercept, sparse=sparse)
+    return apply_lazy_updates(state, rule, intercept, sparse=sparse)
 
 
 def _cut(n: int, batch: int, shape: Shape) -> tuple[int, int, float]:
@@ -158,23 +158,23 @@ class Epochs:
         batch = min(batch_size, n)
         chunks, chunk, self.seconds = _cut(n, batch, shape)
         row_bytes = max(1.0, shape.width * shape.itemsize)
-        share = batch // orders.STRETCHES // 8 * 8  # of a batch, that one stretch may give
-        self.whole_windows = share * row_bytes >= _RUN_BYTES
-        most = _RUN_BYTES_AT_MOST if self.whole_windows else _BLOCK_BYTES
-        height = min(_MAX_HEIGHT, max(_MIN_HEIGHT, int(most / row_bytes) // 8 * 8))
-        self.height = min(height, share) if self.whole_windows else height
+        stretch_rows = batch // orders.STRETCHES // 8 * 8  # of a batch, from one stretch
+        self.whole_windows = stretch_rows * row_bytes >= _RUN_BYTES
+        run_bytes = _RUN_BYTES_AT_MOST if self.whole_windows else _BLOCK_BYTES
+        height = min(_MAX_HEIGHT, max(_MIN_HEIGHT, int(run_bytes / row_bytes) // 8 * 8))
+        self.height = min(height, stretch_rows) if self.whole_windows else height
         self.by_windows = (
             shuffle is True and n >= orders.LEAST_WINDOWS * self.height * orders.STRETCHES
         )
-        lanes = self.by_windows and not self.whole_windows and chunk * chunks == batch
+        interleaved = self.by_windows and not self.whole_windows and chunk * chunks == batch
         kind, scale = kind_of(loss, activation)
         self.plan = Plan(
             samples=n,
             batch=batch,
             chunks=chunks,
             chunk=chunk,
-            stride=chunk if lanes else batch,
-            lane=n // batch * chunk if lanes else chunk,
+            batch_stride=chunk if interleaved else batch,
+            chunk_stride=n // batch * chunk if interleaved else chunk,
             block=min(
                 self.height if self.by_windows else _MAX_BLOCK,
                 -(-chunk // 8) * 8 if batch > 1 else _MAX_BLOCK,
@@ -184,7 +184,9 @@ class Epochs:
             scale=scale,
         )
         # of this chunk the next block, or in the next batch: the rows between are other threads'
-        self.far = self.plan.block if chunk > self.plan.block or chunks == 1 else batch
+        self.prefetch_distance = (
+            self.plan.block if chunk > self.plan.block or chunks == 1 else batch
+        )
         self.n_batches = -(-n // batch)
         self.p = X.shape[1] + int(intercept)
         width = -(-(2 + self.p) // LINE) * LINE + LINE  # chunks share no line
@@ -197,11 +199,11 @@ class Epochs:
         """Return the order of a new epoch; None for that of the memory."""
         n = self.plan.samples
         if random is None or self.shuffle is False or self.plan.batch == n:
-            return orders.as_stored(self.subset, self.far)
+            return orders.as_stored(self.subset, self.prefetch_distance)
         if self.by_windows:
             near = self.height if self.plan.chunk > self.height else self.plan.batch
-            far = near if self.whole_windows else None
-            return orders.by_windows(n, self.height, random, self.subset, far)
+            prefetch_distance = near if self.whole_windows else None
+            return orders.by_windows(n, self.height, random, self.subset, prefetch_distance)
         return orders.listed(random.permutation(n), self.subset)
 
     def run(
@@ -229,11 +231,23 @@ class Epochs:
             last = min(first + step, self.n_batches)
             control = np.zeros((1 + self.plan.chunks) * LINE, np.int64)
 
-            team = (self.storage, self.rows, order, self.plan, rule, state, self.sums, control, out)
+            arguments = (
+                self.storage,
+                self.rows,
+                order,
+                self.plan,
+                rule,
+                state,
+                self.sums,
+                control,
+                out,
+            )
 
-            def work(rank: int, team: Any = team, first: int = first, last: int = last) -> None:
+            def work(
+                rank: int, shared: Any = arguments, first: int = first, last: int = last
+            ) -> None:
                 begin = rank * self.plan.chunks // self.threads if rank else LEADER
-                run(*team, first, last, begin)
+                run(*shared, first, last, begin)
 
             run_on_pool(work, self.threads, self.threads)
             if clock[updates.FAILED]:
@@ -403,7 +417,7 @@ class Stream:
 
     def theta(self) -> _Vector:
         """Return the parameters, (p,), or their average."""
-        return settled(self.state, self.rule, self.intercept, sparse=self.epochs.sparse)
+        return apply_lazy_updates(self.state, self.rule, self.intercept, sparse=self.epochs.sparse)
 
     @property
     def n_updates(self) -> int:

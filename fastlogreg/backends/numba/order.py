@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from fastlogreg.backends.numba.jit import borrowing
 
 STRETCHES = 16  # blocks of a window
-LEAST_WINDOWS = 4  # fewer than this many: a permutation of all rows, which then fit some cache
+LEAST_WINDOWS = 4  # fewer than these: a permutation of all rows, which then fit some cache
 
 
 class Order(NamedTuple):
@@ -40,7 +40,7 @@ class Order(NamedTuple):
     listed: NDArray[np.int64]
     subset: NDArray[np.int64]
     height: int  # rows of a block
-    far: int  # positions between one that is used and one that is fetched meanwhile
+    prefetch_distance: int  # positions between one that is used and one that is fetched meanwhile
 
 
 @borrowing
@@ -54,36 +54,36 @@ def fill(order, p, n, index):
         if at < windowed:
             k = at // size
             a = at - k * size
-            many = min(n - i, size - a)
+            count = min(n - i, size - a)
             starts = order.starts[k]
-            for q in range(many):
+            for q in range(count):
                 index[i + q] = starts[order.block[a + q]] + order.offset[a + q]
-            i += many
+            i += count
         else:
-            many = n - i
+            count = n - i
             if order.listed.size:
-                for q in range(many):
+                for q in range(count):
                     index[i + q] = order.listed[at - windowed + q]
             else:
-                for q in range(many):
+                for q in range(count):
                     index[i + q] = at + q
-            i += many
+            i += count
     if order.subset.size:
         for q in range(n):
             index[q] = order.subset[index[q]]
 
 
 @borrowing
-def ahead(order, p, n):
+def row_to_prefetch(order, p, n):
     """Return a row that will be wanted soon, with the n - 1 after it, in the memory's order."""
     size = order.block.size
-    later = p + order.far
+    position = p + order.prefetch_distance
     if size == 0:
-        return later
-    k = later // size
+        return position
+    k = position // size
     if k >= order.starts.shape[0]:
         return 0
-    a = later - k * size
+    a = position - k * size
     return order.starts[k, a // order.height] + a % order.height
 
 
@@ -97,9 +97,9 @@ _NO_PLACES = _frozen(np.empty(0, np.uint32))
 _NOT_LISTED = _frozen(np.empty(0, np.int64))
 
 
-def as_stored(subset: NDArray[np.int64], far: int = 1) -> Order:
-    """Return the order of the memory; ``far`` rows on is what a thread wants next."""
-    return Order(_NO_STARTS, _NO_PLACES, _NO_PLACES, _NOT_LISTED, subset, 1, far)
+def as_stored(subset: NDArray[np.int64], prefetch_distance: int = 1) -> Order:
+    """Return the order of the memory; ``prefetch_distance`` rows on is what a thread wants next."""
+    return Order(_NO_STARTS, _NO_PLACES, _NO_PLACES, _NOT_LISTED, subset, 1, prefetch_distance)
 
 
 def listed(rows: NDArray[np.int64], subset: NDArray[np.int64]) -> Order:
@@ -113,13 +113,13 @@ def by_windows(
     height: int,
     random: np.random.Generator,
     subset: NDArray[np.int64],
-    far: int | None = None,
+    prefetch_distance: int | None = None,
 ) -> Order:
     """Return a random order by windows, each of a block of ``height`` rows of every stretch.
 
-    ``far`` is given where batches hold whole windows: then the rows of a window need no order of
-    their own, and what is fetched ahead is so many positions on. Rows that are too few for another
-    window come last, in an order of their own; which they are is drawn too.
+    ``prefetch_distance`` is given where batches hold whole windows: then the rows of a window need
+    no order of their own. Rows that are too few for another window come last, in an order of their
+    own; which they are is drawn too.
     """
     size = height * STRETCHES
     windows = n // size
@@ -128,7 +128,7 @@ def by_windows(
     blocks = np.tile(np.arange(windows), (STRETCHES, 1))
     starts = random.permuted(blocks, axis=1).T * height
     starts += np.arange(STRETCHES) * (windows * height) + shift
-    places = random.permutation(size) if far is None else np.arange(size)
+    places = random.permutation(size) if prefetch_distance is None else np.arange(size)
     last = np.concatenate([np.arange(shift), np.arange(shift + windows * size, n)])
     random.shuffle(last)
     return Order(
@@ -138,5 +138,5 @@ def by_windows(
         _frozen(last),
         subset,
         height,
-        size if far is None else far,
+        size if prefetch_distance is None else prefetch_distance,
     )

@@ -1,8 +1,8 @@
 """Batches of one row, of dense rows: the mini-batch loop without its machinery.
 
-The blocks and teams of :mod:`.batches` cost 0.5 us a batch, ten times what one row of 20 columns
-needs. Here a row is read, its residual made and its step taken in three short loops. The rules are
-those of :mod:`.updates`, for the two optimizers that keep no velocity.
+The blocks and thread groups of :mod:`.batches` cost 0.5 us a batch, ten times what one row of 20
+columns needs. Here a row is read, its residual made and its step taken in three short loops. The
+rules are those of :mod:`.updates`, for the two optimizers that keep no velocity.
 """
 
 from typing import NamedTuple
@@ -72,34 +72,34 @@ def _gradient(X, by_column, row, residual, mean, g):
 
 @stage
 def _plain(g, eta, inverse, l1, l2, mean, w):
-    away = 0.0
+    mean_shift = 0.0
     for j in range(g.size):
         a = eta * inverse[j] * inverse[j]
         new = updates.prox(w[j] - a * g[j], l1, l2, a)
-        away += mean[j] * (new - w[j])
+        mean_shift += mean[j] * (new - w[j])
         w[j] = new
-    return away
+    return mean_shift
 
 
 @stage
 def _adapting(g, eta, inverse, epsilon, l1, l2, mean, squares, w):
-    away = 0.0
+    mean_shift = 0.0
     for j in range(g.size):
         s = squares[j] + g[j] * g[j]
         squares[j] = s
         a = eta * inverse[j] * inverse[j] / (inverse[j] * np.sqrt(s) + epsilon)
         new = updates.prox(w[j] - a * g[j], l1, l2, a)
-        away += mean[j] * (new - w[j])
+        mean_shift += mean[j] * (new - w[j])
         w[j] = new
-    return away
+    return mean_shift
 
 
 def _step(X, by_column, row, residual, rule, eta, columns, theta, squares):
     """Move all parameters by one row's residual."""
     _gradient(X, by_column, row, residual, columns.mean, columns.g)
-    first = eta
+    intercept_rate = eta
     if rule.optimizer == updates.ADAGRAD:
-        away = _adapting(
+        mean_shift = _adapting(
             columns.g,
             eta,
             columns.inverse,
@@ -112,11 +112,13 @@ def _step(X, by_column, row, residual, rule, eta, columns, theta, squares):
         )
         if columns.w.size < theta.size:
             squares[0] += residual * residual
-            first = eta / (np.sqrt(squares[0]) + rule.epsilon)
+            intercept_rate = eta / (np.sqrt(squares[0]) + rule.epsilon)
     else:
-        away = _plain(columns.g, eta, columns.inverse, rule.l1, rule.l2, columns.mean, columns.w)
+        mean_shift = _plain(
+            columns.g, eta, columns.inverse, rule.l1, rule.l2, columns.mean, columns.w
+        )
     if columns.w.size < theta.size:
-        theta[0] -= first * residual + away
+        theta[0] -= intercept_rate * residual + mean_shift
 
 
 def _fetch(X, by_column, row):
@@ -127,7 +129,7 @@ def _fetch(X, by_column, row):
             prefetch(X, row * d + j)
 
 
-def _holds_unseen(X, by_column, row, intercept, state):
+def _holds_unscaled_column(X, by_column, row, intercept, state):
     """Whether a row has a value in a column that has no scale yet."""
     for j in range(state.theta.size - intercept):
         if state.moments[2, intercept + j] == 0.0:
@@ -137,7 +139,7 @@ def _holds_unseen(X, by_column, row, intercept, state):
     return False
 
 
-def _any_unseen(X, intercept, state):
+def _any_unscaled_column(X, intercept, state):
     """Whether a column has no scale yet."""
     for j in range(intercept, state.theta.size):
         if state.moments[2, j] == 0.0:
@@ -157,26 +159,26 @@ def _no_fetch(X, by_column, row):
     pass
 
 
-def _none_unseen(X, by_column, row, intercept, state):
+def _holds_none(X, by_column, row, intercept, state):
     return False
 
 
-def _never_unseen(X, intercept, state):
+def _any_none(X, intercept, state):
     return False
 
 
-def _can_dense(X, rule):
+def _handles_dense(X, rule):
     """Whether rows are taken one by one here."""
     return rule.optimizer == updates.SGD or rule.optimizer == updates.ADAGRAD
 
 
-def _can_csr(X, rule):
+def _handles_csr(X, rule):
     return False
 
 
 margin = by_storage(_margin, _no_margin)
 step = by_storage(_step, _no_step)
 fetch = by_storage(_fetch, _no_fetch)
-holds_unseen = by_storage(_holds_unseen, _none_unseen)
-any_unseen = by_storage(_any_unseen, _never_unseen)
-can = by_storage(_can_dense, _can_csr)
+holds_unscaled_column = by_storage(_holds_unscaled_column, _holds_none)
+any_unscaled_column = by_storage(_any_unscaled_column, _any_none)
+handles = by_storage(_handles_dense, _handles_csr)

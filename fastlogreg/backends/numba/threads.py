@@ -86,7 +86,7 @@ class _Task:
         self.n = n
         self.next = count()
         self.error: BaseException | None = None
-        self.begun: list[None] = []  # one for each helper that has taken the job
+        self.begun: list[None] = []  # one for each worker that has taken the job
         self.ended: list[None] = []
 
     def run(self) -> None:
@@ -98,7 +98,7 @@ class _Task:
         except BaseException as error:
             self.error = error
 
-    def help(self) -> None:
+    def run_as_worker(self) -> None:
         self.begun.append(None)
         self.run()
         self.ended.append(None)
@@ -115,18 +115,18 @@ class _Pool:
     def _serve(self) -> None:
         while True:
             task, done = self.queue.get()
-            task.help()
+            task.run_as_worker()
             del task
             done.release()
 
     def run(self, work: Callable[[int], None], n: int, n_threads: int) -> None:
-        helpers = min(n_threads, n) - 1
+        workers = min(n_threads, n) - 1
         with self.growing:
-            while self.size < helpers:
+            while self.size < workers:
                 threading.Thread(target=self._serve, name="fastlogreg", daemon=True).start()
                 self.size += 1
         task = _Task(work, n)
-        locks = [threading.Lock() for _ in range(helpers)]
+        locks = [threading.Lock() for _ in range(workers)]
         try:
             for lock in locks:
                 lock.acquire()
@@ -135,7 +135,7 @@ class _Pool:
             for lock in locks:
                 lock.acquire()
         except BaseException as interrupt:
-            # Ctrl-C while we wait: helpers write into arrays of ours, so let those end that have
+            # Ctrl-C while we wait: workers write into arrays of ours, so let those end that have
             # begun; who begins now sees the error first. Not by their locks: the interrupt may
             # have come when we had just acquired one.
             task.error = interrupt

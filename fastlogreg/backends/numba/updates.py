@@ -4,9 +4,9 @@ Dense and sparse rows share the rules and differ in who is moved. With dense row
 coefficient moves with every batch, in loops over the columns that LLVM vectorizes. With sparse
 rows :data:`SGD` and :data:`ADAGRAD` move only the columns that the batch holds, so that a batch
 costs what it stores, however many columns there are; what the penalty and the average owe to the
-others is paid where they are met next (Langford, Li and Zhang, "Sparse online learning via
-truncated gradient", 2009), or by :func:`fastlogreg.backends.numba.epochs.settled`. Optimizers with
-a velocity move all columns always.
+others is paid where they are held next (Langford, Li and Zhang, "Sparse online learning via
+truncated gradient", 2009), or by :func:`fastlogreg.backends.numba.epochs.apply_lazy_updates`.
+Optimizers with a velocity move all columns always.
 
 Scales. Coefficient j moves in units of ``1 / s_j``, where s_j is the root mean square of what is
 stored in column j, about its mean where the model has an intercept and the rows are dense: learned
@@ -39,9 +39,9 @@ _place = np.uint64
 UPDATES, STEPS, SEEN, STORED, SAMPLES, AVERAGED, FAILED, LOSS, WEIGHT = range(9)
 CLOCK = 9
 
-_SEEN_ALWAYS = 4096  # samples: until then each batch is looked at for scales
-_SEEN_EVERY = 64  # then every so many
-_SURE = 20.0  # samples from which scales are taken for what they are
+_SCALES_ALWAYS = 4096  # samples: until then each batch is looked at for scales
+_SCALES_EVERY = 64  # then every so many
+_TRUSTED = 20.0  # samples from which scales are taken for what they are
 
 
 class Rule(NamedTuple):
@@ -100,31 +100,31 @@ def rate(rule, clock):
 
 
 @borrowing
-def certainty(rule, clock):
-    """Return the share of a step that what is known of the scales allows.
+def scale_confidence(rule, clock):
+    """Return the fraction of a step that what is known of the scales allows.
 
     A scale from two rows may be any: where rows come one by one, full steps at first lead
-    farther away than hundreds of rows lead back.
+    farther off than hundreds of rows lead back.
     """
-    if not rule.learns_scales or clock[SEEN] >= _SURE:
+    if not rule.learns_scales or clock[SEEN] >= _TRUSTED:
         return 1.0
-    return (clock[SEEN] / _SURE) ** 2
+    return (clock[SEEN] / _TRUSTED) ** 2
 
 
 @borrowing
-def looks(rule, clock, batch):
+def updates_scales(rule, clock, batch):
     """Whether the batch is looked at for scales: a matter of how much has been seen alone."""
     if not rule.learns_scales:
         return False
-    if clock[SAMPLES] < _SEEN_ALWAYS:
+    if clock[SAMPLES] < _SCALES_ALWAYS:
         return True
-    return np.int64(clock[UPDATES]) % _SEEN_EVERY == 0  # of floats it takes 30 ns
+    return np.int64(clock[UPDATES]) % _SCALES_EVERY == 0  # of floats it takes 30 ns
 
 
 # --- scales ------------------------------------------------------------------------------
 
 
-def _look_dense(X, by_column, index, n, intercept, state):
+def _add_moments_dense(X, by_column, index, n, intercept, state):
     reference = state.reference[intercept:]
     sums = state.moments[0, intercept:]
     squares = state.moments[1, intercept:]
@@ -133,22 +133,22 @@ def _look_dense(X, by_column, index, n, intercept, state):
         for j in range(X.shape[0]):
             for i in range(n):
                 x = X[j, index[i]]
-                away = x - reference[j]
-                sums[j] += away
-                squares[j] += away * away
+                deviation = x - reference[j]
+                sums[j] += deviation
+                squares[j] += deviation * deviation
                 counts[j] += 1.0 if x != 0.0 else 0.0
     else:
         for i in range(n):
             row = index[i]
             for j in range(X.shape[1]):
                 x = X[row, j]
-                away = x - reference[j]
-                sums[j] += away
-                squares[j] += away * away
+                deviation = x - reference[j]
+                sums[j] += deviation
+                squares[j] += deviation * deviation
                 counts[j] += 1.0 if x != 0.0 else 0.0
 
 
-def _look_csr(X, by_column, index, n, intercept, state):
+def _add_moments_csr(X, by_column, index, n, intercept, state):
     squares = state.moments[1, intercept:]
     counts = state.moments[2, intercept:]
     for i in range(n):
@@ -160,7 +160,7 @@ def _look_csr(X, by_column, index, n, intercept, state):
             counts[j] += 1.0 if x != 0.0 else 0.0
 
 
-def _learn_dense(X, index, n, intercept, centres, state):
+def _set_scales_dense(X, index, n, intercept, centres, state):
     """Set the scales, and the means where they are asked for, from the moments."""
     seen = state.clock[SEEN]
     stored = 0.0
@@ -174,7 +174,7 @@ def _learn_dense(X, index, n, intercept, centres, state):
         if centres:
             state.mean[j] = reference + about
             # few samples may lie close by chance: at least the root mean square by their number
-            doubt = np.exp(-seen / _SURE) / seen
+            doubt = np.exp(-seen / _TRUSTED) / seen
             square += (spread / seen + state.mean[j] * state.mean[j]) * doubt
         else:
             square += seen * (reference + about) ** 2
@@ -182,7 +182,7 @@ def _learn_dense(X, index, n, intercept, centres, state):
     state.clock[STORED] = stored
 
 
-def _learn_csr(X, index, n, intercept, centres, state):
+def _set_scales_csr(X, index, n, intercept, centres, state):
     for i in range(n):
         row = index[i]
         for k in range(_place(X.starts[row]), _place(X.ends[row])):
@@ -192,11 +192,11 @@ def _learn_csr(X, index, n, intercept, centres, state):
         state.clock[STORED] += X.ends[row] - X.starts[row]
 
 
-look = by_storage(_look_dense, _look_csr)
-learn = by_storage(_learn_dense, _learn_csr)
+add_moments = by_storage(_add_moments_dense, _add_moments_csr)
+set_scales = by_storage(_set_scales_dense, _set_scales_csr)
 
 
-def _first_row_dense(X, by_column, row, intercept, centres, state):
+def _set_reference_dense(X, by_column, row, intercept, centres, state):
     if centres:
         if by_column:
             for j in range(X.shape[0]):
@@ -206,11 +206,11 @@ def _first_row_dense(X, by_column, row, intercept, centres, state):
                 state.reference[intercept + j] = X[row, j]
 
 
-def _first_row_csr(X, by_column, row, intercept, centres, state):
+def _set_reference_csr(X, by_column, row, intercept, centres, state):
     pass
 
 
-first_row = by_storage(_first_row_dense, _first_row_csr)
+set_reference = by_storage(_set_reference_dense, _set_reference_csr)
 
 
 @borrowing
@@ -284,18 +284,18 @@ def prox(w, l1, l2, length):
 @stage
 def _move(theta, intercept, l1, l2, step, size, mean):
     """Take the steps and the penalties' proximal steps; return how far the mean's margin went."""
-    away = 0.0
+    mean_shift = 0.0
     for j in range(intercept, theta.size):
         w = prox(theta[j] - step[j], l1, l2, size[j])
-        away += mean[j] * (w - theta[j])
+        mean_shift += mean[j] * (w - theta[j])
         theta[j] = w
-    return away
+    return mean_shift
 
 
 @stage
-def _blend(theta, share, average):
+def _blend(theta, fraction, average):
     for j in range(theta.size):
-        average[j] += share * (theta[j] - average[j])
+        average[j] += fraction * (theta[j] - average[j])
 
 
 @borrowing
@@ -316,9 +316,9 @@ def _sweep(rule, eta, g, intercept, state):
     else:
         ahead = rule.optimizer == NESTEROV
         _heavy_ball(g, eta, inverse, rule.momentum, ahead, state.velocity, step, size)
-    away = _move(state.theta, intercept, rule.l1, rule.l2, step, size, state.mean)
+    mean_shift = _move(state.theta, intercept, rule.l1, rule.l2, step, size, state.mean)
     if intercept:
-        state.theta[0] -= step[0] + away
+        state.theta[0] -= step[0] + mean_shift
 
 
 @borrowing
@@ -342,17 +342,19 @@ def _metric(adapts, inverse, square, epsilon):
 
 
 @stage
-def _averaged(average, met, shares, before, w):
-    """Return an average that held ``before`` since update ``met`` and takes w now.
+def _averaged(average, averaged_at, weights, before, w):
+    """Return an average that held ``before`` since ``averaged_at`` and takes w now.
 
-    ``shares`` are those of w and, but for the factor that depends on ``met``, of what was.
+    ``weights`` are those of w and, but for the factor of ``averaged_at``, of what was.
     """
-    a = before + met * (met + 1.0) * (met + 2.0) * shares[1] * (average - before)
-    return a + shares[0] * (w - a)
+    a = before + averaged_at * (averaged_at + 1.0) * (averaged_at + 2.0) * weights[1] * (
+        average - before
+    )
+    return a + weights[0] * (w - a)
 
 
 @stage
-def _shares(now):
+def _average_weights(now):
     """Return what ``_averaged`` needs at update ``now``, from 1 on."""
     past = now - 1.0
     kept = 1.0 / (past * (past + 1.0) * (past + 2.0)) if past > 0.0 else 0.0
@@ -368,9 +370,9 @@ def _move_intercept(rule, eta, g, state):
     state.theta[0] = before - eta * g * _metric(adapts, 1.0, state.squares[0], rule.epsilon)
     now = state.clock[AVERAGED]
     if now > 0.0:
-        shares = _shares(now)
+        weights = _average_weights(now)
         average = state.average[0]
-        state.average[0] = _averaged(average, now - 1.0, shares, before, state.theta[0])
+        state.average[0] = _averaged(average, now - 1.0, weights, before, state.theta[0])
         state.met[0] = now
 
 
@@ -432,7 +434,7 @@ def _move_stored_csr(X, index, n, intercept, scale, rule, eta, sums, state, plac
     # column that was moved already, this takes 8 ns a value and not 4.
     first = _place(2 + intercept)
     room = _place(places.size - 1)
-    many = _place(0)
+    count = _place(0)
     for i in range(n):
         row = index[i]
         for k in range(_place(X.starts[row]), _place(X.ends[row])):
@@ -441,17 +443,17 @@ def _move_stored_csr(X, index, n, intercept, scale, rule, eta, sums, state, plac
             for c in range(sums.shape[0]):
                 g += sums[c, at]
                 sums[c, at] = 0.0
-            places[many] = k
-            gradients[many] = g * scale
-            many += _place(1) if g != 0.0 else _place(0)
-            if many == room:
-                _move_columns(X, rule, eta, many, places, gradients, intercept, state)
-                many = _place(0)
-    _move_columns(X, rule, eta, many, places, gradients, intercept, state)
+            places[count] = k
+            gradients[count] = g * scale
+            count += _place(1) if g != 0.0 else _place(0)
+            if count == room:
+                _move_columns(X, rule, eta, count, places, gradients, intercept, state)
+                count = _place(0)
+    _move_columns(X, rule, eta, count, places, gradients, intercept, state)
 
 
 @stage
-def _move_columns(X, rule, eta, many, places, gradients, intercept, state):
+def _move_columns(X, rule, eta, count, places, gradients, intercept, state):
     """Move some columns, named by one of their values each; pay what penalty and average owe."""
     data = X.data
     indices = X.indices
@@ -459,9 +461,9 @@ def _move_columns(X, rule, eta, many, places, gradients, intercept, state):
     squares = state.squares[intercept:]
     inverse = state.inverse[intercept:]
     length = state.size[intercept:]
-    lag = state.lag[intercept:]
+    applied_steps = state.lag[intercept:]
     average = state.average[intercept:]
-    met = state.met[intercept:]
+    averaged_at = state.met[intercept:]
     l1 = rule.l1
     l2 = rule.l2
     epsilon = rule.epsilon
@@ -469,8 +471,8 @@ def _move_columns(X, rule, eta, many, places, gradients, intercept, state):
     adapts = rule.optimizer == ADAGRAD
     steps = state.clock[STEPS]
     now = state.clock[AVERAGED]
-    shares = _shares(now)
-    for i in range(many):
+    weights = _average_weights(now)
+    for i in range(count):
         k = _place(places[i])
         j = _place(indices[k])
         g = gradients[i]
@@ -482,8 +484,8 @@ def _move_columns(X, rule, eta, many, places, gradients, intercept, state):
         before = theta[j]
         w = before
         if penalized:
-            w = prox(w, l1, l2, length[j] * (steps - eta - lag[j]))
-            lag[j] = steps
+            w = prox(w, l1, l2, length[j] * (steps - eta - applied_steps[j]))
+            applied_steps[j] = steps
         if adapts:
             squares[j] += g * g
         metric = _metric(adapts, inverse[j], squares[j], epsilon)
@@ -493,8 +495,8 @@ def _move_columns(X, rule, eta, many, places, gradients, intercept, state):
             w = prox(w, l1, l2, eta * metric)
         theta[j] = w
         if now > 0.0:
-            average[j] = _averaged(average[j], met[j], shares, before, w)
-            met[j] = now
+            average[j] = _averaged(average[j], averaged_at[j], weights, before, w)
+            averaged_at[j] = now
 
 
 def _clear_dense(X, first, sums):
@@ -515,7 +517,7 @@ move_stored = by_storage(_move_stored_dense, _move_stored_csr)
 clear = by_storage(_clear_dense, _clear_csr)
 
 
-def _unseen_dense(X, intercept, sums, state):
+def _has_unscaled_column_dense(X, intercept, sums, state):
     """Whether a column has a gradient and no scale yet."""
     for j in range(intercept, state.theta.size):
         if state.moments[2, j] == 0.0 and sums[2 + j] != 0.0:
@@ -523,8 +525,8 @@ def _unseen_dense(X, intercept, sums, state):
     return False
 
 
-def _unseen_csr(X, intercept, sums, state):
+def _has_unscaled_column_csr(X, intercept, sums, state):
     return False  # the update looks at the value that it meets
 
 
-unseen = by_storage(_unseen_dense, _unseen_csr)
+has_unscaled_column = by_storage(_has_unscaled_column_dense, _has_unscaled_column_csr)
