@@ -24,6 +24,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastlogreg import validation as check
 from fastlogreg.floating_point import numpy_defaults
+from fastlogreg.monitor import FitMonitor
 from fastlogreg.objective import Objective
 from fastlogreg.separation import Separation, find_separation
 from fastlogreg.solvers import Iteration, Result
@@ -300,10 +301,10 @@ class LogisticRegression(TwoClassModel):
         if hasattr(self, "_skl_callbacks"):
             metadata = {"sample_weight": sample_weight, "offset": offset}
             tasks = FitTasks(self, rows, y, columns, metadata)
-        watch = _Watch(begun, bool(self.verbose > 0), tasks)
+        monitor = _IterationMonitor(begun, bool(self.verbose > 0), tasks)
 
         def solved(start: NDArray[np.float64] | None, floor: float, before: int) -> Result:
-            watch.before = before
+            monitor.before = before
             with objective.solving():
                 found = solve(
                     objective,
@@ -311,7 +312,7 @@ class LogisticRegression(TwoClassModel):
                     tol=tol,
                     max_iter=max_iter - before,
                     floor=floor,
-                    callback=watch,
+                    callback=monitor,
                     **({"stages": start is None} if solve in (auto, newton) else {}),
                 )
             return replace(found, n_iter=before + found.n_iter)
@@ -362,7 +363,7 @@ class LogisticRegression(TwoClassModel):
             objective_=result.value,
             gradient_norm_=result.gradient_norm,
             converged_=result.converged,
-            history_=np.array(watch.records, dtype=_HISTORY),
+            history_=np.array(monitor.records, dtype=_HISTORY),
         )
         if tasks is not None:
             tasks.close()
@@ -389,32 +390,27 @@ class LogisticRegression(TwoClassModel):
         check.warn(text, ConvergenceWarning)
 
 
-class _Watch:
-    """Hears of each iteration: keeps its record, prints it, tells scikit-learn's callbacks."""
+class _IterationMonitor(FitMonitor):
+    """Keeps the record of each iteration too, for ``history_``."""
 
-    def __init__(self, begun: float, prints: bool, tasks: "FitTasks | None") -> None:
-        self.begun = begun
-        self.prints = prints
-        self.tasks = tasks
+    header = "rows    iter  passes         objective   gradient  above opt.    step  seconds"
+
+    def __init__(self, begun: float, prints: bool, tasks: FitTasks | None) -> None:
+        super().__init__(begun, prints, tasks)
         self.records: list[tuple[float, ...]] = []
         self.before = 0  # iterations of the solver's calls before this one
 
     def __call__(self, now: Iteration, theta: NDArray[np.float64]) -> None:
-        seconds = time.perf_counter() - self.begun
+        seconds = self.seconds()
         now = now._replace(n_iter=self.before + now.n_iter)
         self.records.append((*now, seconds))
         if self.prints:
-            if len(self.records) == 1:
-                print(
-                    "rows    iter  passes         objective   gradient  above opt.    step  seconds"
-                )
-            print(
+            self.print_line(
                 f"{now.share:6.1%}  {now.n_iter:4d}  {now.n_passes:6.4g}  {now.value:16.10g}"
                 f"  {now.gradient_norm:9.2e}  {now.decrement:10.2e}  {now.step:6.3g}"
-                f"  {seconds:7.3f}",
-                flush=True,
+                f"  {seconds:7.3f}"
             )
-        if self.tasks is not None and self.tasks.iteration_ended(theta):
+        if self.is_stopped_at(theta):
             raise _Stop(now, theta)
 
 

@@ -1,7 +1,7 @@
 """The mini-batch estimator: scikit-learn's contract around the compiled loop.
 
 For data that arrive in pieces (``partial_fit``), do not fit in memory (a memory-mapped X is read
-in place), or where an answer within 0.1 % of the optimum is wanted in one or two readings of X.
+in place), or where an answer within 0.1 % of the optimum is wanted in one or two passes over X.
 For the optimum itself see :class:`fastlogreg.LogisticRegression`.
 """
 
@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fastlogreg import backends
 from fastlogreg import validation as check
 from fastlogreg.floating_point import numpy_defaults
+from fastlogreg.monitor import FitMonitor
 from fastlogreg.objective import Objective
 from fastlogreg.solvers.finish import finish
 from fastlogreg.solvers.minibatch import DIVERGED, Epoch, Outcome, Stopping, descend, go_over
@@ -37,7 +38,8 @@ _PIECE = 65_536  # rows of a validation set that are scored together
 _SAMPLED = 16  # rows of a float32 piece that tell whether rounded coefficients would do
 _FEWEST = 20  # rows of pieces that may lose so much that no noise explains it
 _JUDGED = 1000  # rows of pieces whose mean loss says something
-_SOME, _STEPS, _FLAT = 100_000, 30, 1e-12  # rows, Newton steps and least curvature of a first bias
+# rows, Newton steps and least curvature of a first bias
+_SUBSAMPLED, _STEPS, _FLAT = 100_000, 30, 1e-12
 
 
 class MiniBatchLogisticRegression(TwoClassModel):
@@ -278,7 +280,7 @@ class MiniBatchLogisticRegression(TwoClassModel):
         -----
         ConvergenceWarning
             If the run diverged (the message names the learning rate; coefficients are the last
-            finite ones), reached ``max_iter`` before the loss stood still, or ended farther than
+            finite ones), reached ``max_iter`` before the loss plateaued, or ended farther than
             ``tol`` above the optimum.
         """
         fit = type(self)._fit
@@ -391,7 +393,7 @@ class MiniBatchLogisticRegression(TwoClassModel):
                 "it back, or begin anew with fit"
             )
         start = None
-        if first:  # coefficients without a state are some that were set by hand
+        if first:  # coefficients without a state were set by hand
             start = self._start(columns.number)
         elif not self._as_trained(columns.number):
             start = self._start(columns.number)
@@ -461,30 +463,30 @@ class MiniBatchLogisticRegression(TwoClassModel):
             tasks = FitTasks(self, rows, y, columns, metadata)
             tasks.iteration_ended(np.zeros(stream.size) if start is None else start)
         stream.begin(start)
-        watch = _Watch(begun, bool(self.verbose > 0), tasks)
-        found = descend(
+        monitor = _EpochMonitor(begun, bool(self.verbose > 0), tasks)
+        result = descend(
             stream,
             settings.stopping,
             random=np.random.default_rng(seed) if self.shuffle else None,
             score=None if kept is None else _Scorer(rows, kept, self.fit_intercept, self.n_threads),
-            callback=watch,
+            callback=monitor,
         )
-        if found.losses:
-            found.at_zero = _AT_ZERO[self.loss]
-            if found.losses[-1] > DIVERGED * found.at_zero and rows.offset is not None:
-                found.at_zero = _loss_at_zero(rows, settings)
-        if found.stood_still and kept is None and not found.diverged:
-            self._finish(found, stream, rows, settings, empty)
-        coef, intercept = self._coefficients(found.theta, rows.matrix)
+        if result.losses:
+            result.at_zero = _AT_ZERO[self.loss]
+            if result.losses[-1] > DIVERGED * result.at_zero and rows.offset is not None:
+                result.at_zero = _loss_at_zero(rows, settings)
+        if result.plateaued and kept is None and not result.diverged:
+            self._finish(result, stream, rows, settings, empty)
+        coef, intercept = self._coefficients(result.theta, rows.matrix)
         self._become(
             columns,
             classes_=rows.classes,
             coef_=coef,
             intercept_=intercept,
-            n_iter_=found.n_iter,
+            n_iter_=result.n_iter,
             t_=stream.n_updates,
-            loss_curve_=found.losses,
-            validation_scores_=None if kept is None else found.scores,
+            loss_curve_=result.losses,
+            validation_scores_=None if kept is None else result.scores,
             _state=stream.keep(),
             _how=settings.how(stream),
             _unjudged=_NOTHING,
@@ -492,31 +494,31 @@ class MiniBatchLogisticRegression(TwoClassModel):
         )
         if tasks is not None:
             tasks.close()
-        return found
+        return result
 
     def _finish(
         self,
-        found: Outcome,
+        result: Outcome,
         stream: "Stream",
         rows: Rows,
         settings: "_Settings",
         empty: NDArray[np.float64] | None,
     ) -> None:
-        """Judge a run that stood still, and end at the optimum where it has not come near."""
+        """Judge a run that plateaued, and end at the optimum where it has not come near."""
         weight = rows.targets.size if rows.weights is None else float(rows.weights.sum())
         mean = rows.targets.size / weight  # the objective divides by rows, the solvers by weights
         ended = finish(
             settings.objective(rows, self.n_threads, settings.rule["l2"] * mean),
-            found.theta,
+            result.theta,
             tol=settings.stopping.tol or 0.0,
             n_rows=rows.targets.size,
             l1=settings.rule["l1"] * mean,
             penalized=self.alpha > 0.0,
             other=np.zeros(stream.size) if empty is None else empty,
         )
-        found.distance, found.near = ended.distance, ended.near
-        if ended.theta is not found.theta:
-            found.theta = ended.theta
+        result.distance, result.near = ended.distance, ended.near
+        if ended.theta is not result.theta:
+            result.theta = ended.theta
             stream.go_from(ended.theta)
 
     def __getattr__(self, name: str) -> Any:
@@ -578,31 +580,31 @@ class MiniBatchLogisticRegression(TwoClassModel):
             advice += ", or set standardize=True, or scale the columns"
         return advice
 
-    def _warn(self, found: Outcome) -> None:
-        if found.failed:
+    def _warn(self, result: Outcome) -> None:
+        if result.failed:
             text = (
-                f"diverged in epoch {found.n_iter}: the loss or a coefficient is not finite; the "
+                f"diverged in epoch {result.n_iter}: the loss or a coefficient is not finite; the "
                 f"coefficients are those before that epoch; {self._advice()}"
             )
-        elif found.diverged:
+        elif result.diverged:
             text = (
-                f"diverged: the mean training loss of the last epoch, {found.losses[-1]:.4g}, is "
-                f"more than twice that of coefficients of 0, {found.at_zero:.4g}; {self._advice()}"
+                f"diverged: the mean training loss of the last epoch, {result.losses[-1]:.4g}, is "
+                f"more than twice that of coefficients of 0, {result.at_zero:.4g}; {self._advice()}"
             )
-        elif found.stood_still and found.distance is not None and not found.near:
+        elif result.plateaued and result.distance is not None and not result.near:
             text = (
-                f"the training loss stood still (the last mean loss is {found.losses[-1]:.6g}), "
-                f"but the coefficients are {found.distance:.2g} or more of the objective above its "
-                f"optimum, where tol={self.tol:g} is asked for; "
+                f"the training loss has plateaued (the last mean loss is {result.losses[-1]:.6g}), "
+                f"but the coefficients are {result.distance:.2g} or more of the objective above "
+                f"its optimum, where tol={self.tol:g} is asked for; "
             )
             if self.alpha == 0.0:
                 text += "without a penalty (alpha=0) there may be none; "
             text += "lower tol, or raise n_iter_no_change or alpha"
-        elif not found.ended and self.tol is not None and found.n_iter >= self.max_iter > 1:
+        elif not result.ended and self.tol is not None and result.n_iter >= self.max_iter > 1:
             text = (
                 f"the training loss still changed by more than tol={self.tol:g} within the last "
                 f"{self.n_iter_no_change} of max_iter={self.max_iter} epochs (the last mean loss "
-                f"is {found.losses[-1]:.6g}); raise max_iter or tol"
+                f"is {result.losses[-1]:.6g}); raise max_iter or tol"
             )
         else:
             return
@@ -751,7 +753,7 @@ class _Settings:
 
 
 def _sample(X: Any) -> Any:
-    """Return what tells of which dtype coefficients of these rows are: some of float32 rows."""
+    """Return what tells of which dtype coefficients of these rows are: a few float32 rows."""
     if X.dtype != np.float32:
         return np.empty((0, 1))
     return X[:: max(1, X.shape[0] // _SAMPLED)].copy()
@@ -808,26 +810,27 @@ def _loss_at_zero(rows: Rows, settings: _Settings) -> float:
 def _without_columns(rows: Rows, size: int, settings: _Settings) -> NDArray[np.float64]:
     """Return the best theta, (size,), whose coefficients are 0: the log-odds of the classes.
 
-    With an offset it is about that: a Newton step or more on some of the rows.
+    With an offset it is about that: a Newton step or more on a part of the rows.
     """
     theta = np.zeros(size)
-    some = slice(None, None, max(1, rows.targets.size // _SOME if rows.offset is not None else 1))
-    y = rows.targets[some]
-    weight = None if rows.weights is None else rows.weights[some]
+    step = 1 if rows.offset is None else max(1, rows.targets.size // _SUBSAMPLED)
+    subsample = slice(None, None, step)
+    y = rows.targets[subsample]
+    weight = None if rows.weights is None else rows.weights[subsample]
     if weight is not None and not weight.any():
         return theta
-    share = float(np.average(y, weights=weight))
-    if not 0.0 < share < 1.0:
+    positive = float(np.average(y, weights=weight))
+    if not 0.0 < positive < 1.0:
         return theta
-    b = float(np.log(share) - np.log1p(-share))
+    b = float(np.log(positive) - np.log1p(-positive))
     scale = 2.0 if settings.activation == "tanh" else 1.0
     if rows.offset is not None:
-        known = scale * rows.offset[some]
+        known = scale * rows.offset[subsample]
         b -= float(np.average(known, weights=weight))
         for _ in range(_STEPS):
             p = 0.5 + 0.5 * np.tanh(0.5 * (known + b))
             curvature = float(np.average(p * (1.0 - p), weights=weight))
-            excess = float(np.average(p, weights=weight)) - share
+            excess = float(np.average(p, weights=weight)) - positive
             b -= float(np.clip(excess / max(curvature, _FLAT), -1.0, 1.0))
     theta[0] = b / scale
     return theta
@@ -887,22 +890,14 @@ class _Scorer:
         return right / total if total > 0.0 else 0.0
 
 
-class _Watch:
-    """Hears of each epoch: prints it, tells scikit-learn's callbacks."""
-
-    def __init__(self, begun: float, prints: bool, tasks: FitTasks | None) -> None:
-        self.begun = begun
-        self.prints = prints
-        self.tasks = tasks
+class _EpochMonitor(FitMonitor):
+    header = "epoch          loss  validation      rate  seconds"
 
     def __call__(self, now: Epoch, theta: NDArray[np.float64]) -> bool:
         if self.prints:
-            if now.n_iter == 1:
-                print("epoch          loss  validation      rate  seconds")
             score = "" if now.score is None else f"{now.score:.5f}"
-            seconds = time.perf_counter() - self.begun
-            print(
-                f"{now.n_iter:5d}  {now.loss:12.8g}  {score:>10s}  {now.rate:8.3g}  {seconds:7.3f}",
-                flush=True,
+            self.print_line(
+                f"{now.n_iter:5d}  {now.loss:12.8g}  {score:>10s}  {now.rate:8.3g}"
+                f"  {self.seconds():7.3f}"
             )
-        return self.tasks is not None and self.tasks.iteration_ended(theta)
+        return self.is_stopped_at(theta)

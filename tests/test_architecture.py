@@ -22,6 +22,7 @@ FLOORS = [
     ("fastlogreg.compare",),
     ("fastlogreg.measuring",),
     ("fastlogreg.linear_model", "fastlogreg.minibatch", "fastlogreg.functional"),
+    ("fastlogreg.monitor",),
     ("fastlogreg.two_class",),
     ("fastlogreg.validation", "fastlogreg.floating_point"),
     ("fastlogreg.solvers.finish",),

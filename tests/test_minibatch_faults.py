@@ -159,7 +159,7 @@ class TestNear:
         X, y = load_digits(return_X_y=True)
         held = (y == 3) | (y == 8)
         model = MiniBatchLogisticRegression(l1_ratio=1.0, alpha=1e-5, random_state=0)
-        with pytest.warns(ConvergenceWarning, match="stood still"):
+        with pytest.warns(ConvergenceWarning, match="has plateaued"):
             model.fit(X[held], (y[held] == 3).astype(int))
 
     @pytest.mark.parametrize("kind", [{"loss": "mse"}, {"activation": "tanh"}])

@@ -1,4 +1,4 @@
-"""Mini-batch descent: epochs over batches of rows until the training loss or a score stands still.
+"""Mini-batch descent: epochs over batches of rows until the training loss or a score plateaus.
 
 The steps themselves are the backend's (:mod:`fastlogreg.backends.numba.updates`); here is what
 happens between epochs: when to stop, when to lower the rate, what to return of a run that diverged.
@@ -79,7 +79,7 @@ class Outcome:
         Whether a loss or a parameter was not finite.
     ended : bool
         Whether the run ended before ``max_iter``: by itself, or as ``callback`` said.
-    stood_still : bool
+    plateaued : bool
         Whether it ended by itself.
     distance : float or None
         How far above the optimum ``theta`` is estimated, relative to the objective there; None
@@ -96,7 +96,7 @@ class Outcome:
     scores: list[float] = field(default_factory=list)
     failed: bool = False
     ended: bool = False
-    stood_still: bool = False
+    plateaued: bool = False
     distance: float | None = None
     near: bool = False
     at_zero: float = np.inf
@@ -120,49 +120,49 @@ def descend(
     ``score`` judges parameters where progress is measured on other rows. ``callback`` hears of each
     epoch and its parameters, and returns whether to end.
     """
-    found = Outcome(batches.theta())
+    result = Outcome(batches.theta())
     best_loss, best_score = np.inf, -np.inf
-    standstill = 0
+    n_no_change = 0
     shrink = 1.0
     for n_iter in range(1, stopping.max_iter + 1):
         before = batches.save()
-        found.n_iter = n_iter
+        result.n_iter = n_iter
         loss, finite = batches.epoch(random, shrink)
         theta = batches.theta()
         if not finite:
             batches.restore(before)
-            found.theta = batches.theta()
-            found.failed = True
+            result.theta = batches.theta()
+            result.failed = True
             break
-        found.losses.append(loss)
+        result.losses.append(loss)
         scored = None if score is None else score(theta)
         if scored is None:
-            found.theta = theta
+            result.theta = theta
         else:
-            found.scores.append(scored)
+            result.scores.append(scored)
             if scored > best_score:
-                found.theta = theta
+                result.theta = theta
         ends = callback is not None and callback(
             Epoch(n_iter, loss, scored, stopping.eta0 * shrink), theta
         )
         if ends:
-            found.ended = True
+            result.ended = True
             break
         if stopping.tol is None:
             continue
         if scored is None:
-            standstill = standstill + 1 if loss > best_loss - stopping.tol else 0
+            n_no_change = n_no_change + 1 if loss > best_loss - stopping.tol else 0
         else:
-            standstill = standstill + 1 if scored < best_score + stopping.tol else 0
+            n_no_change = n_no_change + 1 if scored < best_score + stopping.tol else 0
             best_score = max(best_score, scored)
         best_loss = min(best_loss, loss)
-        if standstill >= stopping.n_iter_no_change:
+        if n_no_change >= stopping.n_iter_no_change:
             if not stopping.adaptive or stopping.eta0 * shrink <= _LEAST_RATE:
-                found.ended = found.stood_still = True
+                result.ended = result.plateaued = True
                 break
             shrink /= _ADAPT
-            standstill = 0
-    return found
+            n_no_change = 0
+    return result
 
 
 def go_over(batches: Batches, random: np.random.Generator | None) -> tuple[float, bool]:

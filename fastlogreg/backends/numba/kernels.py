@@ -59,7 +59,7 @@ class Cut(NamedTuple):
     block: int
 
 
-class Work(NamedTuple):
+class BlockWorkspace(NamedTuple):
     """Where blocks are worked on: their rows, buffers for the jets' parts and for the Hessian.
 
     ``X``, ``y``, ``weight`` and ``offset`` are the problem's own arrays or, where rows are
@@ -97,12 +97,12 @@ class Sums(NamedTuple):
 
 
 @allocating
-def _work(X, rows, block, padded):
+def _workspace(X, rows, block, padded):
     gathers = rows.chosen.size > 0
     values = np.empty((3, block if gathers else 0))
     gathered = (stages.row_buffer(X, rows.by_column, block if gathers else 0), values)
     jets = np.empty((4, block))
-    return Work(
+    return BlockWorkspace(
         stages.gathered(X, gathered[0]) if gathers else X,
         0 if gathers else rows.by_column,
         freeze(values[0]) if gathers else rows.y,
@@ -222,7 +222,7 @@ def evaluate(X, rows, model, cut, first, last, out):
         sums[:] = 0.0
         hessian[:, :] = 0.0
         moments[:] = 0.0
-        work = _work(X, rows, cut.block, hessian.shape[0])
+        work = _workspace(X, rows, cut.block, hessian.shape[0])
         _blocks(X, rows, work, model, lo, hi, cut.block, sums, hessian, moments, out)
 
 
