@@ -303,7 +303,7 @@ class LogisticRegression(TwoClassModel):
             tasks = FitTasks(self, rows, y, columns, metadata)
         monitor = _IterationMonitor(begun, bool(self.verbose > 0), tasks)
 
-        def solved(start: NDArray[np.float64] | None, floor: float, before: int) -> Result:
+        def solved(start: NDArray[np.float64] | None, stop_value: float, before: int) -> Result:
             monitor.before = before
             with objective.solving():
                 found = solve(
@@ -311,7 +311,7 @@ class LogisticRegression(TwoClassModel):
                     np.zeros(objective.size) if start is None else start,
                     tol=tol,
                     max_iter=max_iter - before,
-                    floor=floor,
+                    stop_value=stop_value,
                     callback=monitor,
                     **({"stages": start is None} if solve in (auto, newton) else {}),
                 )

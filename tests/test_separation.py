@@ -158,7 +158,7 @@ def test_two_levels_and_what_their_rows_hid():
 def fitted(X, y, weights=None, intercept=True, offset=None):
     """Return what is separated, after a fit by Newton."""
     objective = Objective(X, y, sample_weight=weights, intercept=intercept, offset=offset)
-    result = newton(objective, np.zeros(objective.size), floor=1e-8)
+    result = newton(objective, np.zeros(objective.size), stop_value=1e-8)
     return find_separation(
         X,
         y,

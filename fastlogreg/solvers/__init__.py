@@ -177,11 +177,11 @@ class Solver(Protocol):
         *,
         tol: float = ...,
         max_iter: int = ...,
-        floor: float = ...,
+        stop_value: float = ...,
         callback: Callback | None = ...,
     ) -> Result:
         """Minimize from ``theta`` (p,), which is not changed.
 
-        The solver stops, not converged, at a value of ``floor`` or less: for callers
+        The solver stops, not converged, at a value of ``stop_value`` or less: for callers
         who know that such a value has no optimum below it.
         """

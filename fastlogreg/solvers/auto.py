@@ -27,7 +27,7 @@ def auto(
     *,
     tol: float = 1e-8,
     max_iter: int = 100,
-    floor: float = 0.0,
+    stop_value: float = 0.0,
     callback: Callback | None = None,
     stages: bool = True,
 ) -> Result:
@@ -36,7 +36,7 @@ def auto(
     Parameters
     ----------
     objective : Objective
-    theta, tol, max_iter, floor, callback, stages
+    theta, tol, max_iter, stop_value, callback, stages
         As for :func:`fastlogreg.solvers.newton.newton`.
 
     Returns
@@ -55,4 +55,6 @@ def auto(
     solve: Callable[..., Result] = newton_cg
     if fits(theta.size) and objective.hessian_passes <= CHEAP:
         solve = partial(newton, stages=stages)
-    return solve(objective, theta, tol=tol, max_iter=max_iter, floor=floor, callback=callback)
+    return solve(
+        objective, theta, tol=tol, max_iter=max_iter, stop_value=stop_value, callback=callback
+    )

@@ -88,9 +88,11 @@ def finish(
         value = objective.value(theta)
         if not value <= objective.value(other):
             theta = other
-    floor = 0.0 if penalized else _FLOOR
+    stop_value = 0.0 if penalized else _FLOOR
     with objective.solving():
-        result = auto(cast(Universal, objective), theta, tol=tol, floor=floor, stages=False)
+        result = auto(
+            cast(Universal, objective), theta, tol=tol, stop_value=stop_value, stages=False
+        )
     distance = result.decrement / result.value if result.value > 0.0 else 0.0
     return Finish(result.theta if result.finite else theta, distance, result.converged)
 

@@ -32,7 +32,7 @@ def lbfgs(
     *,
     tol: float = 1e-8,
     max_iter: int = 1000,
-    floor: float = 0.0,
+    stop_value: float = 0.0,
     callback: Callback | None = None,
 ) -> Result:
     """Minimize an objective that is bounded below by zero by L-BFGS.
@@ -47,7 +47,7 @@ def lbfgs(
         Converged where half the Newton decrement is estimated at ``tol`` times the value or less.
     max_iter : int, default=1000
         Steps at most.
-    floor : float, default=0.0
+    stop_value : float, default=0.0
         Stop, not converged, at a value of this or less.
     callback : callable, optional
         Hears of each :class:`fastlogreg.solvers.Iteration` and its theta.
@@ -72,24 +72,24 @@ def lbfgs(
     history: list[Iteration] = []
     theta = theta.copy()
 
-    def slim(at: _Vector) -> Point:
+    def eval_gradient(at: _Vector) -> Point:
         return Point(*objective.value_gradient(at), None)
 
-    here = Point(*objective.value_gradient_product(theta))
+    current = Point(*objective.value_gradient_product(theta))
     n_iter, length = 0, 1.0
 
     def note(decrement: float) -> None:
-        norm = float(np.abs(here.gradient).max())
+        norm = float(np.abs(current.gradient).max())
         passes = objective.n_passes
-        history.append(Iteration(n_iter, passes, here.value, norm, decrement, length))
+        history.append(Iteration(n_iter, passes, current.value, norm, decrement, length))
         if callback is not None:
             callback(history[-1], theta)
 
     def last_word() -> Result:
         """Go on from here by truncated Newton."""
-        norm = float(np.abs(here.gradient).max())
+        norm = float(np.abs(current.gradient).max())
         first = Result(
-            theta, here.value, norm, np.nan, n_iter, objective.n_passes, False, "", history
+            theta, current.value, norm, np.nan, n_iter, objective.n_passes, False, "", history
         )
         return go_on(
             newton_cg,
@@ -98,31 +98,40 @@ def lbfgs(
             max_iter=max_iter,
             callback=callback,
             tol=tol,
-            floor=floor,
+            stop_value=stop_value,
         )
 
-    if not all_finite(here):
+    if not all_finite(current):
         return last_word()
-    model = Secants(Centred(here.curvature.moments()), _MEMORY)
+    model = Secants(Centred(current.curvature.moments()), _MEMORY)
     max_passes = objective.n_passes + budget(objective.hessian_passes, theta.size)
     while True:
-        step, decrement = model.step(here.gradient, 0.0)
+        step, decrement = model.step(current.gradient, 0.0)
         if (
             not np.isfinite(decrement)
-            or decrement <= _NEAR * tol * here.value
-            or here.value <= floor
+            or decrement <= _NEAR * tol * current.value
+            or current.value <= stop_value
             or n_iter >= max_iter
             or objective.n_passes >= max_passes
         ):
             return last_word()
         note(decrement)
-        found = search(theta, here, step, first=slim, value=objective.value, full=slim)
-        if found is None:
-            step = polyak(here.value, here.gradient)
-            found = search(theta, here, step, first=slim, value=objective.value, full=slim)
-        if found is None:
+        accepted = search(
+            theta, current, step, first=eval_gradient, value=objective.value, evaluate=eval_gradient
+        )
+        if accepted is None:
+            step = polyak(current.value, current.gradient)
+            accepted = search(
+                theta,
+                current,
+                step,
+                first=eval_gradient,
+                value=objective.value,
+                evaluate=eval_gradient,
+            )
+        if accepted is None:
             return last_word()
-        before, (moved, here, length) = here, found
-        model.add(moved - theta, before.gradient, here.gradient)
+        before, (moved, current, length) = current, accepted
+        model.add(moved - theta, before.gradient, current.gradient)
         theta = moved
         n_iter += 1

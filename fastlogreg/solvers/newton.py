@@ -78,7 +78,7 @@ def newton(
     *,
     tol: float = 1e-8,
     max_iter: int = 100,
-    floor: float = 0.0,
+    stop_value: float = 0.0,
     callback: Callback | None = None,
     stages: bool = True,
 ) -> Result:
@@ -94,7 +94,7 @@ def newton(
         Converged where half the Newton decrement is at most ``tol`` times the value.
     max_iter : int, default=100
         Steps on all rows at most.
-    floor : float, default=0.0
+    stop_value : float, default=0.0
         Stop, not converged, at a value of this or less.
     callback : callable, optional
         Hears of each :class:`fastlogreg.solvers.Iteration` and its theta.
@@ -133,7 +133,7 @@ def newton(
     kept = None
     if stages and max_iter > 0:
         theta, kept = _stages(objective, theta, record)
-    return _minimize(objective, theta, kept, tol, _AIM, max_iter, floor, history, record)[0]
+    return _minimize(objective, theta, kept, tol, _AIM, max_iter, stop_value, history, record)[0]
 
 
 class _Kept(NamedTuple):
@@ -178,11 +178,11 @@ def _stages(
         # be separated there and run away; of centred columns, or one far from 0 could not move
         least = centred_diagonal(kept.hessian, objective.intercept) / m
         least[: int(objective.intercept)] = 0.0
-        part = objective.part(step, least)
-        damping = part.penalty - objective.penalty
+        subsample = objective.part(step, least)
+        damping = subsample.penalty - objective.penalty
         kept = kept._replace(hessian=kept.hessian + np.diag(damping), damping=None)
         result, kept = _minimize(
-            part, theta, kept, 0.02 * p / m, 1.0, _STAGE_ITERATIONS, 1e-6, [], record
+            subsample, theta, kept, 0.02 * p / m, 1.0, _STAGE_ITERATIONS, 1e-6, [], record
         )
         if not result.finite:
             return theta, None
@@ -200,7 +200,7 @@ def _minimize(
     tol: float,
     aim: float,
     max_iter: int,
-    floor: float,
+    stop_value: float,
     history: list[Iteration],
     record: Callback,
 ) -> tuple[Result, _Kept]:
@@ -208,13 +208,13 @@ def _minimize(
     theta = theta.copy()
     whole = objective.share == 1.0
 
-    def full(at: _Vector) -> Point:
+    def eval_hessian(at: _Vector) -> Point:
         return Point(*objective.value_gradient_hessian(at))
 
-    def slim(at: _Vector) -> Point:
+    def eval_gradient(at: _Vector) -> Point:
         return Point(*objective.value_gradient(at), None)
 
-    def gauged(at: _Vector) -> Point:
+    def eval_moments(at: _Vector) -> Point:
         return Point(*objective.value_gradient_moments(at))
 
     def factored(hessian: NDArray[np.float64], point: Point, at: _Vector) -> Curvature:
@@ -226,20 +226,20 @@ def _minimize(
             curvature.sharpen(objective.value_gradient_product(at)[2])
         return curvature
 
-    here = full(theta) if kept is None else slim(theta)
+    current = eval_hessian(theta) if kept is None else eval_gradient(theta)
     n_iter, length = 0, 1.0
 
     def note(decrement: float) -> None:
-        norm = float(np.abs(here.gradient).max())
+        norm = float(np.abs(current.gradient).max())
         share = objective.share
-        now = Iteration(n_iter, objective.n_passes, here.value, norm, decrement, length, share)
+        now = Iteration(n_iter, objective.n_passes, current.value, norm, decrement, length, share)
         record(now, theta)
 
     def finish(decrement: float, converged: bool, message: str) -> tuple[Result, _Kept]:
-        norm = float(np.abs(here.gradient).max())
+        norm = float(np.abs(current.gradient).max())
         result = Result(
             theta,
-            here.value,
+            current.value,
             norm,
             decrement,
             n_iter,
@@ -250,15 +250,16 @@ def _minimize(
         )
         return result, kept or _Kept(np.eye(theta.size), 0.0, 0.5)
 
-    if not all_finite(here):
+    if not all_finite(current):
         note(np.nan)
         return finish(np.nan, False, "the objective or a derivative is not finite at the start")
     fresh = judged = False  # the Hessian is of this iterate and all rows; may say the distance
     rate = 0.5 if kept is None else kept.rate  # what the next step should leave of the distance
     model: Secants | None = None
-    worth = _RATE  # a new Hessian leaves worth * distance / value of the distance
+    # a new Hessian leaves newton_contraction * distance / value of the distance
+    newton_contraction = _RATE
     last: tuple[float, bool] | None = None  # distance and fresh before the last full step
-    bold = True  # no step has gone too far yet
+    may_stretch = True  # no step has gone too far yet
     # a tenth of the rows, or fewer, say as much as all of them
     uneven = whole and objective.effective_rows() < 0.1 * objective.n_rows
     before_step: float | None = None  # distance before the last full step
@@ -266,32 +267,33 @@ def _minimize(
     slow = was_slow = False  # the last step, and the one before, left more than near the optimum
 
     while True:
-        if isinstance(here.curvature, np.ndarray):
-            kept = _Kept(here.curvature, here.value, rate)
-            curvature = factored(kept.hessian, here, theta)
-            model, here = Secants(curvature), here._replace(curvature=None)
+        if isinstance(current.curvature, np.ndarray):
+            kept = _Kept(current.curvature, current.value, rate)
+            curvature = factored(kept.hessian, current, theta)
+            model, current = Secants(curvature), current._replace(curvature=None)
             fresh = judged = True
         elif model is None:
             assert kept is not None
             curvature = kept.curvature()
             model, judged = Secants(curvature), not whole
-        goal = max(aim * tol, ROUNDING) * here.value
-        step, decrement = model.step(here.gradient, goal)
-        lost = not np.isfinite(decrement) or is_lost(curvature, here.gradient)
+        goal = max(aim * tol, ROUNDING) * current.value
+        step, decrement = model.step(current.gradient, goal)
+        lost = not np.isfinite(decrement) or is_lost(curvature, current.gradient)
         if lost:
-            decrement = here.value  # the most that it can be: losses are not below zero
+            decrement = current.value  # the most that it can be: losses are not below zero
         # a kept Hessian may hide that the objective still falls along a direction flat in it
-        known = fresh or not whole or not curvature.unresolved(here.gradient)
-        enough = tol * here.value if n_iter >= max_iter else goal
+        known = fresh or not whole or not curvature.unresolved(current.gradient)
+        enough = tol * current.value if n_iter >= max_iter else goal
         if known and not judged and decrement <= enough:
-            if not isinstance(here.curvature, Moments):
-                here = gauged(theta)  # where it was at once: a pass for nothing but to be sure
+            if not isinstance(current.curvature, Moments):
+                # where it was at once: a pass for nothing but to be sure
+                current = eval_moments(theta)
             assert kept is not None
-            better = recalibrated(kept.hessian, here.curvature, here.gradient, here.value)
+            better = recalibrated(kept.hessian, current.curvature, current.gradient, current.value)
             if better is None:  # the moments can't say: a new Hessian can
-                here, last = full(theta), None
+                current, last = eval_hessian(theta), None
             else:
-                kept = _Kept(better, here.value, rate)
+                kept = _Kept(better, current.value, rate)
                 curvature = kept.curvature()
                 model, judged = model.rebased(curvature), True
             continue
@@ -302,52 +304,60 @@ def _minimize(
         if last is not None:
             rate = decrement / last[0] if length == 1.0 and not lost else 1.0
             if last[1] and not lost:
-                worth = max(_RATE / 10, min(rate * here.value / last[0], 1e6))
+                newton_contraction = max(_RATE / 10, min(rate * current.value / last[0], 1e6))
         note(decrement)
-        if here.value <= floor:
+        if current.value <= stop_value:
             return finish(decrement, False, "the objective fell to its floor")
-        within = not (slow or was_slow) or not whole or decrement <= ROUNDING * here.value
-        sure = known and judged and within
-        if sure and whole and decrement <= enough and (uneven or curvature.pivot < _ILL):
-            sure = objective.largest_change(step) <= _CHANGE
-        converged = sure and decrement <= tol * here.value
-        if sure and decrement <= goal:
+        within = not (slow or was_slow) or not whole or decrement <= ROUNDING * current.value
+        reliable = known and judged and within
+        if reliable and whole and decrement <= enough and (uneven or curvature.pivot < _ILL):
+            reliable = objective.largest_change(step) <= _CHANGE
+        converged = reliable and decrement <= tol * current.value
+        if reliable and decrement <= goal:
             return finish(decrement, True, "converged")
         if n_iter >= max_iter:
             return finish(decrement, converged, "max_iter reached")
 
-        expected = min(0.5, worth * decrement / here.value) if fresh else rate
+        expected = min(0.5, newton_contraction * decrement / current.value) if fresh else rate
         keep = (
             not lost
             and known
             and decrement > goal
             and _keeping_pays(
-                decrement, goal, expected, worth / here.value, objective.hessian_passes
+                decrement,
+                goal,
+                expected,
+                newton_contraction / current.value,
+                objective.hessian_passes,
             )
         )
-        light = gauged if whole and expected * decrement <= _CLOSE * goal else slim
-        first = light if keep else full if length == 1.0 else None
+        light = eval_moments if whole and expected * decrement <= _CLOSE * goal else eval_gradient
+        first = light if keep else eval_hessian if length == 1.0 else None
         if lost or not known:
-            found = None
+            accepted = None
         else:
-            if bold and fresh:
-                step = stretch(decrement, here.value) * step
-            found = search(theta, here, step, first=first, value=objective.value, full=full)
-        if found is None and not fresh:
-            here, last = full(theta), None
+            if may_stretch and fresh:
+                step = stretch(decrement, current.value) * step
+            accepted = search(
+                theta, current, step, first=first, value=objective.value, evaluate=eval_hessian
+            )
+        if accepted is None and not fresh:
+            current, last = eval_hessian(theta), None
             continue
-        if found is None and not converged:
-            for escape in (-theta, polyak(here.value, here.gradient)):
-                found = found or search(
-                    theta, here, escape, first=None, value=objective.value, full=full
+        if accepted is None and not converged:
+            for escape in (-theta, polyak(current.value, current.gradient)):
+                accepted = accepted or search(
+                    theta, current, escape, first=None, value=objective.value, evaluate=eval_hessian
                 )
-        if found is None:
+        if accepted is None:
             return finish(decrement, converged, "no step lowers the objective further")
         n_iter += 1
-        before, (moved, here, length) = here, found
-        bold = bold and length == 1.0 and (lost or float(here.gradient @ step) <= 0.0)
-        if not isinstance(here.curvature, np.ndarray):
-            model.add(moved - theta, before.gradient, here.gradient)
+        before, (moved, current, length) = current, accepted
+        may_stretch = (
+            may_stretch and length == 1.0 and (lost or float(current.gradient @ step) <= 0.0)
+        )
+        if not isinstance(current.curvature, np.ndarray):
+            model.add(moved - theta, before.gradient, current.gradient)
         theta = moved
         last = None if lost else (decrement, fresh)
         before_step = None if lost else decrement
@@ -355,12 +365,12 @@ def _minimize(
 
 
 def _keeping_pays(
-    distance: float, goal: float, rate: float, worth: float, hessian_passes: float
+    distance: float, goal: float, rate: float, newton_contraction: float, hessian_passes: float
 ) -> bool:
     """Whether the next pass should give the gradient alone.
 
     ``rate`` is what this step is expected to leave of the distance, and every further step with
-    the same Hessian; ``worth`` times the distance is what a step with a new one leaves.
+    the same Hessian; with a new one a step leaves ``newton_contraction`` times the distance.
     """
     after = rate * distance
     if after <= goal:
@@ -368,7 +378,7 @@ def _keeping_pays(
     keeping = 1.0 + _steps(after, goal, rate)
     renewing, left = hessian_passes, after
     while left > goal and renewing < keeping:
-        left *= min(0.5, worth * left)
+        left *= min(0.5, newton_contraction * left)
         renewing += 1.0
     return keeping <= renewing
 

@@ -65,7 +65,7 @@ def newton_cg(
     *,
     tol: float = 1e-8,
     max_iter: int = 100,
-    floor: float = 0.0,
+    stop_value: float = 0.0,
     callback: Callback | None = None,
 ) -> Result:
     """Minimize an objective that is bounded below by zero by truncated Newton steps.
@@ -82,7 +82,7 @@ def newton_cg(
         Converged where half the Newton decrement is estimated at ``tol`` times the value or less.
     max_iter : int, default=100
         Outer iterations at most.
-    floor : float, default=0.0
+    stop_value : float, default=0.0
         Stop, not converged, at a value of this or less.
     callback : callable, optional
         Hears of each :class:`fastlogreg.solvers.Iteration` and its theta.
@@ -107,9 +107,9 @@ def newton_cg(
     (True, array([-1.3623,  0.9082]))
     """
     first, confirmed = _truncated(
-        objective, theta, tol=tol, max_iter=max_iter, floor=floor, callback=callback
+        objective, theta, tol=tol, max_iter=max_iter, stop_value=stop_value, callback=callback
     )
-    if confirmed or not first.finite or first.value <= floor or not fits(theta.size):
+    if confirmed or not first.finite or first.value <= stop_value or not fits(theta.size):
         return first
     if first.n_iter >= max_iter and not first.converged:
         return first
@@ -120,7 +120,7 @@ def newton_cg(
         max_iter=max_iter,
         callback=callback,
         tol=tol,
-        floor=floor,
+        stop_value=stop_value,
         stages=False,
     )
 
@@ -131,7 +131,7 @@ def _truncated(
     *,
     tol: float,
     max_iter: int,
-    floor: float,
+    stop_value: float,
     callback: Callback | None,
 ) -> tuple[Result, bool]:
     """Minimize by products alone; return also whether nothing but the Hessian could say more."""
@@ -140,16 +140,16 @@ def _truncated(
     large = not fits(theta.size)
     max_passes = objective.n_passes + budget(objective.hessian_passes, theta.size)
 
-    def full(at: _Vector) -> Point:
+    def eval_product(at: _Vector) -> Point:
         return Point(*objective.value_gradient_product(at))
 
-    here = full(theta)
+    current = eval_product(theta)
     n_iter, length = 0, 1.0
 
     def note(decrement: float) -> None:
-        norm = float(np.abs(here.gradient).max())
+        norm = float(np.abs(current.gradient).max())
         passes = objective.n_passes
-        history.append(Iteration(n_iter, passes, here.value, norm, decrement, length))
+        history.append(Iteration(n_iter, passes, current.value, norm, decrement, length))
         if callback is not None:
             callback(history[-1], theta)
 
@@ -157,7 +157,7 @@ def _truncated(
         last = history[-1]
         result = Result(
             theta,
-            here.value,
+            current.value,
             last.gradient_norm,
             last.decrement,
             n_iter,
@@ -168,32 +168,32 @@ def _truncated(
         )
         return result, confirmed
 
-    if not all_finite(here):
+    if not all_finite(current):
         note(np.nan)
         return finish(False, "the objective or a derivative is not finite at the start")
     # what the pairs cost in an iteration, 4 p values each, should stay below a pass
     memory = int(min(_MEMORY, max(_LEAST_MEMORY, objective.n_values / (2 * theta.size))))
     made_at = np.inf  # the value where the preconditioner was made
     made_in, smallest = -1, 1.0  # the iteration where it was, and the least Ritz value since
-    bold = True  # no step has gone too far yet
+    may_stretch = True  # no step has gone too far yet
     last = np.inf  # the decrement before the last step
     slow = was_slow = False  # whether that step, and the one before, left much of it
     largest = 0.0  # size of the gradient at the start, in the preconditioner's metric
 
     while True:
-        goal = max(_AIM * tol, ROUNDING) * here.value
+        goal = max(_AIM * tol, ROUNDING) * current.value
         poor = (slow or smallest < _POOR) and made_in < n_iter
-        if here.value < _AGED * made_at or poor:
-            base, made_at = Centred(here.curvature.moments()), here.value
+        if current.value < _AGED * made_at or poor:
+            base, made_at = Centred(current.curvature.moments()), current.value
             made_in, model, smallest = n_iter, Secants(base, memory), 1.0
-        quick, short = model.step(here.gradient, 0.0)
-        lost = not np.isfinite(short) or is_lost(base, here.gradient)
+        quick, short = model.step(current.gradient, 0.0)
+        lost = not np.isfinite(short) or is_lost(base, current.gradient)
         if lost and not large:
-            decrement = here.value
+            decrement = current.value
             note(decrement)
             return finish(False, "columns without curvature hold a gradient")
         if lost:
-            step, decrement = -theta, here.value
+            step, decrement = -theta, current.value
         elif n_iter and short / smallest <= goal:
             step, decrement = quick, short / smallest
         else:
@@ -201,24 +201,24 @@ def _truncated(
             wanted = min(_LOOSE, np.sqrt(np.sqrt(short) / largest)) if short else _LOOSE
             with np.errstate(over="ignore", invalid="ignore"):  # what is not finite ends the solve
                 step, decrement, smallest, model = _solve(
-                    here.curvature, here.gradient, model, base, wanted, goal, smallest
+                    current.curvature, current.gradient, model, base, wanted, goal, smallest
                 )
         note(decrement)
         slow, was_slow = length == 1.0 and decrement > _SLOW * last, slow
         last = decrement
-        if here.value <= floor:
+        if current.value <= stop_value:
             return finish(False, "the objective fell to its floor")
-        sure = not (slow or was_slow) or decrement <= ROUNDING * here.value
-        converged = sure and decrement <= tol * here.value
-        if sure and decrement <= goal:
-            most = base.most(here.gradient)
-            if most <= tol * here.value:
+        reliable = not (slow or was_slow) or decrement <= ROUNDING * current.value
+        converged = reliable and decrement <= tol * current.value
+        if reliable and decrement <= goal:
+            most = base.most(current.gradient)
+            if most <= tol * current.value:
                 return finish(True, "converged", confirmed=True)
             if not large and objective.hessian_passes <= CHEAP:
                 return finish(True, "converged")
             limit = int(objective.hessian_passes) if not large else _CONFIRMING
-            step, most = _bounded(here, model, base, 0.3 * tol * here.value, limit)
-            if most <= tol * here.value:
+            step, most = _bounded(current, model, base, 0.3 * tol * current.value, limit)
+            if most <= tol * current.value:
                 return finish(True, "converged", confirmed=True)
             if not np.isfinite(most):
                 return finish(True, "converged", confirmed=large)
@@ -228,33 +228,42 @@ def _truncated(
             return finish(converged, "max_iter reached")
         if objective.n_passes >= max_passes:
             return finish(converged, "the Hessian costs no more")
-        found = None
-        if bold and not lost:
-            step = stretch(decrement, here.value) * step
-        for direction in (step, quick, -theta, polyak(here.value, here.gradient)):
-            found = search(theta, here, direction, first=full, value=objective.value, full=full)
-            if found is not None or converged:
+        accepted = None
+        if may_stretch and not lost:
+            step = stretch(decrement, current.value) * step
+        for direction in (step, quick, -theta, polyak(current.value, current.gradient)):
+            accepted = search(
+                theta,
+                current,
+                direction,
+                first=eval_product,
+                value=objective.value,
+                evaluate=eval_product,
+            )
+            if accepted is not None or converged:
                 break
-        if found is None:
+        if accepted is None:
             return finish(converged, "no step lowers the objective further")
-        theta, here, length = found
-        bold = bold and length == 1.0 and (lost or float(here.gradient @ step) <= 0.0)
+        theta, current, length = accepted
+        may_stretch = (
+            may_stretch and length == 1.0 and (lost or float(current.gradient @ step) <= 0.0)
+        )
         n_iter += 1
 
 
 def _bounded(
-    here: Point, model: Secants, base: Centred, enough: float, limit: int
+    current: Point, model: Secants, base: Centred, enough: float, limit: int
 ) -> tuple[_Vector, float]:
     """Solve ``H s = -g`` until the penalty bounds what is left by ``enough``.
 
     Returns s and a bound on half the decrement of -g, infinite where ``limit`` products did not do.
     """
-    s = np.zeros_like(here.gradient)
-    r = -here.gradient
+    s = np.zeros_like(current.gradient)
+    r = -current.gradient
     z = -model.step(r, 0.0)[0]
     v, rz = z, float(r @ z)
     for _ in range(limit):
-        Hv = here.curvature(v)
+        Hv = current.curvature(v)
         curvature = float(v @ Hv)
         if not curvature > 0.0:
             break
@@ -262,7 +271,7 @@ def _bounded(
         r -= rz / curvature * Hv
         left = base.most(r)
         if left <= enough:
-            return s, -0.5 * float(here.gradient @ s) + left
+            return s, -0.5 * float(current.gradient @ s) + left
         z = -model.step(r, 0.0)[0]
         before, rz = rz, float(r @ z)
         if not rz > 0.0:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 __all__ = ["ROUNDING", "Point", "all_finite", "polyak", "search", "stretch"]
 
-ROUNDING = 8 * float(np.finfo(np.float64).eps)  # differences below this share are noise
-_ARMIJO = 1e-4  # share of the predicted decrease that a step must bring
+ROUNDING = 8 * float(np.finfo(np.float64).eps)  # differences below this fraction are noise
+_ARMIJO = 1e-4  # fraction of the predicted decrease that a step must bring
 _HALVINGS = 40  # trials along one direction
 
 _Vector = NDArray[np.float64]
@@ -46,8 +46,8 @@ def stretch(decrement: float, value: float) -> float:
     """
     if not decrement <= value:  # more than there is: the parabola says nothing
         return 1.0
-    share = min(1.0, 2.0 * decrement / value) if value > 0.0 else 0.0
-    return 1.0 + share * share
+    fraction = min(1.0, 2.0 * decrement / value) if value > 0.0 else 0.0
+    return 1.0 + fraction * fraction
 
 
 def polyak(value: float, gradient: _Vector) -> _Vector:
@@ -68,7 +68,7 @@ def search(
     *,
     first: Callable[[_Vector], Point] | None,
     value: Callable[[_Vector], float],
-    full: Callable[[_Vector], Point],
+    evaluate: Callable[[_Vector], Point],
 ) -> tuple[_Vector, Point, float] | None:
     """Walk along ``step`` until the value falls; None where it never does.
 
@@ -82,7 +82,7 @@ def search(
         Asked at the full step, which will mostly do; else that too is tried on its value.
     value : callable
         Asked at shorter steps.
-    full : callable
+    evaluate : callable
         Asked once a value has been accepted.
 
     Returns
@@ -104,7 +104,7 @@ def search(
         v = value(trial) if point is None else point.value
         if v <= start.value + _ARMIJO * length * slope + slack:
             if point is None:
-                point = full(trial)
+                point = evaluate(trial)
             if all_finite(point):
                 return trial, point, length
         slack = 0.0

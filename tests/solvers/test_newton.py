@@ -306,18 +306,18 @@ def test_no_step_from_the_optimum(sample):
 
 def test_floor(sample):
     X, y = np.array([[-2.0], [-1.0], [1.0], [2.0]]), np.array([0.0, 0.0, 1.0, 1.0])
-    result = newton(Objective(X, y), np.zeros(2), floor=1e-3)
+    result = newton(Objective(X, y), np.zeros(2), stop_value=1e-3)
     assert not result.converged
     assert result.message == "the objective fell to its floor"
     values = [entry.value for entry in result.history]
     assert values[-1] == result.value <= 1e-3 < values[-2]
-    assert newton(Objective(*sample), np.zeros(4), floor=1e-3).converged
+    assert newton(Objective(*sample), np.zeros(4), stop_value=1e-3).converged
 
 
-@pytest.mark.parametrize("floor", [0.0, 1e-3])
-def test_separable_without_end(floor):
+@pytest.mark.parametrize("stop_value", [0.0, 1e-3])
+def test_separable_without_end(stop_value):
     X, y = np.array([[-2.0], [-1.0], [1.0], [2.0]]), np.array([0.0, 0.0, 1.0, 1.0])
-    result = newton(Objective(X, y), np.zeros(2), floor=floor)
+    result = newton(Objective(X, y), np.zeros(2), stop_value=stop_value)
     assert not result.converged
     assert never_rises(result)
     assert np.isfinite(result.theta).all()

@@ -133,7 +133,7 @@ def test_start_is_not_changed_and_max_iter_is_heeded(solver, rng):
 
 def test_separable_classes_stop_at_the_floor(solver):
     X, y = np.array([[-2.0], [-1.0], [1.0], [2.0]]), np.array([0.0, 0.0, 1.0, 1.0])
-    result = solver(Objective(X, y), np.zeros(2), floor=1e-6, max_iter=500)
+    result = solver(Objective(X, y), np.zeros(2), stop_value=1e-6, max_iter=500)
     assert not result.converged
     assert result.value <= 1e-6
     assert np.isfinite(result.theta).all()
