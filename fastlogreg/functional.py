@@ -81,14 +81,11 @@ def predict_proba(
     check.check_backend(backend)
     check.check_choice(activation, "activation", backends.ACTIVATIONS)
     matrix = check.check_matrix(X)
-    return backends.get(backend).predict(
-        matrix,
-        check.check_theta(theta, matrix.shape[1], intercept=intercept),
-        offset=check.check_offset(offset, matrix.shape[0]),
-        activation=activation,
-        intercept=bool(intercept),
-        n_threads=check.check_count(n_threads, "n_threads", none=True),
-    )
+    parameters = check.check_theta(theta, matrix.shape[1], intercept=intercept)
+    offsets = check.check_offset(offset, matrix.shape[0])
+    threads = check.check_count(n_threads, "n_threads", none=True)
+    spec = backends.PassSpec("mse", activation, bool(intercept), threads)
+    return backends.get(backend).bind(matrix, None, None, offsets, spec).predict(parameters)
 
 
 @numpy_defaults
@@ -117,21 +114,17 @@ def _evaluate(
     fused_check = backend == "numba"  # its pass makes a label outside [0, 1] NaN
     if not fused_check:
         check.check_labels(targets, activation)
-    result = backends.get(backend).evaluate(
-        matrix,
-        targets,
-        parameters,
-        sample_weight=weights,
-        offset=offsets,
-        loss=loss,
-        activation=activation,
-        intercept=bool(intercept),
-        order=order,
-        n_threads=threads,
-    )
-    if fused_check and result[0] != result[0]:
+    spec = backends.PassSpec(loss, activation, bool(intercept), threads)
+    bound = backends.get(backend).bind(matrix, targets, weights, offsets, spec)
+    value, gradient, hessian = bound(parameters, order)
+    if fused_check and value != value:
         check.check_labels(targets, activation)
-    return result
+    total = bound.total_weight
+    if gradient is not None:
+        gradient /= total
+    if hessian is not None:
+        hessian /= total
+    return value / total, gradient, hessian
 
 
 def loss(

@@ -875,14 +875,14 @@ class _Scorer:
         for first in range(0, self.kept.size, _PIECE):
             piece = self.kept[first : first + _PIECE]
             picked = self.rows.matrix[piece]
-            margins = backends.get("numba").predict(
+            bound = backends.get("numba").bind(
                 np.ascontiguousarray(picked) if isinstance(picked, np.ndarray) else picked,
-                theta,
-                offset=None if self.rows.offset is None else self.rows.offset[piece],
-                activation="identity",
-                intercept=self.intercept,
-                n_threads=self.n_threads,
+                None,
+                None,
+                None if self.rows.offset is None else self.rows.offset[piece],
+                backends.PassSpec(intercept=self.intercept, n_threads=self.n_threads),
             )
+            margins = bound.margins(theta)
             hit = (margins > 0.0) == (self.rows.targets[piece] == 1.0)
             weight = np.ones(piece.size) if self.rows.weights is None else self.rows.weights[piece]
             right += float(weight @ hit)

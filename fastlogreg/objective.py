@@ -20,7 +20,7 @@ which :mod:`fastlogreg.validation` establishes.
 
 from contextlib import AbstractContextManager
 from copy import copy
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,19 +132,11 @@ class Objective:
         backend: str = "numba",
         n_threads: int | None = None,
     ) -> None:
-        self._X = X
         self._y = y
         self._sample_weight = sample_weight
         self._backend = backends.get(backend)
-        self._kind: dict[str, Any] = {
-            "sample_weight": sample_weight,
-            "offset": offset,
-            "loss": loss,
-            "activation": activation,
-            "intercept": intercept,
-            "n_threads": n_threads,
-        }
-        self._rows: NDArray[np.int64] | None = None
+        spec = backends.PassSpec(loss, activation, bool(intercept), n_threads)
+        self._pass = self._backend.bind(X, y, sample_weight, offset, spec)
         self._effective: float | None = None
         self._passes: _Counter = _Counter()
         self.share = 1.0
@@ -152,7 +144,7 @@ class Objective:
         self.intercept = bool(intercept)
         self.n_values = int(X.size)
         self.n_rows = int(X.shape[0])
-        self.hessian_passes = self._backend.hessian_passes(X, self.size)
+        self.hessian_passes = self._pass.hessian_cost
         self.penalty = np.zeros(self.size)
         self.penalty[int(intercept) :] = l2
 
@@ -198,7 +190,7 @@ class Objective:
         value, gradient, _ = self._mean_loss(theta, 1, moments=moments)
         assert gradient is not None
         gradient += self.penalty * theta
-        moments /= self._total_weight()
+        moments /= self._pass.total_weight
         found = Moments(
             float(moments[0]),
             moments[1 : 1 + d],
@@ -215,7 +207,7 @@ class Objective:
 
         The operator keeps the curvature of each row: 8 bytes a row.
         """
-        curvatures = np.empty(self._y.size if self._rows is None else self._rows.size)
+        curvatures = np.empty(self._pass.n_rows)
         value, gradient, _ = self._mean_loss(theta, 1, curvatures=curvatures)
         assert gradient is not None
         gradient += self.penalty * theta
@@ -228,16 +220,7 @@ class Objective:
         the Newton decrement is the distance from the optimum. Rows of weight 0 do not count.
         """
         self._passes.total += self.share
-        change = np.abs(
-            self._backend.predict(
-                self._X,
-                step,
-                offset=None,
-                activation="identity",
-                intercept=self.intercept,
-                n_threads=self._kind["n_threads"],
-            )
-        )
+        change = np.abs(self._pass.margins(step, with_offset=False))
         if self._sample_weight is not None:
             change = change[self._sample_weight > 0.0]
         return float(change.max())
@@ -250,7 +233,7 @@ class Objective:
         """
         if self._effective is not None:
             return self._effective
-        n = self._X.shape[0]
+        n = self.n_rows
         s = self._sample_weight
         weighted = float(n)
         if s is not None:
@@ -266,12 +249,12 @@ class Objective:
 
         Its passes are counted here, each as ``1 / step``. Its penalty is at least ``least``, (p,).
         """
-        n = self._X.shape[0]
+        n = self.n_rows
         whole = n // step
         rows = np.arange(0, whole * step, step, dtype=np.int64)
         rows += np.random.default_rng(0).integers(0, step, size=whole)
         part = copy(self)
-        part._rows = rows
+        part._pass = self._pass.sample(rows)
         part.share = whole / n
         if least is not None:
             part.penalty = np.maximum(self.penalty, least)
@@ -291,22 +274,13 @@ class Objective:
     ) -> tuple[float, NDArray[np.float64] | None, NDArray[np.float64] | None]:
         """Return the mean loss and its derivatives up to ``order``: the one reader of rows."""
         self._passes.total += self.share
-        return self._backend.evaluate(
-            self._X,
-            self._y,
-            theta,
-            order=order,
-            rows=self._rows,
-            curvatures=curvatures,
-            moments=moments,
-            **self._kind,
-        )
-
-    def _total_weight(self) -> float:
-        weight, rows = self._sample_weight, self._rows
-        if weight is None:
-            return float(self._y.size if rows is None else rows.size)
-        return float((weight if rows is None else weight[rows]).sum())
+        loss, gradient, hessian = self._pass(theta, order, curvatures=curvatures, moments=moments)
+        total = self._pass.total_weight
+        if gradient is not None:
+            gradient /= total
+        if hessian is not None:
+            hessian /= total
+        return loss / total, gradient, hessian
 
 
 class HessianProduct:
@@ -320,22 +294,15 @@ class HessianProduct:
     """
 
     def __init__(self, objective: Objective, curvatures: NDArray[np.float64]) -> None:
-        assert objective._rows is None, "a part has no products: it is too small to need them"
         self._objective = objective
         self._curvatures = curvatures
-        self._total = objective._total_weight()
+        self._total = objective._pass.total_weight
 
     def __call__(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return H v, (p,), in one pass."""
         of = self._objective
         of._passes.total += 1.0
-        product = of._backend.hessian_product(
-            of._X,
-            self._curvatures,
-            vector,
-            intercept=of.intercept,
-            n_threads=of._kind["n_threads"],
-        )
+        product = of._pass.product(self._curvatures, vector)
         product /= self._total
         product += of.penalty * vector
         return product
@@ -344,9 +311,7 @@ class HessianProduct:
         """Return what is cheap to know of the Hessian, in one pass."""
         of = self._objective
         of._passes.total += 1.0
-        sums, squares = of._backend.column_moments(
-            of._X, self._curvatures, n_threads=of._kind["n_threads"]
-        )
+        sums, squares = of._pass.moments(self._curvatures)
         return Moments(
             float(self._curvatures.sum()) / self._total,
             sums / self._total,

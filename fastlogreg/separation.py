@@ -195,11 +195,11 @@ def find_separation(
     (array([ True, False, False,  True]), False, {0: 1})
     """
     kernels = backends.get("numba")
+    spec = backends.PassSpec(intercept=intercept, n_threads=n_threads)
+    bound = kernels.bind(X, None, None, offset, spec)
 
-    def margins(at: _Vector, known: _Vector | None = None) -> _Vector:
-        z = kernels.predict(
-            X, at, offset=known, activation="identity", intercept=intercept, n_threads=n_threads
-        )
+    def margins(at: _Vector, *, with_offset: bool = False) -> _Vector:
+        z = bound.margins(at, with_offset=with_offset)
         np.negative(z, out=z, where=y == 0.0)
         return z
 
@@ -208,7 +208,7 @@ def find_separation(
     if sample_weight is not None:
         share = sample_weight / sample_weight.sum()
     limit = max(_SAFETY * decrement, _TINY)
-    z = margins(theta, offset)
+    z = margins(theta, with_offset=True)
     if counts is None and share * _other(z.max(keepdims=True))[0] > limit:
         return None  # as below, without an exponential for each row
     residuals = _other(z)
@@ -230,37 +230,28 @@ def find_separation(
         """Whether Newton's step, from passes of the backend, shows that these rows overlap."""
         weights = share * left
         curvatures = None if theta.size <= _HESSIAN else np.empty(y.size)
-        _, gradient, hessian = kernels.evaluate(
-            X,
-            y,
-            theta,
-            sample_weight=weights,
-            offset=offset,
-            loss="bce",
-            activation="sigmoid",
-            intercept=intercept,
-            order=2 if curvatures is None else 1,
-            n_threads=n_threads,
-            curvatures=curvatures,
+        weighted = kernels.bind(X, y, weights, offset, spec)
+        _, gradient, hessian = weighted(
+            theta, 2 if curvatures is None else 1, curvatures=curvatures
         )
         assert gradient is not None
+        gradient /= weighted.total_weight
         step = np.zeros(theta.size)
         if curvatures is None:
             assert hessian is not None
+            hessian /= weighted.total_weight
             found = _step(hessian[np.ix_(held, held)], gradient[held])
         else:
-            curvatures /= weights.sum()
-            _, squares = kernels.column_moments(X, curvatures, n_threads=n_threads)
+            curvatures /= weighted.total_weight
+            _, squares = bound.moments(curvatures)
             diagonal = np.r_[[curvatures.sum()] * int(intercept), squares][held]
 
             def product(v: _Vector) -> _Vector:
                 whole = np.zeros(theta.size)
                 whole[held] = v
-                return kernels.hessian_product(
-                    X, curvatures, whole, intercept=intercept, n_threads=n_threads
-                )[held]
+                return bound.product(curvatures, whole)[held]
 
-            least = float(residuals[left].min() / weights.sum())
+            least = float(residuals[left].min() / weighted.total_weight)
             found = _conjugate_gradients(product, diagonal, gradient[held], least)
         if found is None:
             return False

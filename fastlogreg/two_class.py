@@ -247,16 +247,17 @@ class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self, X: ArrayLike, offset: ArrayLike | None
     ) -> tuple[NDArray[np.float64], np.dtype[Any]]:
         """Return the margins, and the dtype that predictions for these rows have."""
+        bound, theta, dtype = self._bound(X, offset)
+        return bound.margins(theta), dtype
+
+    def _bound(
+        self, X: ArrayLike, offset: ArrayLike | None
+    ) -> tuple[backends.Pass, NDArray[np.float64], np.dtype[Any]]:
+        """Return these rows bound to the model's predictions, theta, and their dtype."""
         matrix, theta, known = self._rows(X, offset)
-        margins = backends.get("numba").predict(
-            matrix,
-            theta,
-            offset=known,
-            activation="identity",
-            intercept=True,
-            n_threads=self._threads(),
-        )
-        return margins, self._dtype(matrix)
+        spec = backends.PassSpec(activation=self._activation(), n_threads=self._threads())
+        bound = backends.get("numba").bind(matrix, None, None, known, spec)
+        return bound, theta, self._dtype(matrix)
 
     def _dtype(self, matrix: Any) -> np.dtype[Any]:
         """Return the dtype of predictions for these rows, as scikit-learn's have it."""
@@ -325,13 +326,8 @@ class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             Columns in the order of ``classes_``. float32 where X, ``coef_`` and ``intercept_``
             are, else float64.
         """
-        matrix, theta, known = self._rows(X, offset)
-        from fastlogreg.backends.numba import predict_pair
-
-        pair = predict_pair(
-            matrix, theta, offset=known, activation=self._activation(), n_threads=self._threads()
-        )
-        return _narrowed(pair, self._dtype(matrix))
+        bound, theta, dtype = self._bound(X, offset)
+        return _narrowed(bound.predict_pair(theta), dtype)
 
     @numpy_defaults
     def predict_log_proba(

@@ -19,7 +19,15 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastlogreg.backends import ACTIVATIONS, BACKENDS, COMBINATIONS, LOSSES, Matrix
+from fastlogreg.backends import (
+    ACTIVATIONS,
+    BACKENDS,
+    COMBINATIONS,
+    LOSSES,
+    Matrix,
+    PassSpec,
+    get,
+)
 
 _INDICES = {np.dtype(np.int32), np.dtype(np.int64)}  # of sparse matrices
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
@@ -258,7 +266,7 @@ def check_vector(
     if type(value) is not np.ndarray:
         check_readable(value, name)
         value = np.asarray(value)
-    if value.dtype == object:  # as a table's columns of mixed origin are
+    if value.dtype.kind == "O":  # as a table's columns of mixed origin are
         value = _numbers_of_objects(value, name)
     array = _as_float_array(value, name)
     if array.ndim != 1:
@@ -266,8 +274,8 @@ def check_vector(
     if array.shape[0] != length:
         raise ValueError(f"{name} must have length {length} ({of}), got {array.shape[0]}")
     flags = array.flags
-    if array.dtype == np.float64 and flags.c_contiguous and flags.aligned:
-        return cast(NDArray[np.float64], array)  # np.require finds out the same, for 1.5 us
+    if array.dtype == _NATIVE[0] and flags.c_contiguous and flags.aligned:
+        return cast("NDArray[np.float64]", array)  # np.require finds out the same, for 1.5 us
     return np.require(array, np.float64, ["C", "A"])
 
 
@@ -546,9 +554,7 @@ def check_finite(
 
     The words are scikit-learn's, which its users and tests look for.
     """
-    from fastlogreg.backends.numba import first_not_finite
-
-    found = first_not_finite(X, n_threads=n_threads)
+    found = get("numba").bind(X, None, None, None, PassSpec(n_threads=n_threads)).first_not_finite()
     if found is None:
         return
     row, column = found

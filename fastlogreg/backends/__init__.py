@@ -1,9 +1,12 @@
-"""The three backends: one signature, three ways to compute.
+"""The three backends: one protocol, three ways to compute.
 
 ``"loop"`` is scalar Python, one sample at a time; ``"numpy"`` is the vectorized
 formula on whole arrays; ``"numba"`` is the fused block pipeline. Each is a module
 with the functions of :class:`Backend`; :func:`get` imports it on first use, so that
 nobody pays for Numba who asked for NumPy.
+
+Rows are bound once to what is to be computed on them (:meth:`Backend.bind`), which gives a
+:class:`Pass` to be called many times.
 
 The contract of every function (:mod:`fastlogreg.validation` establishes it, the
 backends rely on it and check nothing):
@@ -21,7 +24,7 @@ backends rely on it and check nothing):
 from contextlib import AbstractContextManager
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,72 +46,98 @@ BACKENDS: Final = ("loop", "numpy", "numba")
 Matrix: TypeAlias = "NDArray[np.floating] | csr_array"
 
 
-class Backend(Protocol):
-    """What a backend module offers."""
+class PassSpec(NamedTuple):
+    """What a pass computes, beside its rows.
 
-    def predict(
-        self,
-        X: Matrix,
-        theta: NDArray[np.float64],
-        *,
-        offset: NDArray[np.float64] | None,
-        activation: str,
-        intercept: bool,
-        n_threads: int | None,
-    ) -> NDArray[np.float64]:
-        """Return the predictions, (n,): the activation of ``X @ w + b + offset``."""
+    Attributes
+    ----------
+    loss, activation : str
+        A pair of :data:`COMBINATIONS`.
+    intercept : bool
+        Whether theta begins with the bias.
+    n_threads : int, optional
+        Threads at most; default all.
+    """
 
-    def evaluate(
+    loss: str = "bce"
+    activation: str = "sigmoid"
+    intercept: bool = True
+    n_threads: int | None = None
+
+
+class Pass(Protocol):
+    """Rows bound to what is to be computed on them, to be called many times.
+
+    What a call returns are sums over the rows, which parts of the rows can add: a mean is the
+    sum divided by ``total_weight``, by whoever wants one.
+    """
+
+    n_rows: int
+    total_weight: float
+
+    @property
+    def hessian_cost(self) -> float:
+        """Return what a call of order 2 costs, in calls of order 1 (an estimate)."""
+
+    def __call__(
         self,
-        X: Matrix,
-        y: NDArray[np.float64],
         theta: NDArray[np.float64],
+        order: int = 1,
         *,
-        sample_weight: NDArray[np.float64] | None,
-        offset: NDArray[np.float64] | None,
-        loss: str,
-        activation: str,
-        intercept: bool,
-        order: int,
-        n_threads: int | None,
-        rows: NDArray[np.int64] | None = None,
         curvatures: NDArray[np.float64] | None = None,
         moments: NDArray[np.float64] | None = None,
     ) -> tuple[float, NDArray[np.float64] | None, NDArray[np.float64] | None]:
-        """Return (weighted) mean loss, its gradient (p,) and its Hessian (p, p).
+        """Return the (weighted) sums of the losses, their gradients (p,) and Hessians (p, p).
 
         ``order`` says how many derivatives are wanted: 0, 1 or 2; those not wanted
-        are None. ``rows`` names the samples to use, all by default. ``curvatures``,
-        as long as there are samples, is filled with weight times second derivative h of
-        the loss in the margin; ``moments``, (1 + 2 d,), with the sums of h, of h x and of h x²
-        (both at order 0 or 1).
+        are None, the others arrays of the caller's own. ``curvatures``, (n_rows,), is filled
+        with weight times second derivative h of the loss in the margin; ``moments``, (1 + 2 d,),
+        with the sums of h, of h x and of h x² (both at order 0 or 1).
         """
+
+    def product(
+        self, curvatures: NDArray[np.float64], vector: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return ``A' diag(curvatures) A vector``, (p,), with A = [1, X] or X; no sample's."""
+
+    def moments(
+        self, curvatures: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return ``X' h`` and ``(X * X)' h``, each (d,), for h = curvatures; no sample's."""
+
+    def margins(
+        self, theta: NDArray[np.float64], *, with_offset: bool = True
+    ) -> NDArray[np.float64]:
+        """Return ``X @ w + b``, (n_rows,), plus the offset if that is wanted."""
+
+    def predict(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the predictions, (n_rows,): the activation of the margins."""
+
+    def predict_pair(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return 1 - p and p of the sigmoid or the tanh, (n_rows, 2), neither by cancellation."""
+
+    def first_not_finite(self) -> tuple[int, int] | None:
+        """Return (row, column) of the first NaN or infinity in X; None where all are finite."""
+
+    def sample(self, rows: NDArray[np.int64]) -> "Pass":
+        """Return the pass over these rows alone; a sample has none of its own."""
+
+
+class Backend(Protocol):
+    """What a backend module offers."""
+
+    def bind(
+        self,
+        X: Matrix,
+        y: NDArray[np.float64] | None,
+        sample_weight: NDArray[np.float64] | None,
+        offset: NDArray[np.float64] | None,
+        spec: PassSpec,
+    ) -> Pass:
+        """Return a pass over these rows; without y it predicts and looks at X, no more."""
 
     def solving(self, p: int) -> AbstractContextManager[None]:
         """Return what a solver of p parameters runs in, so that passes find the threads free."""
-
-    def hessian_passes(self, X: Matrix, p: int) -> float:
-        """Return what ``evaluate`` of order 2 costs, in evaluations of order 1 (an estimate)."""
-
-    def hessian_product(
-        self,
-        X: Matrix,
-        curvatures: NDArray[np.float64],
-        vector: NDArray[np.float64],
-        *,
-        intercept: bool,
-        n_threads: int | None,
-    ) -> NDArray[np.float64]:
-        """Return ``A' diag(curvatures) A vector``, (p,), with A = [1, X] or X, in one pass."""
-
-    def column_moments(
-        self,
-        X: Matrix,
-        curvatures: NDArray[np.float64],
-        *,
-        n_threads: int | None,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return ``X' h`` and ``(X * X)' h``, each (d,), for h = curvatures, in one pass."""
 
     def train_epoch(
         self,

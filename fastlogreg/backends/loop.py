@@ -69,27 +69,6 @@ def _margin(
     return z
 
 
-def predict(
-    X: _Matrix,
-    theta: _Vector,
-    *,
-    offset: _Vector | None = None,
-    activation: str = "sigmoid",
-    intercept: bool = True,
-    n_threads: int | None = None,
-) -> _Vector:
-    """Return the predictions, (n,); see :class:`fastlogreg.backends.Backend`."""
-    X = _dense(X)
-    b, w = _split(theta, intercept)
-    out = np.empty(X.shape[0])
-    for i in range(X.shape[0]):
-        z = _margin(X, i, b, w, offset)
-        if activation == "tanh":
-            z *= 2.0
-        out[i] = z if activation == "identity" else _sigmoid_pair(z)[0]
-    return out
-
-
 def _sums(
     X: NDArray[np.floating],
     y: _Vector,
@@ -103,18 +82,17 @@ def _sums(
     rows: NDArray[np.int64] | None = None,
     curvatures: _Vector | None = None,
     moments: _Vector | None = None,
-) -> tuple[float, float, list[float], list[list[float]]]:
-    """Return the sums of weight, loss, gradient and (upper triangle of the) Hessian."""
+) -> tuple[float, list[float], list[list[float]]]:
+    """Return the sums of loss, gradient and (upper triangle of the) Hessian."""
     b, w = _split(theta, intercept)
     p, first = theta.size, int(intercept)
-    size = total = 0.0
+    total = 0.0
     gradient = [0.0] * p
     hessian = [[0.0] * p for _ in range(p)] if order >= 2 else []
     for k, i in enumerate(range(X.shape[0]) if rows is None else rows.tolist()):
         z = _margin(X, i, b, w, offset)
         value, residual, curvature = _jet(z, float(y[i]), loss, activation)
         weight = 1.0 if sample_weight is None else float(sample_weight[i])
-        size += weight
         total += weight * value
         if curvatures is not None:
             curvatures[k] = weight * curvature
@@ -138,98 +116,138 @@ def _sums(
             for j in range(p):
                 for m in range(j, p):
                     hessian[j][m] += curvature * x[j] * x[m]
-    return size, total, gradient, hessian
+    return total, gradient, hessian
 
 
-def evaluate(
+class BoundPass:
+    """Rows and what to compute on them; see :class:`fastlogreg.backends.Pass`."""
+
+    def __init__(
+        self,
+        X: _Matrix,
+        y: _Vector | None,
+        sample_weight: _Vector | None,
+        offset: _Vector | None,
+        spec: Any,
+        rows: NDArray[np.int64] | None = None,
+    ) -> None:
+        self._X, self._y, self._sample_weight, self._offset = _dense(X), y, sample_weight, offset
+        self._spec, self._rows = spec, rows
+        chosen = range(X.shape[0]) if rows is None else rows.tolist()
+        self.n_rows = len(chosen)
+        self.total_weight = float(self.n_rows)
+        if sample_weight is not None:
+            self.total_weight = 0.0
+            for i in chosen:
+                self.total_weight += float(sample_weight[i])
+        self.hessian_cost = 1.0 + (X.shape[1] + spec.intercept) / 4.0
+
+    def sample(self, rows: NDArray[np.int64]) -> "BoundPass":
+        """Return the pass over these rows of it."""
+        return BoundPass(self._X, self._y, self._sample_weight, self._offset, self._spec, rows)
+
+    def __call__(
+        self,
+        theta: _Vector,
+        order: int = 1,
+        *,
+        curvatures: _Vector | None = None,
+        moments: _Vector | None = None,
+    ) -> tuple[float, _Vector | None, NDArray[np.float64] | None]:
+        """Return the sums of loss, gradient and Hessian."""
+        assert self._y is not None
+        if moments is not None:
+            moments[:] = 0.0
+        total, gradient, upper = _sums(
+            self._X,
+            self._y,
+            theta,
+            self._sample_weight,
+            self._offset,
+            self._spec.loss,
+            self._spec.activation,
+            self._spec.intercept,
+            order,
+            self._rows,
+            curvatures,
+            moments,
+        )
+        if order == 0:
+            return total, None, None
+        if order == 1:
+            return total, np.array(gradient), None
+        H = np.array(upper)
+        return total, np.array(gradient), H + np.triu(H, 1).T
+
+    def product(self, curvatures: _Vector, vector: _Vector) -> _Vector:
+        """Return A' diag(h) A v."""
+        X = self._X
+        b, w = _split(vector, self._spec.intercept)
+        first = int(self._spec.intercept)
+        product = [0.0] * vector.size
+        for i in range(X.shape[0]):
+            z = float(curvatures[i]) * _margin(X, i, b, w, None)
+            if first:
+                product[0] += z
+            for j in range(len(w)):
+                product[first + j] += z * float(X[i, j])
+        return np.array(product)
+
+    def moments(self, curvatures: _Vector) -> tuple[_Vector, _Vector]:
+        """Return X' h and (X * X)' h."""
+        X = self._X
+        d = X.shape[1]
+        sums, squares = [0.0] * d, [0.0] * d
+        for i in range(X.shape[0]):
+            h = float(curvatures[i])
+            for j in range(d):
+                x = float(X[i, j])
+                sums[j] += h * x
+                squares[j] += h * x * x
+        return np.array(sums), np.array(squares)
+
+    def margins(self, theta: _Vector, *, with_offset: bool = True) -> _Vector:
+        """Return the margins, (n,)."""
+        b, w = _split(theta, self._spec.intercept)
+        offset = self._offset if with_offset else None
+        chosen = range(self._X.shape[0]) if self._rows is None else self._rows.tolist()
+        return np.array([_margin(self._X, i, b, w, offset) for i in chosen])
+
+    def predict(self, theta: _Vector) -> _Vector:
+        """Return the predictions, (n,)."""
+        if self._spec.activation == "identity":
+            return self.margins(theta)
+        return self.predict_pair(theta)[:, 1].copy()
+
+    def predict_pair(self, theta: _Vector) -> NDArray[np.float64]:
+        """Return 1 - p and p, (n, 2)."""
+        scale = 2.0 if self._spec.activation == "tanh" else 1.0
+        pairs = [_sigmoid_pair(scale * z) for z in self.margins(theta).tolist()]
+        return np.array([(q, p) for p, q, _ in pairs])
+
+    def first_not_finite(self) -> tuple[int, int] | None:
+        """Return (row, column) of the first NaN or infinity in X; None where all are finite."""
+        for i in range(self._X.shape[0]):
+            for j in range(self._X.shape[1]):
+                if not math.isfinite(self._X[i, j]):
+                    return i, j
+        return None
+
+
+def bind(
     X: _Matrix,
-    y: _Vector,
-    theta: _Vector,
-    *,
-    sample_weight: _Vector | None = None,
-    offset: _Vector | None = None,
-    loss: str = "bce",
-    activation: str = "sigmoid",
-    intercept: bool = True,
-    order: int = 1,
-    n_threads: int | None = None,
-    rows: NDArray[np.int64] | None = None,
-    curvatures: _Vector | None = None,
-    moments: _Vector | None = None,
-) -> tuple[float, _Vector | None, NDArray[np.float64] | None]:
-    """Return mean loss, gradient and Hessian; see :class:`fastlogreg.backends.Backend`."""
-    X = _dense(X)
-    if moments is not None:
-        moments[:] = 0.0
-    size, total, gradient, upper = _sums(
-        X,
-        y,
-        theta,
-        sample_weight,
-        offset,
-        loss,
-        activation,
-        intercept,
-        order,
-        rows,
-        curvatures,
-        moments,
-    )
-    if order == 0:
-        return total / size, None, None
-    g = np.array(gradient) / size
-    if order == 1:
-        return total / size, g, None
-    H = np.array(upper) / size
-    return total / size, g, H + np.triu(H, 1).T
+    y: _Vector | None,
+    sample_weight: _Vector | None,
+    offset: _Vector | None,
+    spec: Any,
+) -> BoundPass:
+    """Return a pass over these rows; see :class:`fastlogreg.backends.Backend`."""
+    return BoundPass(X, y, sample_weight, offset, spec)
 
 
 def solving(p: int) -> AbstractContextManager[None]:
     """Return a context that changes nothing; see :class:`fastlogreg.backends.Backend`."""
     return nullcontext()
-
-
-def hessian_passes(X: _Matrix, p: int) -> float:
-    """Return an estimate; see :class:`fastlogreg.backends.Backend`."""
-    return 1.0 + p / 4.0
-
-
-def hessian_product(
-    X: _Matrix,
-    curvatures: _Vector,
-    vector: _Vector,
-    *,
-    intercept: bool = True,
-    n_threads: int | None = None,
-) -> _Vector:
-    """Return A' diag(h) A v; see :class:`fastlogreg.backends.Backend`."""
-    X = _dense(X)
-    b, w = _split(vector, intercept)
-    first = int(intercept)
-    product = [0.0] * vector.size
-    for i in range(X.shape[0]):
-        z = float(curvatures[i]) * _margin(X, i, b, w, None)
-        if intercept:
-            product[0] += z
-        for j in range(len(w)):
-            product[first + j] += z * float(X[i, j])
-    return np.array(product)
-
-
-def column_moments(
-    X: _Matrix, curvatures: _Vector, *, n_threads: int | None = None
-) -> tuple[_Vector, _Vector]:
-    """Return X' h and (X * X)' h; see :class:`fastlogreg.backends.Backend`."""
-    X = _dense(X)
-    d = X.shape[1]
-    sums, squares = [0.0] * d, [0.0] * d
-    for i in range(X.shape[0]):
-        h = float(curvatures[i])
-        for j in range(d):
-            x = float(X[i, j])
-            sums[j] += h * x
-            squares[j] += h * x * x
-    return np.array(sums), np.array(squares)
 
 
 def train_epoch(
@@ -251,9 +269,8 @@ def train_epoch(
     losses = []
     for lo in range(0, y.size, batch_size):
         batch = order[lo : lo + batch_size]
-        size, total, gradient, _ = _sums(
-            X, y, theta, None, None, loss, activation, intercept, 1, batch
-        )
+        size = float(batch.size)
+        total, gradient, _ = _sums(X, y, theta, None, None, loss, activation, intercept, 1, batch)
         losses.append(total / size)
         for j in range(theta.size):
             theta[j] -= learning_rate * gradient[j] / size

@@ -11,6 +11,7 @@ X may be sparse: SciPy's products take the place of NumPy's.
 """
 
 from contextlib import AbstractContextManager, nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -80,113 +81,123 @@ def _jet(
     return error * error, residual, curvature
 
 
-def predict(
-    X: _Matrix,
-    theta: _Vector,
-    *,
-    offset: _Vector | None = None,
-    activation: str = "sigmoid",
-    intercept: bool = True,
-    n_threads: int | None = None,
-) -> _Vector:
-    """Return the predictions, (n,); see :class:`fastlogreg.backends.Backend`."""
-    z = _margins(X, theta, offset, intercept)
-    if activation == "identity":
-        return z
-    if activation == "tanh":
-        z *= 2.0
-    return _sigmoid_pair(z, np.exp(-np.abs(z)))[0]
+class BoundPass:
+    """Rows and what to compute on them; see :class:`fastlogreg.backends.Pass`."""
+
+    def __init__(
+        self,
+        X: _Matrix,
+        y: _Vector | None,
+        sample_weight: _Vector | None,
+        offset: _Vector | None,
+        spec: Any,
+    ) -> None:
+        self._X, self._y, self._sample_weight, self._offset = X, y, sample_weight, offset
+        self._spec = spec
+        self.n_rows, d = X.shape
+        self.total_weight = float(self.n_rows if sample_weight is None else sample_weight.sum())
+        self.hessian_cost = 1.0 + (d + spec.intercept) / 4.0
+
+    def sample(self, rows: NDArray[np.int64] | slice) -> "BoundPass":
+        """Return the pass over these rows of it."""
+        y, s, offset = (
+            None if given is None else given[rows]
+            for given in (self._y, self._sample_weight, self._offset)
+        )
+        return BoundPass(self._X[rows], y, s, offset, self._spec)
+
+    def __call__(
+        self,
+        theta: _Vector,
+        order: int = 1,
+        *,
+        curvatures: _Vector | None = None,
+        moments: _Vector | None = None,
+    ) -> tuple[float, _Vector | None, NDArray[np.float64] | None]:
+        """Return the sums of loss, gradient and Hessian."""
+        assert self._y is not None
+        X, s, spec = self._X.astype(np.float64, copy=False), self._sample_weight, self._spec
+        z = _margins(X, theta, self._offset, spec.intercept)
+        jet_order = order if curvatures is None and moments is None else 2
+        value, residual, curvature = _jet(z, self._y, spec.loss, spec.activation, jet_order)
+        total = float(value.sum() if s is None else s @ value)
+        if s is not None:
+            residual = residual if residual is None else residual * s
+            curvature = curvature if curvature is None else curvature * s
+        if curvatures is not None:
+            curvatures[:] = curvature
+        if moments is not None and curvature is not None:
+            moments[:] = np.concatenate([[curvature.sum()], *self.moments(curvature)])
+        if order == 0 or residual is None:
+            return total, None, None
+        first = int(spec.intercept)
+        gradient = np.empty(theta.size)
+        gradient[first:] = X.T @ residual
+        if first:
+            gradient[0] = residual.sum()
+        if order == 1 or curvature is None:
+            return total, gradient, None
+        hessian = np.empty((theta.size, theta.size))
+        product = X.T @ _scaled(X, curvature)
+        hessian[first:, first:] = product if isinstance(product, np.ndarray) else product.toarray()
+        if first:
+            hessian[0, 0] = curvature.sum()
+            hessian[0, 1:] = hessian[1:, 0] = X.T @ curvature
+        upper = np.triu(hessian)  # the product is symmetric to rounding only
+        return total, gradient, upper + np.triu(hessian, 1).T
+
+    def product(self, curvatures: _Vector, vector: _Vector) -> _Vector:
+        """Return A' diag(h) A v."""
+        X = self._X.astype(np.float64, copy=False)
+        scaled = curvatures * _margins(X, vector, None, self._spec.intercept)
+        product = X.T @ scaled
+        return np.concatenate([[scaled.sum()], product]) if self._spec.intercept else product
+
+    def moments(self, curvatures: _Vector) -> tuple[_Vector, _Vector]:
+        """Return X' h and (X * X)' h."""
+        X = self._X.astype(np.float64, copy=False)
+        squares = X * X if isinstance(X, np.ndarray) else X.multiply(X)
+        return X.T @ curvatures, squares.T @ curvatures
+
+    def margins(self, theta: _Vector, *, with_offset: bool = True) -> _Vector:
+        """Return the margins, (n,)."""
+        return _margins(self._X, theta, self._offset if with_offset else None, self._spec.intercept)
+
+    def predict(self, theta: _Vector) -> _Vector:
+        """Return the predictions, (n,)."""
+        if self._spec.activation == "identity":
+            return self.margins(theta)
+        return self.predict_pair(theta)[:, 1]
+
+    def predict_pair(self, theta: _Vector) -> NDArray[np.float64]:
+        """Return 1 - p and p, (n, 2)."""
+        z = self.margins(theta)
+        if self._spec.activation == "tanh":
+            z *= 2.0
+        p, q = _sigmoid_pair(z, np.exp(-np.abs(z)))
+        return np.stack([q, p]).T
+
+    def first_not_finite(self) -> tuple[int, int] | None:
+        """Return (row, column) of the first NaN or infinity in X; None where all are finite."""
+        X = self._X if isinstance(self._X, np.ndarray) else self._X.toarray()
+        bad = np.argwhere(~np.isfinite(X))
+        return (int(bad[0, 0]), int(bad[0, 1])) if len(bad) else None
 
 
-def evaluate(
+def bind(
     X: _Matrix,
-    y: _Vector,
-    theta: _Vector,
-    *,
-    sample_weight: _Vector | None = None,
-    offset: _Vector | None = None,
-    loss: str = "bce",
-    activation: str = "sigmoid",
-    intercept: bool = True,
-    order: int = 1,
-    n_threads: int | None = None,
-    rows: NDArray[np.int64] | None = None,
-    curvatures: _Vector | None = None,
-    moments: _Vector | None = None,
-) -> tuple[float, _Vector | None, NDArray[np.float64] | None]:
-    """Return mean loss, gradient and Hessian; see :class:`fastlogreg.backends.Backend`."""
-    if rows is not None:
-        X, y = X[rows], y[rows]
-        sample_weight = None if sample_weight is None else sample_weight[rows]
-        offset = None if offset is None else offset[rows]
-    X = X.astype(np.float64, copy=False)
-    z = _margins(X, theta, offset, intercept)
-    jet_order = order if curvatures is None and moments is None else 2
-    value, residual, curvature = _jet(z, y, loss, activation, jet_order)
-    if sample_weight is None:
-        size = float(y.size)
-        mean = float(value.sum()) / size
-    else:
-        size = float(sample_weight.sum())
-        mean = float(sample_weight @ value) / size
-        residual = residual if residual is None else residual * sample_weight
-        curvature = curvature if curvature is None else curvature * sample_weight
-    if curvatures is not None:
-        curvatures[:] = curvature
-    if moments is not None and curvature is not None:
-        moments[:] = np.concatenate([[curvature.sum()], *column_moments(X, curvature)])
-    if order == 0 or residual is None:
-        return mean, None, None
-    first = int(intercept)
-    gradient = np.empty(theta.size)
-    gradient[first:] = X.T @ residual
-    if intercept:
-        gradient[0] = residual.sum()
-    gradient /= size
-    if order == 1 or curvature is None:
-        return mean, gradient, None
-    hessian = np.empty((theta.size, theta.size))
-    product = X.T @ _scaled(X, curvature)
-    hessian[first:, first:] = product if isinstance(product, np.ndarray) else product.toarray()
-    if intercept:
-        hessian[0, 0] = curvature.sum()
-        hessian[0, 1:] = hessian[1:, 0] = X.T @ curvature
-    upper = np.triu(hessian)  # the product is symmetric to rounding only
-    return mean, gradient, (upper + np.triu(hessian, 1).T) / size
+    y: _Vector | None,
+    sample_weight: _Vector | None,
+    offset: _Vector | None,
+    spec: Any,
+) -> BoundPass:
+    """Return a pass over these rows; see :class:`fastlogreg.backends.Backend`."""
+    return BoundPass(X, y, sample_weight, offset, spec)
 
 
 def solving(p: int) -> AbstractContextManager[None]:
     """Return a context that changes nothing; see :class:`fastlogreg.backends.Backend`."""
     return nullcontext()
-
-
-def hessian_passes(X: _Matrix, p: int) -> float:
-    """Return an estimate; see :class:`fastlogreg.backends.Backend`."""
-    return 1.0 + p / 4.0
-
-
-def hessian_product(
-    X: _Matrix,
-    curvatures: _Vector,
-    vector: _Vector,
-    *,
-    intercept: bool = True,
-    n_threads: int | None = None,
-) -> _Vector:
-    """Return A' diag(h) A v; see :class:`fastlogreg.backends.Backend`."""
-    X = X.astype(np.float64, copy=False)
-    scaled = curvatures * _margins(X, vector, None, intercept)
-    product = X.T @ scaled
-    return np.concatenate([[scaled.sum()], product]) if intercept else product
-
-
-def column_moments(
-    X: _Matrix, curvatures: _Vector, *, n_threads: int | None = None
-) -> tuple[_Vector, _Vector]:
-    """Return X' h and (X * X)' h; see :class:`fastlogreg.backends.Backend`."""
-    X = X.astype(np.float64, copy=False)
-    squares = X * X if isinstance(X, np.ndarray) else X.multiply(X)
-    return X.T @ curvatures, squares.T @ curvatures
 
 
 def train_epoch(
@@ -203,13 +214,16 @@ def train_epoch(
     n_threads: int | None = None,
 ) -> _Vector:
     """Run one epoch of gradient steps; see :class:`fastlogreg.backends.Backend`."""
+    spec = SimpleNamespace(loss=loss, activation=activation, intercept=intercept)
+    whole = BoundPass(X, y, None, None, spec)
     starts = range(0, y.size, batch_size)
     losses = np.empty(len(starts))
     for k, lo in enumerate(starts):
-        batch = slice(lo, lo + batch_size) if rows is None else rows[lo : lo + batch_size]
-        losses[k], gradient, _ = evaluate(
-            X[batch], y[batch], theta, loss=loss, activation=activation, intercept=intercept
+        batch = whole.sample(
+            slice(lo, lo + batch_size) if rows is None else rows[lo : lo + batch_size]
         )
+        total, gradient, _ = batch(theta)
         assert gradient is not None
-        theta -= learning_rate * gradient
+        losses[k] = total / batch.n_rows
+        theta -= learning_rate * (gradient / batch.n_rows)
     return losses

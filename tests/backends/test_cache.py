@@ -18,7 +18,8 @@ import fastlogreg
 SCRIPT = """
 import json, sys
 import numpy as np
-from fastlogreg.backends.numba import driver, jit, kernels
+from fastlogreg.backends import PassSpec
+from fastlogreg.backends.numba import bind, jit, kernels
 
 form = sys.argv[1]
 X = np.arange(12, dtype="float32" if form == "float32" else "float64").reshape(4, 3)
@@ -26,7 +27,7 @@ if form == "csr":
     from scipy.sparse import csr_array
 
     X = csr_array(X)
-p = driver.predict(X, np.zeros(4))
+p = bind(X, None, None, None, PassSpec()).predict(np.zeros(4))
 used = kernels.predict[{"float64": "d", "float32": "f", "csr": "di"}[form]]
 print(json.dumps({
     "p": p.tolist(),

@@ -9,7 +9,7 @@ from scipy import sparse
 
 import fastlogreg as flr
 from fastlogreg import backends
-from fastlogreg.backends import BACKENDS, COMBINATIONS
+from fastlogreg.backends import BACKENDS, COMBINATIONS, PassSpec
 from tests import oracle
 
 
@@ -260,35 +260,26 @@ def test_curvatures_products_and_moments_give_the_hessian(
 ):
     X, y, theta = problem(rng, 70, 4)
     X = stored(X, storage, rng)
-    engine = backends.get(backend)
-    kind = {
-        **combination,
-        "sample_weight": rng.random(70) if weighted else None,
-        "offset": rng.normal(size=70),
-        "intercept": True,
-        "n_threads": None,
-    }
-    value, gradient, hessian = engine.evaluate(X, y, theta, order=2, **kind)
-    h = np.full(70, np.nan)
-    again = engine.evaluate(X, y, theta, order=1, curvatures=h, **kind)
-    assert again[0] == pytest.approx(value, rel=1e-14)
-    assert_allclose(again[1], gradient, rtol=1e-12, atol=1e-15)
-    size = kind["sample_weight"].sum() if weighted else 70
-    scale = abs(hessian).max()
+    weights = rng.random(70) if weighted else None
+    offset = rng.normal(size=70)
+    bind = backends.get(backend).bind
+    bound = bind(X, y, weights, offset, PassSpec(**combination))
+    assert bound.total_weight == pytest.approx(weights.sum() if weighted else 70.0)
+    value, gradient, hessian = bound(theta, 2)
+    h, moments = np.full(70, np.nan), np.full(9, np.nan)
+    for kept in ({"curvatures": h}, {"moments": moments}):
+        again = bound(theta, 1, **kept)
+        assert again[0] == pytest.approx(value, rel=1e-14)
+        assert_allclose(again[1], gradient, rtol=1e-12, atol=1e-13)
+    near = {"rtol": 1e-11, "atol": 1e-13 * abs(hessian).max()}
     v = rng.normal(size=5)
-    product = engine.hessian_product(X, h, v, intercept=True, n_threads=None) / size
-    assert_allclose(product, hessian @ v, rtol=1e-11, atol=1e-13 * scale)
-    product = engine.hessian_product(X, h, v[1:], intercept=False, n_threads=None) / size
-    assert_allclose(product, hessian[1:, 1:] @ v[1:], rtol=1e-11, atol=1e-13 * scale)
-    moments = np.full(9, np.nan)
-    same = engine.evaluate(X, y, theta, order=1, moments=moments, **kind)
-    assert same[0] == pytest.approx(value, rel=1e-13)
-    assert_allclose(same[1], gradient, rtol=1e-12, atol=1e-15)
-    expected = np.concatenate([hessian[0], np.diag(hessian)[1:]])
-    assert_allclose(moments / size, expected, rtol=1e-11, atol=1e-13 * scale)
-    sums, squares = engine.column_moments(X, h, n_threads=None)
-    assert_allclose(sums / size, hessian[0, 1:], rtol=1e-11, atol=1e-13 * scale)
-    assert_allclose(squares / size, np.diag(hessian)[1:], rtol=1e-11, atol=1e-13 * scale)
+    assert_allclose(bound.product(h, v), hessian @ v, **near)
+    slopes = bind(X, None, None, None, PassSpec(intercept=False))
+    assert_allclose(slopes.product(h, v[1:]), hessian[1:, 1:] @ v[1:], **near)
+    sums, squares = bound.moments(h)
+    assert_allclose(sums, hessian[0, 1:], **near)
+    assert_allclose(squares, np.diag(hessian)[1:], **near)
+    assert_allclose(moments, [h.sum(), *sums, *squares], **near)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -297,31 +288,55 @@ def test_chosen_rows(weighted, storage, backend, rng):
     X, y, theta = problem(rng, 90, 3)
     X = stored(X, storage, rng)
     rows = np.sort(rng.choice(90, 40, replace=False))
-    engine = backends.get(backend)
     weights = rng.random(90) if weighted else None
-    kind = {"loss": "bce", "activation": "sigmoid", "intercept": True, "n_threads": None}
-    found = engine.evaluate(
-        X, y, theta, order=2, rows=rows, sample_weight=weights, offset=None, **kind
-    )
-    expected = engine.evaluate(
-        X[rows],
-        y[rows],
-        theta,
-        order=2,
-        sample_weight=None if weights is None else weights[rows],
-        offset=None,
-        **kind,
-    )
-    for a, b in zip(found, expected, strict=True):
+    bind, spec = backends.get(backend).bind, PassSpec()
+    whole = bind(X, y, weights, None, spec)
+    sample = whole.sample(rows)
+    same = bind(X[rows], y[rows], None if weights is None else weights[rows], None, spec)
+    for a, b in zip(sample(theta, 2), same(theta, 2), strict=True):
         assert_allclose(a, b, rtol=1e-12)
+    assert sample.n_rows == 40
+    assert sample.total_weight == pytest.approx(same.total_weight)
+    assert whole.n_rows == 90
+    assert_allclose(sample.margins(theta), same.margins(theta), rtol=1e-12)
+    assert_allclose(sample.predict_pair(theta), same.predict_pair(theta), rtol=1e-12)
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("storage", ["C", "F", "csr"])
+def test_margins_and_predictions(storage, intercept, combination, backend, rng):
+    X, _, theta = problem(rng, 30, 3, intercept=intercept)
+    offset = rng.normal(size=30)
+    spec = PassSpec(**combination, intercept=intercept)
+    X = stored(X, storage, rng)
+    bound = backends.get(backend).bind(X, None, None, offset, spec)
+    z = X @ theta[int(intercept) :] + (theta[0] if intercept else 0.0)
+    near = {"rtol": 1e-12, "atol": 1e-13}
+    assert_allclose(bound.margins(theta, with_offset=False), z, **near)
+    z += offset
+    assert_allclose(bound.margins(theta), z, **near)
+    if combination["activation"] == "identity":
+        assert_allclose(bound.predict(theta), z, **near)
+        return
+    p = (np.tanh(z) + 1) / 2 if combination["activation"] == "tanh" else 1 / (1 + np.exp(-z))
+    assert_allclose(bound.predict(theta), p, **near)
+    assert_allclose(bound.predict_pair(theta), np.column_stack([1 - p, p]), **near)
+
+
+@pytest.mark.parametrize("storage", ["C", "F", "csr"])
+def test_the_first_value_that_is_not_finite(storage, backend, rng):
+    X = rng.normal(size=(40, 3))
+    bind = backends.get(backend).bind
+    assert bind(stored(X, storage, rng), None, None, None, PassSpec()).first_not_finite() is None
+    X[7, 2], X[7, 1], X[30, 0] = np.inf, np.nan, np.nan
+    X = sparse.csr_array(X) if storage == "csr" else np.asarray(X, order=storage)
+    assert bind(X, None, None, None, PassSpec()).first_not_finite() == (7, 1)
 
 
 @pytest.mark.parametrize(("n", "d"), [(60_000, 3), (4_000, 90)])
 def test_curvatures_of_many_chunks(n, d, rng):
     X, y, theta = problem(rng, n, d)
-    kind = {"sample_weight": None, "offset": None, "loss": "bce", "activation": "sigmoid"}
-    kind |= {"intercept": True, "n_threads": None, "order": 1}
     found, expected = np.full(n, np.nan), np.empty(n)
-    backends.get("numba").evaluate(X, y, theta, curvatures=found, **kind)
-    backends.get("numpy").evaluate(X, y, theta, curvatures=expected, **kind)
+    for name, h in (("numba", found), ("numpy", expected)):
+        backends.get(name).bind(X, y, None, None, PassSpec())(theta, 1, curvatures=h)
     assert_allclose(found, expected, rtol=1e-12)

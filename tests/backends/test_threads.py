@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
+from fastlogreg.backends import PassSpec
 from fastlogreg.backends import numba as backend
 from fastlogreg.backends.numba import driver, threads
 
@@ -26,6 +27,10 @@ def make(n, d, dtype=np.float64, seed=0):
     X = rng.normal(size=(n, d)).astype(dtype)
     y = (rng.random(n) < 0.5).astype(np.float64)
     return X, y, rng.normal(size=d + 1) / d
+
+
+def bind(X, y, n_threads=None):
+    return backend.bind(X, y, None, None, PassSpec(n_threads=n_threads))
 
 
 @pytest.fixture(params=["numba's threads", "pool"])
@@ -44,9 +49,9 @@ def test_what_a_chunk_raises_is_raised(mode, n_threads, monkeypatch):
     plan = 1 << 50, 1_000, 6, 1e-3  # the first: rows of a block, whose buffers no memory holds
     monkeypatch.setattr(driver, "_plan", lambda *shape: plan)
     with pytest.raises(MemoryError):
-        backend.evaluate(X, y, theta, n_threads=n_threads)
+        bind(X, y, n_threads)(theta)
     with pytest.raises(MemoryError):
-        backend.predict(X, theta, n_threads=n_threads)
+        bind(X, y, n_threads).predict(theta)
 
 
 @pytest.mark.parametrize(("n", "d"), SHAPES)
@@ -57,12 +62,13 @@ def test_same_bits_for_any_number_of_threads(mode, sparse, n, d):
         X = csr_array(np.where(X > 0, X, 0.0))
 
     def everything(n_threads):
-        value, gradient, hessian = backend.evaluate(X, y, theta, order=2, n_threads=n_threads)
+        bound = bind(X, y, n_threads)
+        value, gradient, hessian = bound(theta, 2)
         trained = theta.copy()
         losses = backend.train_epoch(
             X, y, trained, batch_size=n, learning_rate=0.1, n_threads=n_threads
         )
-        proba = backend.predict_pair(X, theta, n_threads=n_threads)
+        proba = bound.predict_pair(theta)
         return [value, gradient, hessian, trained, losses, proba]
 
     one = everything(1)
@@ -74,25 +80,26 @@ def test_same_bits_for_any_number_of_threads(mode, sparse, n, d):
 def test_the_pool_and_numba_s_threads_agree_to_the_bit(monkeypatch):
     X, y, theta = make(60_000, 5)
     monkeypatch.setattr(threads, "SERIAL_SECONDS", 0.0)
-    first = backend.evaluate(X, y, theta, order=2)
+    first = bind(X, y)(theta, 2)
     monkeypatch.setattr(threads, "prange_is_safe", lambda: False)
-    second = backend.evaluate(X, y, theta, order=2)
+    second = bind(X, y)(theta, 2)
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def test_sixteen_python_threads_at_once():
     problems = [make(n, d, seed=k) for k, (n, d) in enumerate(SHAPES)]
-    expected = [backend.evaluate(X, y, theta, order=2, n_threads=1) for X, y, theta in problems]
+    expected = [bind(X, y, 1)(theta, 2) for X, y, theta in problems]
 
     def work(k):
         for i in range(12):
             which = (k + i) % len(problems)
             X, y, theta = problems[which]
-            found = backend.evaluate(X, y, theta, order=2)
+            bound = bind(X, y)
+            found = bound(theta, 2)
             for a, b in zip(found, expected[which], strict=True):
                 np.testing.assert_array_equal(a, b)
-            backend.predict(X, theta)
+            bound.predict(theta)
         return True
 
     with ThreadPoolExecutor(16) as pool:
@@ -139,7 +146,7 @@ def run_script(body, **environment):
     prelude = """
         import os, sys, threading
         import numpy as np
-        from fastlogreg.backends import numba as backend
+        from fastlogreg.backends import PassSpec, numba as backend
         from fastlogreg.backends.numba import threads
 
         def problem():
@@ -149,7 +156,7 @@ def run_script(body, **environment):
 
         def evaluate(_=None):
             X, y, theta = problem()
-            value, gradient, hessian = backend.evaluate(X, y, theta, order=2)
+            value, gradient, hessian = backend.bind(X, y, None, None, PassSpec())(theta, 2)
             return value, gradient.tolist(), hessian.tolist()
     """
     code = textwrap.dedent(prelude) + textwrap.dedent(body)
@@ -227,12 +234,13 @@ def test_multiprocessing(method, tmp_path):
             f"""
             import multiprocessing
             import numpy as np
-            from fastlogreg.backends import numba as backend
+            from fastlogreg.backends import PassSpec, numba as backend
 
             def evaluate(_=None):
                 X = np.random.default_rng(0).normal(size=(100_000, 8))
                 y = (X[:, 0] > 0).astype(float)
-                value, gradient, hessian = backend.evaluate(X, y, np.full(9, 0.1), order=2)
+                bound = backend.bind(X, y, None, None, PassSpec())
+                value, gradient, hessian = bound(np.full(9, 0.1), 2)
                 return value, gradient.tolist(), hessian.tolist()
 
             if __name__ == "__main__":

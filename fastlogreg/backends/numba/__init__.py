@@ -9,30 +9,14 @@ their own: ``epochs`` (plans, the group of threads), ``batches`` (the compiled l
 
 from typing import Any
 
-from fastlogreg.backends.numba.driver import (
-    column_moments,
-    evaluate,
-    first_not_finite,
-    hessian_passes,
-    hessian_product,
-    predict,
-    predict_pair,
-    read_sum,
-    solving,
-)
+from fastlogreg.backends.numba.driver import bind, read_sum, solving
 from fastlogreg.backends.numba.epochs import train_epoch, warmup
 from fastlogreg.backends.numba.threads import default_threads
 
 __all__ = [
-    "column_moments",
+    "bind",
     "default_threads",
-    "evaluate",
-    "first_not_finite",
-    "hessian_passes",
-    "hessian_product",
     "info",
-    "predict",
-    "predict_pair",
     "read_sum",
     "solving",
     "train_epoch",

@@ -1,8 +1,9 @@
 """The Numba backend: chunks, threads and sums in a fixed order around the kernels.
 
-An evaluation cuts the rows into chunks by the shape of the data alone, lets
-:mod:`.threads` run them, and adds the chunks' sums in the order of the chunks. So the
-result is the same to the bit for any number of threads.
+:func:`bind` prepares rows once for all passes over them (:class:`BoundPass`): read-only views,
+the form of the kernels' arguments, plans. A pass cuts the rows into chunks by the shape of the
+data alone, lets :mod:`.threads` run them, and adds the chunks' sums in the order of the chunks.
+So the result is the same to the bit for any number of threads.
 
 The Hessian of dense rows has two ways: own loops over tiles of sums up to :data:`BLAS_WIDTH`
 columns, and beyond them the BLAS, one thread a chunk, on rows scaled while they are in cache.
@@ -10,7 +11,8 @@ columns, and beyond them the BLAS, one thread a chunk, on rows scaled while they
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache, partial
+from copy import copy
+from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,6 +56,7 @@ _CALL_SECONDS = 2e-5
 _GATHER_FACTOR = 4.0
 
 _Matrix = Any  # an array or a SciPy matrix in CSR form
+_Spec = Any  # fastlogreg.backends.PassSpec, of a floor above
 
 _KIND = {"bce": stages.BCE, "mse": stages.MSE}
 _LINE = 512  # values of a sparse matrix that are read as one row
@@ -115,10 +118,6 @@ def kind_of(loss: str, activation: str) -> tuple[int, float]:
     return kind, 2.0 if activation == "tanh" else 1.0
 
 
-def _model(theta: NDArray[np.float64], loss: str, activation: str, intercept: bool) -> Model:
-    return Model(_readonly(theta), int(intercept), *kind_of(loss, activation))
-
-
 class Shape(NamedTuple):
     """What plans depend on: stored values of a row and their bytes, and how they lie."""
 
@@ -172,32 +171,6 @@ def _products_seconds(squares: float) -> float:
     return 0.5 * squares * _SPARSE_PRODUCT_SECONDS
 
 
-def predict(
-    X: _Matrix,
-    theta: NDArray[np.float64],
-    *,
-    offset: NDArray[np.float64] | None = None,
-    activation: str = "sigmoid",
-    intercept: bool = True,
-    n_threads: int | None = None,
-) -> NDArray[np.float64]:
-    """Return the predictions, (n,); see :class:`fastlogreg.backends.Backend`."""
-    return _predict(X, theta, offset, activation, intercept, n_threads, 1)[:, 0]
-
-
-def predict_pair(
-    X: _Matrix,
-    theta: NDArray[np.float64],
-    *,
-    offset: NDArray[np.float64] | None = None,
-    activation: str = "sigmoid",
-    intercept: bool = True,
-    n_threads: int | None = None,
-) -> NDArray[np.float64]:
-    """Return (n, 2): 1 - p and p of the sigmoid or the tanh, neither by cancellation."""
-    return _predict(X, theta, offset, activation, intercept, n_threads, 2)
-
-
 @lru_cache(maxsize=64)
 def _left_out(chunks: int) -> Sums:
     """Return the empty arrays of :class:`Sums`, for all that a pass leaves out."""
@@ -219,72 +192,6 @@ def _forms(
     return lambda first, last: serial[code](*before, first, last, *after), threaded
 
 
-def _predict(
-    X: _Matrix,
-    theta: NDArray[np.float64],
-    offset: NDArray[np.float64] | None,
-    activation: str,
-    intercept: bool,
-    n_threads: int | None,
-    width: int,
-) -> NDArray[np.float64]:
-    n = X.shape[0]
-    out = np.empty((n, width))
-    storage, rows = prepared(X, offset=offset)
-    model = _model(theta, "mse", activation, intercept)
-    block, chunk, chunks, seconds = _plan(n, shape_of(storage, rows), theta.size, False, 0)
-    cut = Cut(0, n, chunk, block)
-    form = stages.MARGIN if activation == "identity" else stages.PROBABILITY
-    code = storage_code(storage)
-    run_chunks(
-        *_forms(
-            kernels.predict,
-            kernels.predict_on_threads,
-            code,
-            (storage, rows, model, cut),
-            form,
-            out,
-        ),
-        chunks,
-        seconds,
-        n_threads,
-    )
-    return out
-
-
-def evaluate(
-    X: _Matrix,
-    y: NDArray[np.float64],
-    theta: NDArray[np.float64],
-    *,
-    sample_weight: NDArray[np.float64] | None = None,
-    offset: NDArray[np.float64] | None = None,
-    loss: str = "bce",
-    activation: str = "sigmoid",
-    intercept: bool = True,
-    order: int = 1,
-    n_threads: int | None = None,
-    rows: NDArray[np.int64] | None = None,
-    curvatures: NDArray[np.float64] | None = None,
-    moments: NDArray[np.float64] | None = None,
-) -> tuple[float, NDArray[np.float64] | None, NDArray[np.float64] | None]:
-    """Return mean loss, gradient and Hessian; see :class:`fastlogreg.backends.Backend`."""
-    storage, samples = prepared(X, y, sample_weight, offset, rows)
-    model = _model(theta, loss, activation, intercept)
-    n = y.size if rows is None else rows.size
-    sums, hessian = _sum_chunks(
-        storage, samples, model, 0, n, order, n_threads, curvatures, moments
-    )
-    if sample_weight is None:
-        size = float(n)
-    else:
-        size = float((sample_weight if rows is None else sample_weight[rows]).sum())
-    sums /= size
-    if hessian is not None:
-        hessian /= size
-    return float(sums[0]), sums[1:] if order else None, hessian
-
-
 def solving(p: int) -> AbstractContextManager[None]:
     """Return what a solver runs in; see :class:`fastlogreg.backends.Backend`.
 
@@ -298,109 +205,210 @@ def solving(p: int) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def hessian_passes(X: _Matrix, p: int) -> float:
-    """Return what the Hessian costs in gradient passes; see :class:`fastlogreg.backends.Backend`.
-
-    Measured on 2 threads: 2.7 at 1,000,000 x 20, 7.1 at 200,000 x 100.
-    """
-    n = X.shape[0]
-    if not isinstance(X, np.ndarray):
-        counts = np.diff(X.indptr).astype(np.float64)
-        products = _products_seconds(float(counts @ counts))
-        chunks = min(4.0, max(1.0, products / _CHUNK_SECONDS))  # at the least
-        adding = chunks * 8.0 * p * p * _ACCUMULATOR_SECONDS
-        gradient = _CALL_SECONDS + n * ROW_SECONDS + X.nnz * SPARSE_VALUE_SECONDS
-        return float(1.0 + (products + adding) / gradient)
-    gradient = _CALL_SECONDS + n * (ROW_SECONDS + p * _PASS_SECONDS)
-    product = _PRODUCT_SECONDS if p < BLAS_WIDTH else _BLAS_SECONDS * (1.0 + 100.0 / p)
-    return float(1.0 + n * p * (_COPY_SECONDS + p * product) / gradient)
-
-
-def hessian_product(
+def bind(
     X: _Matrix,
-    curvatures: NDArray[np.float64],
-    vector: NDArray[np.float64],
-    *,
-    intercept: bool = True,
-    n_threads: int | None = None,
-) -> NDArray[np.float64]:
-    """Return A' diag(h) A v; see :class:`fastlogreg.backends.Backend`.
-
-    It is half the gradient at v of the squared error with weights h and targets 0, so the
-    kernel of the loss does it.
-    """
-    storage, rows = prepared(X, np.zeros(curvatures.size), curvatures)
-    model = _model(vector, "mse", "identity", intercept)
-    sums, _ = _sum_chunks(storage, rows, model, 0, curvatures.size, 1, n_threads)
-    product = sums[1:]
-    product *= 0.5
-    return product
+    y: NDArray[np.float64] | None,
+    sample_weight: NDArray[np.float64] | None,
+    offset: NDArray[np.float64] | None,
+    spec: _Spec,
+) -> "BoundPass":
+    """Return a pass over these rows; see :class:`fastlogreg.backends.Backend`."""
+    return BoundPass(X, y, sample_weight, offset, spec)
 
 
-def column_moments(
-    X: _Matrix, curvatures: NDArray[np.float64], *, n_threads: int | None = None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return X' h and (X * X)' h; see :class:`fastlogreg.backends.Backend`.
+class BoundPass:
+    """Rows as kernels take them, and what to compute; see :class:`fastlogreg.backends.Pass`."""
 
-    They are moments of the squared error with weights h / 2, whose second derivative is 2.
-    """
-    n, d = X.shape
-    storage, rows = prepared(X, np.zeros(n), 0.5 * curvatures)
-    model = _model(np.zeros(d), "mse", "identity", False)
-    moments = np.empty(1 + 2 * d)
-    _sum_chunks(storage, rows, model, 0, n, 1, n_threads, moments=moments)
-    return moments[1 : 1 + d], moments[1 + d :]
+    def __init__(
+        self,
+        X: _Matrix,
+        y: NDArray[np.float64] | None,
+        sample_weight: NDArray[np.float64] | None,
+        offset: NDArray[np.float64] | None,
+        spec: _Spec,
+    ) -> None:
+        self._given = X
+        self._storage, self._rows = prepared(X, _NONE if y is None else y, sample_weight, offset)
+        self._code = storage_code(self._storage)
+        self._shape = shape_of(self._storage, self._rows)
+        self._intercept = int(spec.intercept)
+        self._kind, self._scale = kind_of(spec.loss, spec.activation)
+        self._form = stages.MARGIN if spec.activation == "identity" else stages.PROBABILITY
+        self._n_threads = spec.n_threads
+        self._plans: dict[tuple[int, int, int], _Prepared] = {}
+        self.n_rows = int(X.shape[0])
+        self.size = int(X.shape[1]) + self._intercept
+        self.total_weight = float(self.n_rows if sample_weight is None else sample_weight.sum())
+
+    def sample(self, rows: NDArray[np.int64]) -> "BoundPass":
+        """Return the pass over these rows of it, of which none is copied."""
+        assert not self._rows.chosen.size, "a sample of a sample is not offered"
+        part = copy(self)
+        part._rows = self._rows._replace(chosen=_readonly(rows))
+        part._plans = {}
+        part.n_rows = int(rows.size)
+        weight = self._rows.weight
+        part.total_weight = float(weight[rows].sum()) if weight.size else float(rows.size)
+        return part
+
+    @cached_property
+    def hessian_cost(self) -> float:
+        """Return what the Hessian costs in gradient passes.
+
+        Measured on 2 threads: 2.7 at 1,000,000 x 20, 7.1 at 200,000 x 100.
+        """
+        X, n, p = self._given, self._given.shape[0], self.size
+        if not isinstance(X, np.ndarray):
+            counts = np.diff(X.indptr).astype(np.float64)
+            products = _products_seconds(float(counts @ counts))
+            chunks = min(4.0, max(1.0, products / _CHUNK_SECONDS))  # at the least
+            adding = chunks * 8.0 * p * p * _ACCUMULATOR_SECONDS
+            gradient = _CALL_SECONDS + n * ROW_SECONDS + X.nnz * SPARSE_VALUE_SECONDS
+            return float(1.0 + (products + adding) / gradient)
+        gradient = _CALL_SECONDS + n * (ROW_SECONDS + p * _PASS_SECONDS)
+        product = _PRODUCT_SECONDS if p < BLAS_WIDTH else _BLAS_SECONDS * (1.0 + 100.0 / p)
+        return float(1.0 + n * p * (_COPY_SECONDS + p * product) / gradient)
+
+    def __call__(
+        self,
+        theta: NDArray[np.float64],
+        order: int = 1,
+        *,
+        curvatures: NDArray[np.float64] | None = None,
+        moments: NDArray[np.float64] | None = None,
+    ) -> tuple[float, NDArray[np.float64] | None, NDArray[np.float64] | None]:
+        """Return the sums of loss, gradient and Hessian."""
+        model = Model(_readonly(theta), self._intercept, self._kind, self._scale)
+        sums, hessian = self._sums(self._rows, model, order, curvatures, moments)
+        return float(sums[0]), sums[1:] if order else None, hessian
+
+    def product(
+        self, curvatures: NDArray[np.float64], vector: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return A' diag(h) A v.
+
+        It is half the gradient at v of the squared error with weights h and targets 0, so the
+        kernel of the loss does it.
+        """
+        model = Model(_readonly(vector), self._intercept, stages.SQUARED, 1.0)
+        product = self._sums(self._squared_error(curvatures), model, 1)[0][1:]
+        product *= 0.5
+        return product
+
+    def moments(
+        self, curvatures: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return X' h and (X * X)' h.
+
+        They are moments of the squared error with weights h / 2, whose second derivative is 2.
+        """
+        d = self.size - self._intercept
+        model = Model(_readonly(np.zeros(d)), 0, stages.SQUARED, 1.0)
+        moments = np.empty(1 + 2 * d)
+        self._sums(self._squared_error(0.5 * curvatures), model, 1, moments=moments)
+        return moments[1 : 1 + d], moments[1 + d :]
+
+    def _squared_error(self, weights: NDArray[np.float64]) -> Rows:
+        assert not self._rows.chosen.size, "a sample is too small to need products"
+        zeros = _readonly(np.zeros(weights.size))
+        return self._rows._replace(y=zeros, weight=_readonly(weights), offset=_NO_VALUES)
+
+    def margins(
+        self, theta: NDArray[np.float64], *, with_offset: bool = True
+    ) -> NDArray[np.float64]:
+        """Return the margins, (n,)."""
+        rows = self._rows if with_offset else self._rows._replace(offset=_NO_VALUES)
+        return self._predict(rows, theta, stages.MARGIN, 1)[:, 0]
+
+    def predict(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the predictions, (n,)."""
+        return self._predict(self._rows, theta, self._form, 1)[:, 0]
+
+    def predict_pair(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (n, 2): 1 - p and p of the sigmoid or the tanh, neither by cancellation."""
+        return self._predict(self._rows, theta, stages.PROBABILITY, 2)
+
+    def first_not_finite(self) -> tuple[int, int] | None:
+        """Return (row, column) of the first NaN or infinity in X; None where all are finite."""
+        return _first_not_finite(self._given, self._n_threads)
+
+    def _predict(
+        self, rows: Rows, theta: NDArray[np.float64], form: int, width: int
+    ) -> NDArray[np.float64]:
+        n = self._given.shape[0]
+        out = np.empty((n, width))
+        model = Model(_readonly(theta), self._intercept, self._kind, self._scale)
+        block, chunk, chunks, seconds = _plan(n, self._shape, theta.size, False, 0)
+        cut = Cut(0, n, chunk, block)
+        arguments = (self._storage, rows, model, cut)
+        forms = _forms(
+            kernels.predict, kernels.predict_on_threads, self._code, arguments, form, out
+        )
+        run_chunks(*forms, chunks, seconds, self._n_threads)
+        return out[rows.chosen] if rows.chosen.size else out
+
+    def _prepared(self, p: int, order: int, n_moments: int) -> "_Prepared":
+        """Return the plan of a pass, made once; kernels see the same types in each call."""
+        found = self._plans.get((p, order, n_moments))
+        if found is None:
+            gathers = self._rows.chosen.size > 0
+            n, width = self.n_rows, p + n_moments
+            block, chunk, chunks, seconds = _plan(n, self._shape, width, gathers, order)
+            by_blas = order == 2 and p >= BLAS_WIDTH and not self._shape.sparse
+            padded = -(-p // 4) * 4 if order == 2 else 0
+            cut = Cut(0, n, chunk, block)
+            found = _Prepared(cut, chunks, seconds, padded, by_blas, _left_out(chunks))
+            self._plans[p, order, n_moments] = found
+        return found
+
+    def _sums(
+        self,
+        rows: Rows,
+        model: Model,
+        order: int,
+        curvatures: NDArray[np.float64] | None = None,
+        moments: NDArray[np.float64] | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """Return the sums (loss, gradient) over the rows and, if order is 2, the Hessian's.
+
+        ``curvatures``, (n,), and ``moments``, (1 + 2 d,), are filled where they are given
+        (order 0 or 1).
+        """
+        X, p = self._storage, model.theta.size
+        n_moments = 0 if moments is None else moments.size
+        cut, chunks, seconds, padded, by_blas, out = self._prepared(p, order, n_moments)
+        sums = np.empty((chunks, 1 + p))
+        if by_blas:
+            assert curvatures is None
+            return _sum_chunks_by_blas(X, rows, model, cut, sums, seconds, self._n_threads)
+        out = Sums(
+            sums,
+            np.empty((chunks, padded, padded)) if padded else out.hessians,
+            np.empty((chunks, n_moments)) if n_moments else out.moments,
+            out.curvatures if curvatures is None else curvatures,
+            out.scaled,
+        )
+        arguments = (X, rows, model, cut)
+        forms = _forms(kernels.evaluate, kernels.evaluate_on_threads, self._code, arguments, out)
+        run_chunks(*forms, chunks, seconds, self._n_threads)
+        total = sums[0] if chunks == 1 else sums.sum(axis=0)
+        if moments is not None:
+            out.moments.sum(axis=0, out=moments)
+        if order < 2:
+            return total, None
+        whole = out.hessians[0] if chunks == 1 else out.hessians.sum(axis=0)
+        return total, _symmetric(whole[:p, :p])
 
 
-def _sum_chunks(
-    X: NDArray[np.floating] | Csr,
-    rows: Rows,
-    model: Model,
-    lo: int,
-    hi: int,
-    order: int,
-    n_threads: int | None,
-    curvatures: NDArray[np.float64] | None = None,
-    moments: NDArray[np.float64] | None = None,
-) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    """Return the sums (loss, gradient) over rows lo : hi and, if order is 2, the Hessian's.
+class _Prepared(NamedTuple):
+    """How a pass is cut into chunks, and what is left out of its results."""
 
-    ``curvatures``, (hi - lo,) with lo = 0, and ``moments``, (1 + 2 d,), are filled where they are
-    given (order 0 or 1).
-    """
-    code = storage_code(X)
-    shape = shape_of(X, rows)
-    p = model.theta.size
-    width = p if moments is None else p + moments.size
-    block, chunk, chunks, seconds = _plan(hi - lo, shape, width, rows.chosen.size > 0, order)
-    cut = Cut(lo, hi, chunk, block)
-    sums = np.empty((chunks, 1 + p))
-    if order == 2 and p >= BLAS_WIDTH and not shape.sparse:
-        assert curvatures is None
-        return _sum_chunks_by_blas(X, rows, model, cut, sums, seconds, n_threads)
-    padded = -(-p // 4) * 4 if order == 2 else 0
-    left_out = _left_out(chunks)
-    hessians = np.empty((chunks, padded, padded)) if padded else left_out.hessians
-    out = Sums(
-        sums,
-        hessians,
-        left_out.moments if moments is None else np.empty((chunks, moments.size)),
-        left_out.curvatures if curvatures is None else curvatures,
-        left_out.scaled,
-    )
-    run_chunks(
-        *_forms(kernels.evaluate, kernels.evaluate_on_threads, code, (X, rows, model, cut), out),
-        chunks,
-        seconds,
-        n_threads,
-    )
-    total = sums[0] if chunks == 1 else sums.sum(axis=0)
-    if moments is not None:
-        out.moments.sum(axis=0, out=moments)
-    if order < 2:
-        return total, None
-    whole = hessians[0] if chunks == 1 else hessians.sum(axis=0)
-    return total, _symmetric(whole[:p, :p])
+    cut: Cut
+    chunks: int
+    seconds: float
+    padded: int
+    by_blas: bool
+    left_out: Sums
 
 
 @lru_cache(maxsize=16)
@@ -497,8 +505,7 @@ def _reader_plan(matrix: NDArray[np.floating]) -> tuple[int, int, int, float]:
     return _plan(n, Shape(d, matrix.itemsize), d, False, 0)
 
 
-def first_not_finite(X: _Matrix, *, n_threads: int | None = None) -> tuple[int, int] | None:
-    """Return (row, column) of the first NaN or infinity in X, or None where all are finite."""
+def _first_not_finite(X: _Matrix, n_threads: int | None) -> tuple[int, int] | None:
     start = 0  # the first row that may be bad
     found = False
     for matrix in _values(X):
@@ -532,7 +539,7 @@ def warmup(dtypes: tuple[str, ...] = ("float64", "float32")) -> Iterator[tuple[s
         X = np.ones((16, 3), dtype=dtype)
         matrix, rows = prepared(X, np.zeros(16), np.ones(16))
         theta = np.zeros(4)
-        model = _model(theta, "bce", "sigmoid", True)
+        model = Model(_readonly(theta), 1, *kind_of("bce", "sigmoid"))
         cut = Cut(0, 16, 16, 16)
         sums, hessians, out = np.empty((1, 5)), np.empty((1, 4, 4)), np.empty((16, 2))
         code = storage_code(matrix)
