@@ -102,6 +102,23 @@ def test_the_witnesses_import_nothing_of_ours(name):
     assert ours(PACKAGE / "backends" / f"{name}.py") == []
 
 
+# Who may name the Numba backend itself; all others bind rows through fastlogreg.backends.
+BESIDE_THE_PROTOCOL = {
+    "fastlogreg.cli": {"fastlogreg.backends.numba"},  # what the machine offers, and the warm-up
+    "fastlogreg.compare": {"fastlogreg.backends.numba"},  # a read of X, to measure against
+    "fastlogreg.measuring": {"fastlogreg.backends.numba"},  # what the machine offers
+    "fastlogreg.minibatch": {"fastlogreg.backends.numba.epochs"},  # the compiled loop of batches
+}
+
+
+def test_backends_are_reached_through_their_protocol():
+    for module, path in MODULES.items():
+        if module.startswith("fastlogreg.backends"):
+            continue
+        doors = {name for name, _ in ours(path) if name.startswith("fastlogreg.backends.")}
+        assert doors == BESIDE_THE_PROTOCOL.get(module, set()), module
+
+
 def test_only_the_numba_backend_imports_numba():
     for module, path in MODULES.items():
         if module.startswith("fastlogreg.backends.numba"):

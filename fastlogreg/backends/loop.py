@@ -234,15 +234,7 @@ class BoundPass:
         return None
 
 
-def bind(
-    X: _Matrix,
-    y: _Vector | None,
-    sample_weight: _Vector | None,
-    offset: _Vector | None,
-    spec: Any,
-) -> BoundPass:
-    """Return a pass over these rows; see :class:`fastlogreg.backends.Backend`."""
-    return BoundPass(X, y, sample_weight, offset, spec)
+bind = BoundPass
 
 
 def solving(p: int) -> AbstractContextManager[None]:

@@ -1,6 +1,6 @@
 """The Numba backend: chunks, threads and sums in a fixed order around the kernels.
 
-:func:`bind` prepares rows once for all passes over them (:class:`BoundPass`): read-only views,
+:class:`BoundPass` prepares rows once for all passes over them: read-only views,
 the form of the kernels' arguments, plans. A pass cuts the rows into chunks by the shape of the
 data alone, lets :mod:`.threads` run them, and adds the chunks' sums in the order of the chunks.
 So the result is the same to the bit for any number of threads.
@@ -205,17 +205,6 @@ def solving(p: int) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def bind(
-    X: _Matrix,
-    y: NDArray[np.float64] | None,
-    sample_weight: NDArray[np.float64] | None,
-    offset: NDArray[np.float64] | None,
-    spec: _Spec,
-) -> "BoundPass":
-    """Return a pass over these rows; see :class:`fastlogreg.backends.Backend`."""
-    return BoundPass(X, y, sample_weight, offset, spec)
-
-
 class BoundPass:
     """Rows as kernels take them, and what to compute; see :class:`fastlogreg.backends.Pass`."""
 
@@ -409,6 +398,9 @@ class _Prepared(NamedTuple):
     padded: int
     by_blas: bool
     left_out: Sums
+
+
+bind = BoundPass
 
 
 @lru_cache(maxsize=16)
