@@ -137,6 +137,7 @@ class Objective:
         self._backend = backends.get(backend)
         spec = backends.PassSpec(loss, activation, bool(intercept), n_threads)
         self._pass = self._backend.bind(X, y, sample_weight, offset, spec)
+        self._rows: NDArray[np.int64] | None = None
         self._effective: float | None = None
         self._passes: _Counter = _Counter()
         self.share = 1.0
@@ -222,7 +223,8 @@ class Objective:
         self._passes.total += self.share
         change = np.abs(self._pass.margins(step, with_offset=False))
         if self._sample_weight is not None:
-            change = change[self._sample_weight > 0.0]
+            weight = self._sample_weight if self._rows is None else self._sample_weight[self._rows]
+            change = change[weight > 0.0]
         return float(change.max())
 
     def effective_rows(self) -> float:
@@ -254,6 +256,7 @@ class Objective:
         rows = np.arange(0, whole * step, step, dtype=np.int64)
         rows += np.random.default_rng(0).integers(0, step, size=whole)
         part = copy(self)
+        part._rows = rows
         part._pass = self._pass.sample(rows)
         part.share = whole / n
         if least is not None:

@@ -215,6 +215,7 @@ def test_a_part_is_the_objective_of_its_rows(rng):
     ):
         assert_allclose(a, b, rtol=1e-12, atol=1e-15)
     assert objective.n_passes == part.n_passes == 0.125
+    assert part.largest_change(theta) == pytest.approx(same.largest_change(theta))
     part = objective.part(8, np.array([0.0, 0.3, 0.3, 0.3, 0.3]))
     assert part.value(theta) == pytest.approx(
         same.value(theta) + 0.1 * float(theta[1:] @ theta[1:])
