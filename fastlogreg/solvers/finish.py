@@ -100,16 +100,15 @@ def finish(
 def _judge_l1(objective: Objective, theta: _Vector, tol: float, l1: float) -> Finish:
     """Return theta with a lower bound of its distance."""
     value, gradient, product = objective.value_gradient_product(theta)
-    total, sums, squares, penalty, intercept = product.moments()
-    first = int(intercept)
+    moments = product.moments()
+    first = int(moments.intercept)
     w, g = theta[first:], gradient[first:]
     won = 0.0
-    if intercept and total > 0.0:  # in centred columns, where the bias stands alone
-        g = g - sums / total * gradient[0]
-        won = 0.5 * gradient[0] ** 2 / total / theta.size
-        squares = squares - sums * sums / total
+    if first and moments.total > 0.0:  # in centred columns, where the bias stands alone
+        g = g - moments.centre() * gradient[0]
+        won = 0.5 * gradient[0] ** 2 / moments.total / theta.size
     # a Hessian of unit diagonal has no eigenvalue above p
-    bound = theta.size * np.maximum(squares + penalty, 0.0)
+    bound = theta.size * np.maximum(moments.spread() + moments.penalty, 0.0)
     free = bound > 0.0
     w, g, bound = w[free], g[free], bound[free]
     u = w - g / bound
