@@ -134,7 +134,10 @@ def _truncated(
     stop_value: float,
     callback: Callback | None,
 ) -> tuple[Result, bool]:
-    """Minimize by products alone; return also whether nothing but the Hessian could say more."""
+    """Minimize by products alone; return also whether the result is confirmed.
+
+    Where it is not, only a Hessian can say whether it is the optimum.
+    """
     history: list[Iteration] = []
     theta = theta.copy()
     large = not fits(theta.size)
