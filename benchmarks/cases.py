@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.harness.problem import Problem
-from fastlogreg.measuring import make_data
+from fastlogreg.cli.measuring import make_data
 
 Data = tuple[Any, NDArray[np.float64]]  # X, dense or scipy.sparse, and labels 0.0 and 1.0
 

@@ -4,9 +4,10 @@ Names are bound on first use (:pep:`562`), so that ``import fastlogreg`` costs
 nothing but itself: NumPy, Numba and scikit-learn are imported when a function or
 an estimator that needs them is first touched.
 
-The layers, from the top: estimators (:mod:`fastlogreg.linear_model`,
-:mod:`fastlogreg.minibatch`), functions on arrays (:mod:`fastlogreg.functional`), solvers,
-the objective, and the three backends ``"loop"``, ``"numpy"`` and ``"numba"`` that compute it.
+The layers, from the top: the command line (:mod:`fastlogreg.cli`), estimators
+(:mod:`fastlogreg.estimators`), functions on arrays (:mod:`fastlogreg.functional`), solvers,
+the problem they see, data, and the three backends ``"loop"``, ``"numpy"`` and ``"numba"`` that
+compute it.
 """
 
 from importlib import import_module
@@ -21,8 +22,8 @@ _HOME = {
     "loss_gradient_hessian": "functional",
     "train": "functional",
     "TrainingResult": "functional",
-    "LogisticRegression": "linear_model",
-    "MiniBatchLogisticRegression": "minibatch",
+    "LogisticRegression": "estimators.logistic",
+    "MiniBatchLogisticRegression": "estimators.minibatch",
 }
 
 __all__ = [
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from fastlogreg.estimators.logistic import LogisticRegression
+    from fastlogreg.estimators.minibatch import MiniBatchLogisticRegression
     from fastlogreg.functional import (
         TrainingResult,
         loss,
@@ -46,8 +49,6 @@ if TYPE_CHECKING:
         predict_proba,
         train,
     )
-    from fastlogreg.linear_model import LogisticRegression
-    from fastlogreg.minibatch import MiniBatchLogisticRegression
 
 
 def __getattr__(name: str) -> Any:

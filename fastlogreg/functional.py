@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastlogreg import backends
-from fastlogreg import validation as check
+from fastlogreg.data import validation as check
 from fastlogreg.floating_point import numpy_defaults
 
 __all__ = [

@@ -18,34 +18,37 @@ MODULES = {
 # From the top; a module may import from its own floor's package and from floors below.
 FLOORS = [
     ("fastlogreg.__main__",),
-    ("fastlogreg.cli",),
-    ("fastlogreg.compare",),
-    ("fastlogreg.measuring",),
-    ("fastlogreg.linear_model", "fastlogreg.minibatch", "fastlogreg.functional"),
-    ("fastlogreg.monitor",),
-    ("fastlogreg.two_class",),
-    ("fastlogreg.validation", "fastlogreg.floating_point"),
-    ("fastlogreg.solvers.finish",),
+    ("fastlogreg.cli", "fastlogreg.cli.app"),
+    ("fastlogreg.cli.compare",),
+    ("fastlogreg.cli.measuring",),
+    ("fastlogreg.linear_model", "fastlogreg.minibatch"),  # names of former releases
+    ("fastlogreg.estimators.logistic", "fastlogreg.estimators.minibatch", "fastlogreg.functional"),
+    ("fastlogreg.estimators.linear_classifier",),
+    ("fastlogreg.estimators", "fastlogreg.estimators.callbacks"),
+    ("fastlogreg.solvers.finish", "fastlogreg.solvers.descent"),
     ("fastlogreg.solvers.auto",),
     ("fastlogreg.solvers.lbfgs",),
     ("fastlogreg.solvers.newton_cg",),
     ("fastlogreg.solvers.newton", "fastlogreg.solvers.handover"),
     ("fastlogreg.solvers",),
     ("fastlogreg.solvers.curvature", "fastlogreg.solvers.search"),
-    ("fastlogreg.objective", "fastlogreg.separation"),
+    ("fastlogreg.problem",),
+    ("fastlogreg.data.labels", "fastlogreg.data.separation"),
+    ("fastlogreg.data", "fastlogreg.floating_point"),
     ("fastlogreg.backends",),
     ("fastlogreg.backends.loop", "fastlogreg.backends.numpy", "fastlogreg.backends.numba"),
-    ("fastlogreg.backends.numba.epochs",),
-    ("fastlogreg.backends.numba.driver",),
-    ("fastlogreg.backends.numba.threads",),
-    ("fastlogreg.backends.numba.kernels", "fastlogreg.backends.numba.batches"),
-    ("fastlogreg.backends.numba.single",),
-    ("fastlogreg.backends.numba.stages", "fastlogreg.backends.numba.updates"),
-    (
-        "fastlogreg.backends.numba.csr",
-        "fastlogreg.backends.numba.formulas",
-        "fastlogreg.backends.numba.order",
-    ),
+    ("fastlogreg.backends.numba.minibatch.epochs",),
+    ("fastlogreg.backends.numba.minibatch.batches",),
+    ("fastlogreg.backends.numba.minibatch.single",),
+    ("fastlogreg.backends.numba.minibatch.updates",),
+    ("fastlogreg.backends.numba.minibatch", "fastlogreg.backends.numba.minibatch.order"),
+    ("fastlogreg.backends.numba.passes.bound",),
+    ("fastlogreg.backends.numba.passes.readers",),
+    ("fastlogreg.backends.numba.passes.plan", "fastlogreg.backends.numba.passes.storage"),
+    ("fastlogreg.backends.numba.threads", "fastlogreg.backends.numba.passes.kernels"),
+    ("fastlogreg.backends.numba.passes",),
+    ("fastlogreg.backends.numba.stages",),
+    ("fastlogreg.backends.numba.formulas",),
     ("fastlogreg.backends.numba.intrinsics", "fastlogreg.backends.numba.jit"),
 ]
 
@@ -104,10 +107,12 @@ def test_the_witnesses_import_nothing_of_ours(name):
 
 # Who may name the Numba backend itself; all others bind rows through fastlogreg.backends.
 BESIDE_THE_PROTOCOL = {
-    "fastlogreg.cli": {"fastlogreg.backends.numba"},  # what the machine offers, and the warm-up
-    "fastlogreg.compare": {"fastlogreg.backends.numba"},  # a read of X, to measure against
-    "fastlogreg.measuring": {"fastlogreg.backends.numba"},  # what the machine offers
-    "fastlogreg.minibatch": {"fastlogreg.backends.numba.epochs"},  # the compiled loop of batches
+    "fastlogreg.cli.app": {"fastlogreg.backends.numba"},  # what the machine offers, and the warm-up
+    "fastlogreg.cli.compare": {"fastlogreg.backends.numba"},  # a read of X, to measure against
+    "fastlogreg.cli.measuring": {"fastlogreg.backends.numba"},  # what the machine offers
+    "fastlogreg.estimators.minibatch": {
+        "fastlogreg.backends.numba.minibatch.epochs"
+    },  # the compiled loop of batches
 }
 
 
@@ -149,7 +154,7 @@ COMPILERS = {"jit", "njit", "vectorize", "guvectorize", "stencil", "cfunc", "jit
 
 
 def test_only_jit_sets_compile_options():
-    for path in (PACKAGE / "backends" / "numba").glob("*.py"):
+    for path in (PACKAGE / "backends" / "numba").rglob("*.py"):
         if path.name == "jit.py":
             continue
         for node in ast.walk(ast.parse(path.read_text())):
@@ -164,7 +169,7 @@ def test_only_jit_sets_compile_options():
 
 
 def test_no_kernel_takes_a_long_list_of_arguments():
-    for name in ("kernels.py", "batches.py"):
+    for name in ("passes/kernels.py", "minibatch/batches.py"):
         tree = ast.parse((PACKAGE / "backends" / "numba" / name).read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef):

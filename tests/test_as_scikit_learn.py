@@ -16,7 +16,7 @@ from sklearn.linear_model import SGDClassifier
 from sklearn.utils.fixes import parse_version
 
 from fastlogreg import LogisticRegression, MiniBatchLogisticRegression
-from fastlogreg.validation import check_threads, resolve_penalty
+from fastlogreg.data.validation import check_threads, resolve_penalty
 
 SOLVERS = ("auto", "newton", "newton-cg", "lbfgs", "newton-cholesky", "liblinear", "sag", "saga")
 THEIRS = Reference().get_params()

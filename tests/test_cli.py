@@ -35,7 +35,7 @@ def test_compare_without_chart_in_float32(tmp_path):
 
 
 def test_an_interrupted_comparison_keeps_what_it_has(tmp_path, monkeypatch):
-    from fastlogreg import compare
+    from fastlogreg.cli import compare
 
     def interrupted(*_, **__):
         yield from rows[:4]

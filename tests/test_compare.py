@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastlogreg as flr
-from fastlogreg import compare, measuring
+from fastlogreg.cli import compare, measuring
 
 
 @pytest.fixture(scope="module")

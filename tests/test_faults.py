@@ -16,7 +16,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import fastlogreg as flr
-from fastlogreg import LogisticRegression, MiniBatchLogisticRegression, validation
+from fastlogreg import LogisticRegression, MiniBatchLogisticRegression
+from fastlogreg.data import validation
 
 PREDICTIONS = ["decision_function", "predict", "predict_proba", "predict_log_proba"]
 

@@ -152,7 +152,7 @@ def test_one_row_and_one_column(backend):
 
 
 def test_what_fits_is_not_copied():
-    from fastlogreg import validation
+    from fastlogreg.data import validation
 
     for matrix in (X, np.asfortranarray(X), X.astype(np.float32), frozen(X)):
         assert validation.check_matrix(matrix) is matrix

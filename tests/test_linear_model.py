@@ -756,7 +756,7 @@ def test_callbacks_of_scikit_learn(data, callback_module, capsys):
 
 
 def test_without_callbacks_in_scikit_learn(data, monkeypatch):
-    monkeypatch.setattr("fastlogreg.two_class.find_spec", lambda name: None)
+    monkeypatch.setattr("fastlogreg.estimators.linear_classifier.find_spec", lambda name: None)
     model = LogisticRegression()
     assert not hasattr(model, "set_callbacks")
     assert model.fit(*data).converged_

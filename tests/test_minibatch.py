@@ -388,7 +388,7 @@ class TestEstimator:
 
     def test_is_not_copied(self, data, tmp_path, monkeypatch):
         """A memory-mapped X reaches the kernels as it is, by fit and by partial_fit."""
-        from fastlogreg.backends.numba import epochs
+        from fastlogreg.backends.numba.minibatch import epochs
 
         X, y = data
         path = tmp_path / "X.bin"

@@ -11,8 +11,8 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.exceptions import ConvergenceWarning
 
 from fastlogreg import MiniBatchLogisticRegression
-from fastlogreg.backends.numba import epochs
-from fastlogreg.objective import Objective
+from fastlogreg.backends.numba.minibatch import epochs
+from fastlogreg.problem.problem import Objective
 from fastlogreg.solvers.finish import finish
 from fastlogreg.solvers.newton import newton
 

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from fastlogreg import backends
-from fastlogreg.objective import Objective
+from fastlogreg.problem.problem import Objective
 
 L2 = {"none": 0.0, "scalar": 0.3, "columns": np.array([0.5, 0.0, 2.0])}
 

@@ -11,9 +11,10 @@ from scipy.optimize import linprog
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.exceptions import ConvergenceWarning
 
-from fastlogreg import LogisticRegression, separation
-from fastlogreg.objective import Objective
-from fastlogreg.separation import find_separation
+from fastlogreg import LogisticRegression
+from fastlogreg.data import separation
+from fastlogreg.data.separation import find_separation
+from fastlogreg.problem.problem import Objective
 from fastlogreg.solvers.newton import newton
 
 SOLVERS = ["auto", "newton", "newton-cg", "lbfgs"]

@@ -6,7 +6,7 @@ import numpy as np
 
 import fastlogreg as flr
 from benchmarks import cases, minibatch_table
-from fastlogreg.backends.numba.epochs import Epochs, Stream
+from fastlogreg.backends.numba.minibatch.epochs import Epochs, Stream
 
 
 class Epoch:

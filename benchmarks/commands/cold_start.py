@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks.harness.stored import show
-from fastlogreg.measuring import best_of_rounds, new_table
+from fastlogreg.cli.measuring import best_of_rounds, new_table
 
 _FIT_IRIS = """
 import numpy as np

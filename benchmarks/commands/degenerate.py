@@ -22,7 +22,7 @@ from benchmarks.harness.stored import show
 from benchmarks.harness.tables import ms, tiny
 from benchmarks.harness.timing import timed_fit
 from benchmarks.peers.adapters import ScikitLearn
-from fastlogreg.measuring import best_of_rounds, new_table
+from fastlogreg.cli.measuring import best_of_rounds, new_table
 
 Rows = NDArray[np.floating]
 

@@ -30,7 +30,7 @@ from benchmarks.harness.timing import timed_fit
 from benchmarks.peers.adapters import ScikitLearn
 from benchmarks.peers.runner import Worker, given
 from fastlogreg.backends import numba as kernels
-from fastlogreg.measuring import PAUSE, best_of_rounds, new_table
+from fastlogreg.cli.measuring import PAUSE, best_of_rounds, new_table
 
 #: in the order of what is expected of them on tall tables
 SOLVERS = ("lbfgs", "newton-cholesky", "newton-cg", "liblinear", "sag", "saga")

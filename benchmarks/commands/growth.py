@@ -17,7 +17,7 @@ from benchmarks import cases
 from benchmarks.harness.stored import show
 from benchmarks.harness.tables import ms
 from fastlogreg.backends import numba as kernels
-from fastlogreg.measuring import best_of_rounds, new_table
+from fastlogreg.cli.measuring import best_of_rounds, new_table
 
 COLUMNS = 20
 ROWS = (10_000, 30_000, 100_000, 300_000, 1_000_000)

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_info
 import fastlogreg as flr
 from benchmarks.harness.stored import show
 from benchmarks.harness.tables import console, ms
-from fastlogreg.measuring import new_table
+from fastlogreg.cli.measuring import new_table
 
 #: what is asked for
 SECONDS = 0.5

@@ -17,7 +17,7 @@ from benchmarks import cases
 from benchmarks.harness.stored import show
 from benchmarks.harness.tables import geometric_mean, ms
 from fastlogreg.backends import numba as kernels
-from fastlogreg.measuring import best_of_rounds, new_table
+from fastlogreg.cli.measuring import best_of_rounds, new_table
 
 
 def measure(n: int, d: int, dtype: str, seconds: float) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import typer
 from benchmarks import cases
 from benchmarks.harness.stored import show
 from benchmarks.harness.tables import console
-from fastlogreg.measuring import new_table
+from fastlogreg.cli.measuring import new_table
 
 #: what is asked for, of dense rows of fewer than 100 columns
 BYTES_A_ROW, BYTES = 16, 64 << 20

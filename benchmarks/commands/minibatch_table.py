@@ -31,7 +31,7 @@ from benchmarks.harness import quality
 from benchmarks.harness.stored import show
 from benchmarks.harness.tables import console, geometric_mean, ms, ratio, tiny
 from fastlogreg.backends import numba as kernels
-from fastlogreg.measuring import best_of_rounds, new_table
+from fastlogreg.cli.measuring import best_of_rounds, new_table
 
 BATCHES = (1, 32, 256, 4096)
 TARGETS = (1e-2, 1e-3)

@@ -30,7 +30,7 @@ from benchmarks.harness import reference
 from benchmarks.harness.problem import theta_of
 from benchmarks.harness.stored import store
 from benchmarks.harness.tables import console, tiny
-from fastlogreg.measuring import new_table
+from fastlogreg.cli.measuring import new_table
 
 SOLVERS = ("auto", "newton", "newton-cg", "lbfgs")
 LIMIT = 1e-6  # relative distance above the optimum that counts as there

@@ -19,7 +19,7 @@ import typer
 from benchmarks.harness import stored
 from benchmarks.harness.stored import FIGURES, FOLDER, ROOT, Data, Figure, differences
 from benchmarks.harness.tables import console
-from fastlogreg.measuring import new_table
+from fastlogreg.cli.measuring import new_table
 
 WORK = ROOT / ".refresh"
 _STORE_SECONDS = 10.0  # that an interrupted command gets

@@ -21,7 +21,7 @@ from benchmarks.harness import ceilings
 from benchmarks.harness.stored import show
 from benchmarks.harness.tables import ms
 from fastlogreg.backends import numba as kernels
-from fastlogreg.measuring import best_of_rounds, new_table
+from fastlogreg.cli.measuring import best_of_rounds, new_table
 
 
 class Cost(NamedTuple):

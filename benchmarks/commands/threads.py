@@ -16,7 +16,7 @@ from benchmarks import cases
 from benchmarks.harness.stored import show
 from benchmarks.harness.tables import ms
 from fastlogreg.backends import numba as kernels
-from fastlogreg.measuring import best_of_rounds, new_table
+from fastlogreg.cli.measuring import best_of_rounds, new_table
 
 SHAPE = (1_000_000, 20)
 SMALL_SHAPE = (20_000, 20)

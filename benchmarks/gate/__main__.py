@@ -19,7 +19,7 @@ import typer
 
 from benchmarks.gate.ratios import LOSS, RATIOS, judge, measure, reference_of
 from benchmarks.harness.stored import show
-from fastlogreg.measuring import machine, new_table
+from fastlogreg.cli.measuring import machine, new_table
 
 LOSS_ELSEWHERE = 0.60
 REFERENCES = Path(__file__).with_name("references.json")

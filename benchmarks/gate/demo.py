@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks.gate.ratios import LOSS, RATIOS, Ratio, judge, measure, reference_of
-from fastlogreg.backends.numba import kernels
+from fastlogreg.backends.numba.passes import kernels
 
 
 class Slowed:

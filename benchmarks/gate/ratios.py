@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 import fastlogreg as flr
 from benchmarks import cases
-from fastlogreg.measuring import make_data
+from fastlogreg.cli.measuring import make_data
 
 LOSS = 0.30  # of a ratio against its reference that is too much
 REPEATS = 5  # of what looks lost

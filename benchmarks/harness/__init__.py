@@ -3,5 +3,5 @@
 ``problem`` (what is fitted), ``quality`` and ``extended`` (how good an answer is), ``timing``,
 ``resident`` (memory) and ``ceilings`` (what the machine can do at most), ``tables`` (showing) and
 ``stored`` (the figures that are kept). Rounds, data and the machine's description are those of
-``fastlogreg compare``: :mod:`fastlogreg.measuring`.
+``fastlogreg compare``: :mod:`fastlogreg.cli.measuring`.
 """

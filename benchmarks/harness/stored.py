@@ -20,7 +20,7 @@ from rich.table import Table
 
 from benchmarks import cases
 from benchmarks.harness.tables import console
-from fastlogreg.measuring import machine
+from fastlogreg.cli.measuring import machine
 
 Data = dict[str, Any]
 

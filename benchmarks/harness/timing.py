@@ -1,4 +1,4 @@
-"""One fit, its seconds and what it warned of; rounds are :mod:`fastlogreg.measuring`'s."""
+"""One fit, its seconds and what it warned of; rounds are :mod:`fastlogreg.cli.measuring`'s."""
 
 import time
 import warnings

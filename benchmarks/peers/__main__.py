@@ -19,7 +19,7 @@ from benchmarks.harness.tables import console, ms
 from benchmarks.peers import environments
 from benchmarks.peers.adapters import PEERS
 from benchmarks.peers.runner import DISTANCES, Worker, judge, measure
-from fastlogreg.measuring import new_table
+from fastlogreg.cli.measuring import new_table
 
 
 def _chosen(text: str, known: list[str], what: str) -> list[str]:

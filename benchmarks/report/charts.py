@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from fastlogreg.measuring import duration
+from fastlogreg.cli.measuring import duration
 
 INK = {"text": "#1b2026", "muted": "#68717d", "grid": "#dfe3e8", "paper": "#fefefe"}
 SERIES = {

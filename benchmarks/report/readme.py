@@ -13,7 +13,7 @@ from benchmarks.harness.tables import tiny
 from benchmarks.report.__main__ import load
 from benchmarks.report.page import as_png, markdown_table
 from benchmarks.report.sections import Section, Table
-from fastlogreg.measuring import duration
+from fastlogreg.cli.measuring import duration
 
 README = ROOT / "README.md"
 BEGIN = "<!-- figures: python -m benchmarks.report.readme writes them from docs/benchmarks -->"

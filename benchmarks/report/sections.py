@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.harness.stored import FIGURES
 from benchmarks.harness.tables import geometric_mean, ms, ratio, tiny
 from benchmarks.report import charts
-from fastlogreg.measuring import duration
+from fastlogreg.cli.measuring import duration
 
 Data = dict[str, Any]
 

@@ -8,7 +8,7 @@ nobody pays for Numba who asked for NumPy.
 Rows are bound once to what is to be computed on them (:meth:`Backend.bind`), which gives a
 :class:`Pass` to be called many times.
 
-The contract of every function (:mod:`fastlogreg.validation` establishes it, the
+The contract of every function (:mod:`fastlogreg.data.validation` establishes it, the
 backends rely on it and check nothing):
 
 - ``X`` is (n, d), float32 or float64, perhaps read-only: an array, C- or Fortran-contiguous, or

@@ -2,7 +2,7 @@
 
 A solver is a function of the signature :class:`Solver`. It sees an objective, never X,
 and asks it only for what the method needs (:class:`Smooth` and
-:class:`TwiceDifferentiable` are the parts of :class:`fastlogreg.objective.Objective`
+:class:`TwiceDifferentiable` are the parts of :class:`fastlogreg.problem.problem.Objective`
 that the solvers here use). What it costs is counted by the objective, in passes.
 
 What every solver promises:
@@ -21,7 +21,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.objective import Moments
+from fastlogreg.problem.problem import Moments
 
 __all__ = [
     "Callback",

@@ -47,7 +47,7 @@ def auto(
     Examples
     --------
     >>> import numpy as np
-    >>> from fastlogreg.objective import Objective
+    >>> from fastlogreg.problem.problem import Objective
     >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
     >>> auto(Objective(X, np.array([0.0, 1.0, 0.0, 1.0])), np.zeros(2)).converged
     True

@@ -13,7 +13,7 @@ sum of squares loses.
 A Hessian of a part of the rows, or of an earlier iterate, may be wrong by any factor where a column
 is far from 0, a level is rare, or rows have saturated since, and can't know it.
 :func:`recalibrated` keeps its correlations and takes sums, means and variances of the columns from
-all rows at the iterate itself (:class:`fastlogreg.objective.Moments`), in centred columns.
+all rows at the iterate itself (:class:`fastlogreg.problem.problem.Moments`), in centred columns.
 
 :class:`Secants` corrects a Hessian that is kept while the iterate moves on, or that was made of
 a part of the rows: the changes of the gradient along past steps say what the curvature there
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy.linalg.blas import daxpy, ddot
 from scipy.linalg.lapack import dpotrf, dpotrs
 
-from fastlogreg.objective import Moments
+from fastlogreg.problem.problem import Moments
 
 __all__ = [
     "Base",

@@ -19,7 +19,7 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.objective import Objective
+from fastlogreg.problem.problem import Objective
 from fastlogreg.solvers import Universal
 from fastlogreg.solvers.auto import auto
 from fastlogreg.solvers.curvature import Curvature, Secants, is_lost

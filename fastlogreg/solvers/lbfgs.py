@@ -63,7 +63,7 @@ def lbfgs(
     Examples
     --------
     >>> import numpy as np
-    >>> from fastlogreg.objective import Objective
+    >>> from fastlogreg.problem.problem import Objective
     >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
     >>> result = lbfgs(Objective(X, np.array([0.0, 1.0, 0.0, 1.0])), np.zeros(2))
     >>> result.converged, result.theta.round(4)

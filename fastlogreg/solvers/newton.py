@@ -41,7 +41,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.objective import Moments
+from fastlogreg.problem.problem import Moments
 from fastlogreg.solvers import Callback, Iteration, Result, TwiceDifferentiable
 from fastlogreg.solvers.curvature import (
     Curvature,
@@ -117,7 +117,7 @@ def newton(
     Examples
     --------
     >>> import numpy as np
-    >>> from fastlogreg.objective import Objective
+    >>> from fastlogreg.problem.problem import Objective
     >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
     >>> result = newton(Objective(X, np.array([0.0, 1.0, 0.0, 1.0])), np.zeros(2))
     >>> result.converged, result.theta.round(4)

@@ -19,7 +19,8 @@ SCRIPT = """
 import json, sys
 import numpy as np
 from fastlogreg.backends import PassSpec
-from fastlogreg.backends.numba import bind, jit, kernels
+from fastlogreg.backends.numba import bind, jit
+from fastlogreg.backends.numba.passes import kernels
 
 form = sys.argv[1]
 X = np.arange(12, dtype="float32" if form == "float32" else "float64").reshape(4, 3)
@@ -166,6 +167,6 @@ def test_the_user_s_cache_setting_is_left_alone():
     import numba
 
     before = numba.config.CACHE_DIR
-    import fastlogreg.backends.numba.kernels  # noqa: F401
+    import fastlogreg.backends.numba.passes.kernels  # noqa: F401
 
     assert numba.config.CACHE_DIR == before

@@ -7,10 +7,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 
-from fastlogreg.backends.numba import epochs, threads
-from fastlogreg.backends.numba import order as orders
-from fastlogreg.backends.numba.epochs import OPTIMIZERS, SCHEDULES, Epochs
-from fastlogreg.backends.numba.updates import Rule
+from fastlogreg.backends.numba import threads
+from fastlogreg.backends.numba.minibatch import epochs
+from fastlogreg.backends.numba.minibatch import order as orders
+from fastlogreg.backends.numba.minibatch.epochs import OPTIMIZERS, SCHEDULES, Epochs
+from fastlogreg.backends.numba.minibatch.updates import Rule
 from tests import minibatch_reference as reference
 
 ALL = np.empty(0, np.int64)

@@ -16,7 +16,8 @@ from scipy.sparse import csr_array
 
 from fastlogreg.backends import PassSpec
 from fastlogreg.backends import numba as backend
-from fastlogreg.backends.numba import driver, threads
+from fastlogreg.backends.numba import threads
+from fastlogreg.backends.numba.passes import bound as driver
 
 # several chunks each, so that there is something to share out
 SHAPES = [(60_000, 5), (20_000, 30), (6_000, 90)]

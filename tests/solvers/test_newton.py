@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize
 
 from fastlogreg.backends import COMBINATIONS
-from fastlogreg.objective import Moments, Objective
+from fastlogreg.problem.problem import Moments, Objective
 from fastlogreg.solvers.newton import newton
 
 ROUNDING = 1e-14

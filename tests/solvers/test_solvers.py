@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastlogreg.objective import Moments, Objective
+from fastlogreg.problem.problem import Moments, Objective
 from fastlogreg.solvers.auto import auto
 from fastlogreg.solvers.curvature import Centred, Curvature, Secants
 from fastlogreg.solvers.lbfgs import lbfgs

@@ -1,16 +1,20 @@
 """The Numba backend: fused kernels over blocks of rows.
 
-From the top: ``driver`` (chunks and sums in a fixed order), ``threads`` (who runs the
-chunks), ``kernels`` (what is compiled and cached), ``stages`` (block stages),
-``formulas`` (scalar mathematics), ``jit`` (compile options and the disk cache). Mini-batches have
-their own: ``epochs`` (plans, the group of threads), ``batches`` (the compiled loop), ``updates``
-(optimizers, penalties, scales) and ``order`` (of the rows).
+From the top: ``passes`` (rows bound to what is computed on them: ``bound``; ``plan``: chunks;
+``kernels``: what is compiled and cached), ``threads`` (who runs the chunks), ``stages`` (block
+stages), ``formulas`` (scalar mathematics), ``jit`` (compile options and the disk cache).
+``minibatch`` has its own: ``epochs`` (plans, the group of threads), ``batches`` (the compiled
+loop), ``updates`` (optimizers, penalties, scales) and ``order`` (of the rows).
 """
 
+from collections.abc import Iterator
 from typing import Any
 
-from fastlogreg.backends.numba.driver import bind, read_sum, solving
-from fastlogreg.backends.numba.epochs import train_epoch, warmup
+from fastlogreg.backends.numba.minibatch import epochs
+from fastlogreg.backends.numba.minibatch.epochs import train_epoch
+from fastlogreg.backends.numba.passes import bound
+from fastlogreg.backends.numba.passes.bound import bind, solving
+from fastlogreg.backends.numba.passes.readers import read_sum
 from fastlogreg.backends.numba.threads import default_threads
 
 __all__ = [
@@ -22,6 +26,12 @@ __all__ = [
     "train_epoch",
     "warmup",
 ]
+
+
+def warmup(dtypes: tuple[str, ...] = ("float64", "float32")) -> Iterator[tuple[str, float]]:
+    """Compile (or load) every kernel; yield its name and the seconds it took."""
+    yield from bound.warmup(dtypes)
+    yield from epochs.warmup(dtypes)
 
 
 def info() -> dict[str, Any]:

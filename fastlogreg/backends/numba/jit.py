@@ -28,7 +28,7 @@ division, which stops vectorization.
 The cache
 ---------
 Numba looks at the file of the kernel alone, so that after an edit of ``formulas.py``
-the machine code of ``driver.py`` would be stale. Our files therefore live in a folder
+the machine code of ``kernels.py`` would be stale. Our files therefore live in a folder
 named by a hash of all sources under this folder, of the versions of Numba and llvmlite and of the
 processor. Numba also numbers the files of one function in the order of its signatures,
 and two processes that compile different signatures at once can store one under the
@@ -90,7 +90,7 @@ merged_exact = numba.njit(inline="always", fastmath=_EXACT, **_BORROWING)
 def by_storage(dense: Any, csr: Any, *, allocates: bool = False) -> Callable[..., Any]:
     """Make one stage of two forms, plain functions of the same arguments, X first.
 
-    An array X gets ``dense``, a tuple (:class:`fastlogreg.backends.numba.csr.Csr`) gets ``csr``.
+    An array X gets ``dense``, a tuple (:class:`.stages.csr.Csr`) gets ``csr``.
     """
 
     def choose(X: Any, *rest: Any) -> Any:

@@ -5,7 +5,8 @@ tags. What scikit-learn offers is called and not rebuilt; only the check for NaN
 own, since it runs on all threads.
 
 A fit looks at everything first and assigns everything at its end, in one step
-(:meth:`TwoClassModel._become`): one that is refused or interrupted leaves the estimator as it was.
+(:meth:`LinearClassifier._become`): one that is refused or interrupted leaves the estimator as it
+was.
 
 What only some callers need is imported by those calls: ``sklearn.linear_model`` takes 0.15 s
 and ``sklearn.callback`` 0.03 s, where this module takes 0.02.
@@ -14,7 +15,7 @@ and ``sklearn.callback`` 0.03 s, where this module takes 0.02.
 from importlib.util import find_spec
 from inspect import signature
 from numbers import Real
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,12 +25,18 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastlogreg import backends
-from fastlogreg import validation as check
+from fastlogreg.data import validation as check
+from fastlogreg.data.labels import (
+    check_class_weight,
+    check_labels_of_model,
+    encode_known_classes,
+    encode_two_classes,
+)
+from fastlogreg.data.memory import Columns, Rows
 from fastlogreg.floating_point import numpy_defaults
 
-__all__ = ["STOPPED", "FitTasks", "Rows", "TwoClassModel"]
+__all__ = ["LinearClassifier"]
 
-STOPPED = "a callback asked for the end"
 _DTYPES = [np.float64, np.float32]
 # of stored models; 0 had no number, nor l1_ratio, random_state, history_; 1 had no penalty, dual,
 # intercept_scaling, n_jobs
@@ -43,24 +50,7 @@ def _has_callbacks(estimator: Any) -> bool:
     return find_spec("sklearn.callback") is not None
 
 
-class Columns(NamedTuple):
-    """What is noted of the columns of X: how many, and their names where all are strings."""
-
-    number: int
-    names: NDArray[Any] | None
-
-
-class Rows(NamedTuple):
-    """Rows to fit, as backends take them; weights and offset are None where there are none."""
-
-    matrix: Any
-    targets: NDArray[np.float64]
-    weights: NDArray[np.float64] | None
-    offset: NDArray[np.float64] | None
-    classes: NDArray[Any]
-
-
-class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """What does not depend on how a model of two classes was fitted.
 
     Predictions from ``coef_``, ``intercept_`` and ``classes_``, sparse coefficients, stored
@@ -234,11 +224,11 @@ class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         weights = check.check_weights(sample_weight, n)
         known = check.check_offset(offset, n, finite=True)
         if labels is None:
-            labels, targets = check.encode_two_classes(y, weights)
+            labels, targets = encode_two_classes(y, weights)
         else:
-            targets = check.encode_known_classes(y, labels)
+            targets = encode_known_classes(y, labels)
         if self.class_weight is not None:
-            low, high = check.check_class_weight(self.class_weight, labels, targets, weights)
+            low, high = check_class_weight(self.class_weight, labels, targets, weights)
             by_class = np.where(targets == 1.0, high, low)
             weights = check.check_weights(by_class if weights is None else by_class * weights, n)
         return Rows(matrix, targets, weights, known, labels)
@@ -306,7 +296,7 @@ class TwoClassModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return both labels, whoever set them."""
         if not hasattr(self, "classes_"):
             check_is_fitted(self, "classes_", msg=_unfitted("classes_"))
-        return check.check_labels_of_model(self.classes_)
+        return check_labels_of_model(self.classes_)
 
     @numpy_defaults
     def predict_proba(
@@ -487,58 +477,3 @@ def _narrowed(values: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[np.f
 def _is_plain(X: Any) -> bool:
     """Whether X is an array that scikit-learn's validation would return as it is."""
     return type(X) is np.ndarray and X.dtype in _DTYPES and X.ndim == 2 and X.size > 0
-
-
-class FitTasks:
-    """A fit as scikit-learn's callbacks see it: a task, and in it one for each iteration.
-
-    The solver says where it stands at the start and after each iteration; the first opens a task
-    and each of the others ends one and opens the next. So the last that was opened is of an
-    iteration that never came, and is ended without data, as scikit-learn does for its lbfgs.
-    """
-
-    def __init__(
-        self,
-        estimator: TwoClassModel,
-        rows: Rows,
-        y: NDArray[Any],
-        columns: Columns,
-        metadata: dict[str, Any],
-    ) -> None:
-        from sklearn.callback import CallbackSupportMixin
-
-        given = {name: value for name, value in metadata.items() if value is not None}
-        self.estimator = estimator
-        self.told = {
-            "estimator": estimator,
-            "X": rows.matrix,
-            "y": y,
-            "metadata": given or None,
-        }
-        # the estimator itself has none of these before the fit ends
-        self.known: dict[str, Any] = {"classes_": rows.classes, "n_features_in_": columns.number}
-        if columns.names is not None or hasattr(estimator, "feature_names_in_"):
-            self.known["feature_names_in_"] = columns.names
-        # how many iterations there will be is not known: those on parts of the rows come first
-        self.root = CallbackSupportMixin._init_callback_context(estimator, max_subtasks=None)
-        self.root.call_on_fit_task_begin(**self.told)
-        self.open: Any = None
-
-    def iteration_ended(self, theta: NDArray[np.float64]) -> bool:
-        """End the open task at this theta and open the next; return whether to stop instead."""
-        coef, intercept = self.estimator._coefficients(theta, self.told["X"])
-        fitted = {**self.known, "coef_": coef, "intercept_": intercept}
-        at = {**self.told, "reconstruction_attributes": fitted}
-        if self.open is not None:
-            last, self.open = self.open, None
-            if last.call_on_fit_task_end(**at):
-                return True
-        self.open = self.root.subcontext(task_name="iteration")
-        self.open.call_on_fit_task_begin(**at)
-        return False
-
-    def close(self) -> None:
-        """End the fit's task; the estimator is fitted by now."""
-        if self.open is not None:
-            self.open.call_on_fit_task_end(estimator=self.estimator)
-        self.root.call_on_fit_task_end(**self.told, reconstruction_attributes={})

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.backends.numba import updates
 from fastlogreg.backends.numba.intrinsics import prefetch
 from fastlogreg.backends.numba.jit import borrowing, by_storage, stage
+from fastlogreg.backends.numba.minibatch import updates
 
 
 class Columns(NamedTuple):

@@ -12,28 +12,27 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.backends.numba import batches, driver, updates
-from fastlogreg.backends.numba import order as orders
-from fastlogreg.backends.numba.batches import LEADER, LINE, Plan
-from fastlogreg.backends.numba.csr import Csr
-from fastlogreg.backends.numba.driver import (
+from fastlogreg.backends.numba.minibatch import batches, updates
+from fastlogreg.backends.numba.minibatch import order as orders
+from fastlogreg.backends.numba.minibatch.batches import LEADER, LINE, Plan
+from fastlogreg.backends.numba.minibatch.order import Order
+from fastlogreg.backends.numba.minibatch.updates import CLOCK, Rule, State
+from fastlogreg.backends.numba.passes.bound import kind_of
+from fastlogreg.backends.numba.passes.plan import (
     ROW_SECONDS,
     SPARSE_VALUE_SECONDS,
     VALUE_SECONDS,
     Shape,
-    kind_of,
-    prepared,
     shape_of,
-    storage_code,
 )
-from fastlogreg.backends.numba.order import Order
+from fastlogreg.backends.numba.passes.storage import prepared, storage_code
+from fastlogreg.backends.numba.stages.csr import Csr
 from fastlogreg.backends.numba.threads import (
     CALL_SECONDS,
     SERIAL_SECONDS,
     default_threads,
     run_on_pool,
 )
-from fastlogreg.backends.numba.updates import CLOCK, Rule, State
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "adam")
 SCHEDULES = ("constant", "invscaling", "optimal")
@@ -307,7 +306,7 @@ class _Undo(NamedTuple):
 
 
 class Stream:
-    """Rows and the state of an optimizer: what :mod:`fastlogreg.solvers.minibatch` runs.
+    """Rows and the state of an optimizer: what :mod:`fastlogreg.solvers.descent` runs.
 
     Where only the columns that a batch holds are moved, saving and restoring cost what the rows
     hold too, not what there are of columns.
@@ -457,8 +456,7 @@ def train_epoch(
 
 
 def warmup(dtypes: tuple[str, ...] = ("float64", "float32")) -> Iterator[tuple[str, float]]:
-    """Compile (or load) every kernel; yield its name and the seconds it took."""
-    yield from driver.warmup(dtypes)
+    """Compile (or load) the kernels of mini-batches; yield their names and seconds."""
     for name in dtypes:
         start = perf_counter()
         train_epoch(

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg.backends.numba import stages
-from fastlogreg.backends.numba.csr import Csr
 from fastlogreg.backends.numba.intrinsics import call_at, freeze
 from fastlogreg.backends.numba.jit import (
     allocating,
@@ -24,6 +23,7 @@ from fastlogreg.backends.numba.jit import (
     parallel_kernel,
     prange,
 )
+from fastlogreg.backends.numba.stages.csr import Csr
 
 
 class Rows(NamedTuple):

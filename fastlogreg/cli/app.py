@@ -116,7 +116,7 @@ def compare(
     except OSError as error:
         raise typer.BadParameter(f"--output {output}: {error.strerror}") from None
 
-    from fastlogreg import compare as comparison
+    from fastlogreg.cli import compare as comparison
 
     command = "fastlogreg compare" + "".join(f" {a}" for a in _given())
     out, notes = Console(), Console(stderr=True)

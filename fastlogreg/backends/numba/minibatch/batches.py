@@ -17,8 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.backends.numba import order as orders
-from fastlogreg.backends.numba import single, stages, updates
+from fastlogreg.backends.numba import stages
 from fastlogreg.backends.numba.intrinsics import (
     atomic_load,
     atomic_store,
@@ -27,7 +26,9 @@ from fastlogreg.backends.numba.intrinsics import (
     pause,
 )
 from fastlogreg.backends.numba.jit import allocating, borrowing, kernel
-from fastlogreg.backends.numba.updates import (
+from fastlogreg.backends.numba.minibatch import order as orders
+from fastlogreg.backends.numba.minibatch import single, updates
+from fastlogreg.backends.numba.minibatch.updates import (
     AVERAGED,
     FAILED,
     LOSS,

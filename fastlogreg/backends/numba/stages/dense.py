@@ -1,32 +1,14 @@
-"""The three stages of the block pipeline: margins, pointwise, accumulate.
+"""The stages that read X, over rows of an array; see :mod:`fastlogreg.backends.numba.stages`.
 
-A block is a run of rows that stays in cache between its two uses. For each block the
-driver runs ``margins`` (z = X w + b), ``pointwise`` ((z, y) -> value, residual,
-curvature) and ``accumulate`` (g += X' r, and H += X' diag(h) X if asked). Storage
-matters to the first and the last, loss and activation to the second only, so that they
-add and never multiply.
-
-Order is a flag and no type: X of Fortran order comes as its transpose, an array of
-the same type as one of C order. Sparse rows are a type: each stage that reads X has a second
-form in :mod:`.csr`, chosen while compiling. Blocks whose rows are named by an index (shuffled
-batches, subsamples) are gathered into a buffer first and are then rows like others.
-
-Conventions: ``lo`` is the first row of the block in X, ``n`` its number of rows; w and
-g have one entry a column; all sums are float64 whatever the dtype of X.
+X of Fortran order comes as its transpose, an array of the same type as one of C order.
 """
 
 import numpy as np
 
-from fastlogreg.backends.numba import csr
-from fastlogreg.backends.numba.formulas import bce_jet, exp_neg, mse_jet, sigmoid_pair
 from fastlogreg.backends.numba.intrinsics import freeze, prefetch
-from fastlogreg.backends.numba.jit import by_storage, exact, merged_exact, stage
+from fastlogreg.backends.numba.jit import exact, stage
 
-NAN = float("nan")
 _INFINITY = float("inf")
-
-BCE, MSE, SQUARED = 0, 1, 2  # the codes of pointwise
-MARGIN, PROBABILITY = 0, 1  # the codes of activate
 
 
 # --- margins ---------------------------------------------------------------------------
@@ -86,131 +68,12 @@ def _margins_columns(XT, lo, n, w, b, z):
             z[i] += XT[j, lo + i] * wj
 
 
-def _margins(X, by_column, lo, n, w, b, z):
+def margins(X, by_column, lo, n, w, b, z):
     """Set z[:n] = X[lo : lo + n] @ w + b."""
     if by_column:
         _margins_columns(X, lo, n, w, b, z)
     else:
         _margins_rows(X, lo, n, w, b, z)
-
-
-margins = by_storage(_margins, csr.margins)
-
-
-@stage
-def add(values, lo, n, z):
-    """Do z[:n] += values[lo : lo + n]."""
-    for i in range(n):
-        z[i] += values[lo + i]
-
-
-# --- pointwise -------------------------------------------------------------------------
-
-
-@merged_exact
-def _bce(z, y, lo, n, scale, value, residual, curvature):
-    for i in range(n):
-        a, r, h = bce_jet(scale * z[i], y[lo + i])
-        value[i] = a
-        residual[i] = scale * r
-        curvature[i] = scale * scale * h
-
-
-@merged_exact
-def _mse(z, y, lo, n, scale, value, residual, curvature):
-    for i in range(n):
-        a, r, h = mse_jet(scale * z[i], y[lo + i])
-        value[i] = a
-        residual[i] = scale * r
-        curvature[i] = scale * scale * h
-
-
-@merged_exact
-def _squared(z, y, lo, n, value, residual, curvature):
-    for i in range(n):
-        error = z[i] - y[lo + i]
-        value[i] = error * error
-        residual[i] = 2.0 * error
-        curvature[i] = 2.0
-
-
-@exact
-def pointwise(kind, scale, z, y, lo, n, value, residual, curvature):
-    """Fill the jets of n samples; scale 2 makes the sigmoid a tanh (lecture, "Tanh").
-
-    The curvature is always filled: it costs 0.1 ns of 3.6.
-    """
-    if kind == BCE:
-        _bce(z, y, lo, n, scale, value, residual, curvature)
-    elif kind == MSE:
-        _mse(z, y, lo, n, scale, value, residual, curvature)
-    else:
-        _squared(z, y, lo, n, value, residual, curvature)
-
-
-@exact
-def jet(kind, scale, z, y):
-    """Return (value, residual) of one sample."""
-    if kind == BCE:
-        value, residual, _ = bce_jet(scale * z, y)
-        return value, scale * residual
-    if kind == MSE:
-        value, residual, _ = mse_jet(scale * z, y)
-        return value, scale * residual
-    error = z - y
-    return error * error, 2.0 * error
-
-
-@exact
-def outside(y, lo, n):
-    """Return how many of n labels are outside [0, 1]; NaN counts as inside.
-
-    A loop of its own: as a condition within the jets it becomes a branch, and the
-    pointwise stage takes 14 ns a row for 3.6.
-    """
-    count = 0
-    for i in range(n):
-        count += 1 if y[lo + i] < 0.0 else 0
-        count += 1 if y[lo + i] > 1.0 else 0
-    return count
-
-
-@stage
-def apply_weights(weight, lo, n, value, residual, curvature):
-    """Multiply the jets of n samples by their weights."""
-    for i in range(n):
-        a = weight[lo + i]
-        value[i] *= a
-        residual[i] *= a
-        curvature[i] *= a
-
-
-@stage
-def total(values, n):
-    """Return the sum of values[:n]."""
-    s = 0.0
-    for i in range(n):
-        s += values[i]
-    return s
-
-
-@exact
-def activate(code, scale, z, n, lo, out):
-    """Write predictions of n margins to rows lo.. of out: (., 1) p or z, (., 2) (1 - p, p)."""
-    if code == MARGIN:
-        for i in range(n):
-            out[lo + i, 0] = z[i]
-    elif out.shape[1] == 1:
-        for i in range(n):
-            x = scale * z[i]
-            p, q = sigmoid_pair(x, exp_neg(-abs(x)))
-            out[lo + i, 0] = p
-    else:
-        for i in range(n):
-            x = scale * z[i]
-            p, q = sigmoid_pair(x, exp_neg(-abs(x)))
-            out[lo + i, 0] = q
-            out[lo + i, 1] = p
 
 
 # --- accumulate ------------------------------------------------------------------------
@@ -280,7 +143,7 @@ def _accumulate_columns(XT, lo, n, r, g):
         g[j] += s0
 
 
-def _accumulate(X, by_column, lo, n, r, g):
+def accumulate(X, by_column, lo, n, r, g):
     """Do g += X[lo : lo + n].T @ r[:n]."""
     if by_column:
         _accumulate_columns(X, lo, n, r, g)
@@ -329,23 +192,12 @@ def _accumulate_moments_columns(XT, lo, n, h, sums, squares):
         squares[j] += second
 
 
-def _accumulate_moments(X, by_column, lo, n, h, sums, squares):
+def accumulate_moments(X, by_column, lo, n, h, sums, squares):
     """Do sums += X[lo : lo + n].T @ h[:n] and squares likewise with X * X."""
     if by_column:
         _accumulate_moments_columns(X, lo, n, h, sums, squares)
     else:
         _accumulate_moments_rows(X, lo, n, h, sums, squares)
-
-
-accumulate = by_storage(_accumulate, csr.accumulate)
-accumulate_moments = by_storage(_accumulate_moments, csr.accumulate_moments)
-
-
-@stage
-def copy(values, lo, n, out):
-    """Set out[:n] = values[lo : lo + n]."""
-    for i in range(n):
-        out[i] = values[lo + i]
 
 
 @stage
@@ -409,22 +261,18 @@ def _accumulate_tiles(T, h, n, p, S, H):
             H[j + 1, k + 3] += b3
 
 
-def _accumulate_hessian(X, by_column, lo, n, intercept, p, h, columns, products, H):
+def accumulate_hessian(X, by_column, lo, n, intercept, p, h, columns, products, H):
     """Do H[j, k] += sum_i h_i A[i, j] A[i, k] for k >= j, with A = [1, X] or X."""
     _columns_of_block(X, by_column, lo, n, intercept, columns)
     _accumulate_tiles(columns, h, n, p, products, H)
 
 
-def _hessian_buffer(X, p, n):
+def hessian_buffer(X, p, n):
     """Return a buffer for p columns of n rows."""
     return np.zeros((p, n))
 
 
-accumulate_hessian = by_storage(_accumulate_hessian, csr.accumulate_hessian)
-hessian_buffer = by_storage(_hessian_buffer, csr.hessian_buffer, allocates=True)
-
-
-def _scaled_rows(X, by_column, lo, n, intercept, h, first, A):
+def scaled_rows(X, by_column, lo, n, intercept, h, first, A):
     """Write rows of diag(sqrt|h|) [1, X] to A[first : first + n], for the BLAS."""
     for i in range(n):
         s = abs(h[i]) ** 0.5
@@ -438,18 +286,15 @@ def _scaled_rows(X, by_column, lo, n, intercept, h, first, A):
                 A[first + i, intercept + j] = s * X[lo + i, j]
 
 
-scaled_rows = by_storage(_scaled_rows, csr.scaled_rows)
-
-
 # --- gather ----------------------------------------------------------------------------
 
 
-def _row_buffer(X, by_column, n):
+def row_buffer(X, by_column, n):
     """Return a buffer for n chosen rows."""
     return np.empty((n, X.shape[0] if by_column else X.shape[1]), X.dtype)
 
 
-def _gather_rows(X, by_column, index, lo, n, out):
+def gather_rows(X, by_column, index, lo, n, out):
     """Set out[:n] = the rows index[lo : lo + n] of X."""
     if by_column:
         for j in range(X.shape[0]):
@@ -462,21 +307,9 @@ def _gather_rows(X, by_column, index, lo, n, out):
                 out[i, j] = X[k, j]
 
 
-def _gathered(X, buffer):
+def gathered(X, buffer):
     """Return the chosen rows as a matrix of the type of X."""
     return freeze(buffer)
-
-
-row_buffer = by_storage(_row_buffer, csr.row_buffer, allocates=True)
-gather_rows = by_storage(_gather_rows, csr.gather_rows)
-gathered = by_storage(_gathered, csr.gathered, allocates=True)
-
-
-@stage
-def gather(values, index, lo, n, out):
-    """Set out[:n] = values[index[lo : lo + n]]."""
-    for i in range(n):
-        out[i] = values[index[lo + i]]
 
 
 # --- rows named one by one ---------------------------------------------------------------
@@ -526,7 +359,7 @@ def _margins_at_columns(XT, index, n, w, b, z):
             z[i] += XT[j, index[i]] * wj
 
 
-def _margins_at(X, by_column, index, n, w, b, z):
+def margins_at(X, by_column, index, n, w, b, z):
     """Set z[:n] = X[index[:n]] @ w + b."""
     if by_column:
         _margins_at_columns(X, index, n, w, b, z)
@@ -579,16 +412,12 @@ def _accumulate_at_columns(XT, index, n, r, g):
         g[j] += s
 
 
-def _accumulate_at(X, by_column, index, n, r, g, ahead):
+def accumulate_at(X, by_column, index, n, r, g, ahead):
     """Do g += X[index[:n]].T @ r[:n]; ``ahead`` is the first of n rows that come later."""
     if by_column:
         _accumulate_at_columns(X, index, n, r, g)
     else:
         _accumulate_at_rows(X, index, n, r, g, ahead)
-
-
-margins_at = by_storage(_margins_at, csr.margins_at)
-accumulate_at = by_storage(_accumulate_at, csr.accumulate_at)
 
 
 # --- readers ---------------------------------------------------------------------------

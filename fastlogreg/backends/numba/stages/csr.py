@@ -4,7 +4,7 @@ A row is a run of stored values with their columns, so each function walks runs;
 block shares between its rows (tiles, vectors) is not to be had here. Zeros that are not stored
 cost nothing, in the Hessian neither.
 
-The columns of a row must be in order and none twice (:mod:`fastlogreg.validation` sees to it).
+The columns of a row must be in order and none twice (:mod:`fastlogreg.data.validation` sees to it).
 
 Places are unsigned in the loops (:data:`_place`): for signed ones Numba looks whether they count
 from the end, which takes 1.7 ns a stored value where the product takes 0.65.

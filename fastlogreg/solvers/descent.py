@@ -1,6 +1,6 @@
 """Mini-batch descent: epochs over batches of rows until the training loss or a score plateaus.
 
-The steps themselves are the backend's (:mod:`fastlogreg.backends.numba.updates`); here is what
+The steps themselves are the backend's (:mod:`fastlogreg.backends.numba.minibatch`); here is what
 happens between epochs: when to stop, when to lower the rate, what to return of a run that diverged.
 Stochastic (batches of 1), mini-batch (m) and batch (all rows) descent differ in nothing here.
 

@@ -5,7 +5,7 @@ coefficient moves with every batch, in loops over the columns that LLVM vectoriz
 rows :data:`SGD` and :data:`ADAGRAD` move only the columns that the batch holds, so that a batch
 costs what it stores, however many columns there are; what the penalty and the average owe to the
 others is paid where they are held next (Langford, Li and Zhang, "Sparse online learning via
-truncated gradient", 2009), or by :func:`fastlogreg.backends.numba.epochs.apply_lazy_updates`.
+truncated gradient", 2009), or by :func:`.epochs.apply_lazy_updates`.
 Optimizers with a velocity move all columns always.
 
 Scales. Coefficient j moves in units of ``1 / s_j``, where s_j is the root mean square of what is

@@ -15,7 +15,7 @@ solver does, ``n_passes`` says what it cost. A pass over a part of the rows
 (:meth:`Objective.part`) counts as that part.
 
 Nothing is checked here: the arrays follow the contract of :mod:`fastlogreg.backends`,
-which :mod:`fastlogreg.validation` establishes.
+which :mod:`fastlogreg.data.validation` establishes.
 """
 
 from contextlib import AbstractContextManager

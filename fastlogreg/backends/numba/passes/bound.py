@@ -9,107 +9,43 @@ The Hessian of dense rows has two ways: own loops over tiles of sums up to :data
 columns, and beyond them the BLAS, one thread a chunk, on rows scaled while they are in cache.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.backends.numba import kernels, stages
-from fastlogreg.backends.numba.csr import Csr
+from fastlogreg.backends.numba import stages
 from fastlogreg.backends.numba.jit import Kernel
-from fastlogreg.backends.numba.kernels import Cut, Model, Rows, Sums
+from fastlogreg.backends.numba.passes import kernels
+from fastlogreg.backends.numba.passes.kernels import Cut, Model, Rows, Sums
+from fastlogreg.backends.numba.passes.plan import BLAS_WIDTH, hessian_cost, plan, shape_of
+from fastlogreg.backends.numba.passes.readers import first_not_finite
+from fastlogreg.backends.numba.passes.storage import (
+    NO_VALUES,
+    NOTHING,
+    forms,
+    prepared,
+    readonly,
+    storage_code,
+)
+from fastlogreg.backends.numba.stages.csr import Csr
 from fastlogreg.backends.numba.threads import one_blas_thread, run_chunks
 
-BLAS_WIDTH = (
-    72  # p from which the BLAS makes the Hessian: 28 against 34 GFLOP/s at 80, 30 against 26 at 63
-)
 _BLAS_THREADS_FROM = 96  # p from which OpenBLAS uses threads between passes: p * p of 9216
 _FACTOR_THREADS_FROM = 2000  # p from which a Cholesky factor gains more than the passes lose
 _VECTOR_THREADS_FROM = 10_000  # p from which OpenBLAS adds vectors on threads
 _BLAS_ROWS = 1024  # rows of one matrix product
 _BLAS_WORK = 4e9  # rows * p * p of one product at the most: some 0.1 s, for Ctrl-C
-_BLOCK_BYTES = 24576  # of X in one block: half of L1, the other half for the next block
-_MIN_BLOCK, _MAX_BLOCK = 16, 512
-_WIDE_BYTES = 1 << 18  # a block of rows wider than this in all has 8 rows: a quarter of L2
-_MIN_COLUMN_BLOCK = 128  # a block of columns reads runs of this many values
-_CHUNK_SECONDS = 1e-4
-_MAX_CHUNK_SECONDS = 0.1
-_MAX_CHUNKS = 256
-_ACCUMULATOR_BYTES = 64 << 20  # of all chunks together, where that leaves 4 of them
-_ACCUMULATOR_SHARE = 0.2  # of a chunk's time for its accumulator, where that leaves 4 of them
-
-# Rough costs on one thread, for planning only.
-ROW_SECONDS = 4e-9
-VALUE_SECONDS = 4e-10
-SPARSE_VALUE_SECONDS = 2e-9
-_SPARSE_PRODUCT_SECONDS = 1e-9  # two stored values of a row
-_ACCUMULATOR_SECONDS = 4e-10  # a byte: set to zero, and summed at the end
-_COPY_SECONDS = 3e-10  # a value, into the buffer of the Hessian
-_PRODUCT_SECONDS = 5e-11  # of the p * p, by own loops
-_BLAS_SECONDS = 2.5e-11
-_PASS_SECONDS = 8e-10  # a value from memory, while the other threads read too
-_CALL_SECONDS = 2e-5
-_GATHER_FACTOR = 4.0
 
 _Matrix = Any  # an array or a SciPy matrix in CSR form
 _Spec = Any  # fastlogreg.backends.PassSpec, of a floor above
 
 _KIND = {"bce": stages.BCE, "mse": stages.MSE}
-_LINE = 512  # values of a sparse matrix that are read as one row
-_NONE = np.empty(0)
 _NO_MATRIX = np.empty((0, 0))
-_NO_INDEX = np.empty(0, dtype=np.int64)
-
-
-def _readonly(array: NDArray[Any]) -> NDArray[Any]:
-    """Return a read-only view: kernels then see one type, whatever the caller's flags."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
-
-
-_NO_VALUES = _readonly(_NONE)
-_NO_ROWS = _readonly(_NO_INDEX)
-
-
-def prepared(
-    X: _Matrix,
-    y: NDArray[np.float64] = _NONE,
-    weight: NDArray[np.float64] | None = None,
-    offset: NDArray[np.float64] | None = None,
-    chosen: NDArray[np.int64] | None = None,
-) -> tuple[NDArray[np.floating] | Csr, Rows]:
-    """Return X and the rest as kernels take them."""
-    storage: NDArray[np.floating] | Csr
-    if isinstance(X, np.ndarray):
-        by_column = not X.flags.c_contiguous or X.shape[1] == 1
-        storage = _readonly(X.T if by_column else X)
-    else:
-        by_column = False
-        storage = _csr(X)
-    return storage, Rows(
-        _readonly(y),
-        _NO_VALUES if weight is None else _readonly(weight),
-        _NO_VALUES if offset is None else _readonly(offset),
-        _NO_ROWS if chosen is None else _readonly(chosen),
-        int(by_column),
-    )
-
-
-def _csr(X: Any) -> Csr:
-    indptr = _readonly(X.indptr.astype(np.int64, copy=False))
-    return Csr(_readonly(X.data), _readonly(X.indices), indptr[:-1], indptr[1:])
-
-
-def storage_code(X: NDArray[np.floating] | Csr) -> str:
-    """Return what the kernels for this storage are called; see :class:`.jit.Kernel`."""
-    if isinstance(X, Csr):
-        return X.data.dtype.char + X.indices.dtype.char
-    return X.dtype.char
 
 
 def kind_of(loss: str, activation: str) -> tuple[int, float]:
@@ -118,78 +54,11 @@ def kind_of(loss: str, activation: str) -> tuple[int, float]:
     return kind, 2.0 if activation == "tanh" else 1.0
 
 
-class Shape(NamedTuple):
-    """What plans depend on: stored values of a row and their bytes, and how they lie."""
-
-    width: float
-    itemsize: int
-    by_column: bool = False
-    sparse: bool = False
-
-
-def shape_of(X: NDArray[np.floating] | Csr, rows: Rows) -> Shape:
-    """Return what plans depend on."""
-    if isinstance(X, Csr):
-        width = X.data.size / max(1, X.starts.size)
-        return Shape(width, X.data.itemsize + X.indices.itemsize, False, True)
-    return Shape(X.shape[0 if rows.by_column else 1], X.itemsize, bool(rows.by_column))
-
-
-@lru_cache(maxsize=1024)
-def _block_rows(shape: Shape, by_column: bool) -> int:
-    row = max(1.0, shape.width * shape.itemsize)
-    least = _MIN_BLOCK if _MIN_BLOCK * row <= _WIDE_BYTES else _MIN_BLOCK // 2
-    rows = int(_BLOCK_BYTES / row) // 8 * 8
-    return max(_MIN_COLUMN_BLOCK if by_column else least, min(_MAX_BLOCK, rows))
-
-
-@lru_cache(maxsize=1024)
-def _plan(n: int, shape: Shape, p: int, gathers: bool, order: int) -> tuple[int, int, int, float]:
-    """Return (rows a block, rows a chunk, chunks, seconds a chunk): of the shape alone."""
-    block = _block_rows(shape, shape.by_column and not gathers)
-    value = SPARSE_VALUE_SECONDS if shape.sparse else VALUE_SECONDS
-    per_row = ROW_SECONDS + shape.width * value * (_GATHER_FACTOR if gathers else 1.0)
-    chunk_bytes = 8 * (p + 1)
-    if order == 2:
-        per_row += _products_seconds(shape.width**2) if shape.sparse else p * p * _PRODUCT_SECONDS
-        chunk_bytes += 8 * p * p
-    seconds = n * per_row
-    adding = chunk_bytes * _ACCUMULATOR_SECONDS
-    most = min(
-        _MAX_CHUNKS,
-        max(4, _ACCUMULATOR_BYTES // chunk_bytes),
-        max(4, int(_ACCUMULATOR_SHARE * seconds / adding)),
-    )
-    chunks = int(max(1, min(most, seconds / _CHUNK_SECONDS), seconds / _MAX_CHUNK_SECONDS))
-    rows = -(-n // chunks)
-    rows = -(-rows // block) * block
-    return block, rows, -(-n // rows), rows * per_row
-
-
-def _products_seconds(squares: float) -> float:
-    """Return what the Hessian takes where the counts of stored values have this sum of squares."""
-    return 0.5 * squares * _SPARSE_PRODUCT_SECONDS
-
-
 @lru_cache(maxsize=64)
 def _left_out(chunks: int) -> Sums:
     """Return the empty arrays of :class:`Sums`, for all that a pass leaves out."""
     none = np.empty((chunks, 0))
-    return Sums(none, np.empty((chunks, 0, 0)), none, _NONE, _NO_MATRIX)
-
-
-def _forms(
-    serial: Kernel, on_threads: Kernel, code: str, before: tuple[Any, ...], *after: Any
-) -> tuple[Callable[[int, int], Any], Callable[[int, int], Any]]:
-    """Return the two forms of a kernel as :func:`.threads.run_chunks` calls them."""
-
-    def threaded(first: int, last: int) -> None:
-        address = serial.address(code, *before, 0, 0, *after)
-        if on_threads[code](address, *before, first, last, *after):
-            # what a chunk raised is lost on its thread; here it is raised, or all goes well
-            serial[code](*before, first, last, *after)
-
-    return lambda first, last: serial[code](*before, first, last, *after), threaded
+    return Sums(none, np.empty((chunks, 0, 0)), none, NOTHING, _NO_MATRIX)
 
 
 def solving(p: int) -> AbstractContextManager[None]:
@@ -217,7 +86,7 @@ class BoundPass:
         spec: _Spec,
     ) -> None:
         self._given = X
-        self._storage, self._rows = prepared(X, _NONE if y is None else y, sample_weight, offset)
+        self._storage, self._rows = prepared(X, NOTHING if y is None else y, sample_weight, offset)
         self._code = storage_code(self._storage)
         self._shape = shape_of(self._storage, self._rows)
         self._intercept = int(spec.intercept)
@@ -233,7 +102,7 @@ class BoundPass:
         """Return the pass over these rows of it, of which none is copied."""
         assert not self._rows.chosen.size, "a sample of a sample is not offered"
         part = copy(self)
-        part._rows = self._rows._replace(chosen=_readonly(rows))
+        part._rows = self._rows._replace(chosen=readonly(rows))
         part._plans = {}
         part.n_rows = int(rows.size)
         weight = self._rows.weight
@@ -246,17 +115,7 @@ class BoundPass:
 
         Measured on 2 threads: 2.7 at 1,000,000 x 20, 7.1 at 200,000 x 100.
         """
-        X, n, p = self._given, self._given.shape[0], self.size
-        if not isinstance(X, np.ndarray):
-            counts = np.diff(X.indptr).astype(np.float64)
-            products = _products_seconds(float(counts @ counts))
-            chunks = min(4.0, max(1.0, products / _CHUNK_SECONDS))  # at the least
-            adding = chunks * 8.0 * p * p * _ACCUMULATOR_SECONDS
-            gradient = _CALL_SECONDS + n * ROW_SECONDS + X.nnz * SPARSE_VALUE_SECONDS
-            return float(1.0 + (products + adding) / gradient)
-        gradient = _CALL_SECONDS + n * (ROW_SECONDS + p * _PASS_SECONDS)
-        product = _PRODUCT_SECONDS if p < BLAS_WIDTH else _BLAS_SECONDS * (1.0 + 100.0 / p)
-        return float(1.0 + n * p * (_COPY_SECONDS + p * product) / gradient)
+        return hessian_cost(self._given, self.size)
 
     def __call__(
         self,
@@ -267,7 +126,7 @@ class BoundPass:
         moments: NDArray[np.float64] | None = None,
     ) -> tuple[float, NDArray[np.float64] | None, NDArray[np.float64] | None]:
         """Return the sums of loss, gradient and Hessian."""
-        model = Model(_readonly(theta), self._intercept, self._kind, self._scale)
+        model = Model(readonly(theta), self._intercept, self._kind, self._scale)
         sums, hessian = self._sums(self._rows, model, order, curvatures, moments)
         return float(sums[0]), sums[1:] if order else None, hessian
 
@@ -279,7 +138,7 @@ class BoundPass:
         It is half the gradient at v of the squared error with weights h and targets 0, so the
         kernel of the loss does it.
         """
-        model = Model(_readonly(vector), self._intercept, stages.SQUARED, 1.0)
+        model = Model(readonly(vector), self._intercept, stages.SQUARED, 1.0)
         product = self._sums(self._squared_error(curvatures), model, 1)[0][1:]
         product *= 0.5
         return product
@@ -292,21 +151,21 @@ class BoundPass:
         They are moments of the squared error with weights h / 2, whose second derivative is 2.
         """
         d = self.size - self._intercept
-        model = Model(_readonly(np.zeros(d)), 0, stages.SQUARED, 1.0)
+        model = Model(readonly(np.zeros(d)), 0, stages.SQUARED, 1.0)
         moments = np.empty(1 + 2 * d)
         self._sums(self._squared_error(0.5 * curvatures), model, 1, moments=moments)
         return moments[1 : 1 + d], moments[1 + d :]
 
     def _squared_error(self, weights: NDArray[np.float64]) -> Rows:
         assert not self._rows.chosen.size, "a sample is too small to need products"
-        zeros = _readonly(np.zeros(weights.size))
-        return self._rows._replace(y=zeros, weight=_readonly(weights), offset=_NO_VALUES)
+        zeros = readonly(np.zeros(weights.size))
+        return self._rows._replace(y=zeros, weight=readonly(weights), offset=NO_VALUES)
 
     def margins(
         self, theta: NDArray[np.float64], *, with_offset: bool = True
     ) -> NDArray[np.float64]:
         """Return the margins, (n,)."""
-        rows = self._rows if with_offset else self._rows._replace(offset=_NO_VALUES)
+        rows = self._rows if with_offset else self._rows._replace(offset=NO_VALUES)
         return self._predict(rows, theta, stages.MARGIN, 1)[:, 0]
 
     def predict(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -319,21 +178,19 @@ class BoundPass:
 
     def first_not_finite(self) -> tuple[int, int] | None:
         """Return (row, column) of the first NaN or infinity in X; None where all are finite."""
-        return _first_not_finite(self._given, self._n_threads)
+        return first_not_finite(self._given, self._n_threads)
 
     def _predict(
         self, rows: Rows, theta: NDArray[np.float64], form: int, width: int
     ) -> NDArray[np.float64]:
         n = self._given.shape[0]
         out = np.empty((n, width))
-        model = Model(_readonly(theta), self._intercept, self._kind, self._scale)
-        block, chunk, chunks, seconds = _plan(n, self._shape, theta.size, False, 0)
+        model = Model(readonly(theta), self._intercept, self._kind, self._scale)
+        block, chunk, chunks, seconds = plan(n, self._shape, theta.size, False, 0)
         cut = Cut(0, n, chunk, block)
         arguments = (self._storage, rows, model, cut)
-        forms = _forms(
-            kernels.predict, kernels.predict_on_threads, self._code, arguments, form, out
-        )
-        run_chunks(*forms, chunks, seconds, self._n_threads)
+        run = forms(kernels.predict, kernels.predict_on_threads, self._code, arguments, form, out)
+        run_chunks(*run, chunks, seconds, self._n_threads)
         return out[rows.chosen] if rows.chosen.size else out
 
     def _prepared(self, p: int, order: int, n_moments: int) -> "_Prepared":
@@ -342,7 +199,7 @@ class BoundPass:
         if found is None:
             gathers = self._rows.chosen.size > 0
             n, width = self.n_rows, p + n_moments
-            block, chunk, chunks, seconds = _plan(n, self._shape, width, gathers, order)
+            block, chunk, chunks, seconds = plan(n, self._shape, width, gathers, order)
             by_blas = order == 2 and p >= BLAS_WIDTH and not self._shape.sparse
             padded = -(-p // 4) * 4 if order == 2 else 0
             cut = Cut(0, n, chunk, block)
@@ -378,8 +235,8 @@ class BoundPass:
             out.scaled,
         )
         arguments = (X, rows, model, cut)
-        forms = _forms(kernels.evaluate, kernels.evaluate_on_threads, self._code, arguments, out)
-        run_chunks(*forms, chunks, seconds, self._n_threads)
+        run = forms(kernels.evaluate, kernels.evaluate_on_threads, self._code, arguments, out)
+        run_chunks(*run, chunks, seconds, self._n_threads)
         total = sums[0] if chunks == 1 else sums.sum(axis=0)
         if moments is not None:
             out.moments.sum(axis=0, out=moments)
@@ -427,7 +284,7 @@ def _sum_chunks_by_blas(
     hessians = np.empty((chunks, p, p))
     fill = kernels.evaluate[storage_code(X)]
     always_convex = model.kind != stages.MSE
-    curvatures = _NONE if always_convex else np.empty(cut.hi)
+    curvatures = NOTHING if always_convex else np.empty(cut.hi)
     step = min(_BLAS_ROWS, max(64, int(_BLAS_WORK / p**2)))
 
     def run(first: int, last: int) -> None:
@@ -456,72 +313,6 @@ def _sum_chunks_by_blas(
     return sums.sum(axis=0), _symmetric(hessians.sum(axis=0))
 
 
-def read_sum(X: _Matrix, *, n_threads: int | None = None) -> float:
-    """Return the sum of X by one parallel pass: the floor under every pass over X.
-
-    ``X`` as in :class:`fastlogreg.backends.Backend`; float64 sum of all its values. Of a sparse
-    matrix the stored values are read and not their places.
-    """
-    total = 0.0
-    for matrix in _values(X):
-        _, chunk, chunks, seconds = _reader_plan(matrix)
-        out = np.empty(chunks)
-        code = storage_code(matrix)
-        run_chunks(
-            *_forms(kernels.read, kernels.read_on_threads, code, (matrix, chunk), out),
-            chunks,
-            seconds,
-            n_threads,
-        )
-        total += float(out.sum())
-    return total
-
-
-def _read(
-    run: Any, matrix: NDArray[np.floating], chunk: int, out: NDArray[Any], first: int, last: int
-) -> None:
-    run(matrix, chunk, first, last, out)
-
-
-def _values(X: _Matrix) -> list[NDArray[np.floating]]:
-    """Return all values of X as C-ordered matrices, without a copy."""
-    if isinstance(X, np.ndarray):
-        return [_readonly(X if X.flags.c_contiguous else X.T)]
-    whole = X.data.size // _LINE * _LINE
-    parts = X.data[:whole].reshape(-1, _LINE), X.data[whole:].reshape(1, -1)
-    return [_readonly(part) for part in parts if part.size]
-
-
-def _reader_plan(matrix: NDArray[np.floating]) -> tuple[int, int, int, float]:
-    n, d = matrix.shape
-    return _plan(n, Shape(d, matrix.itemsize), d, False, 0)
-
-
-def _first_not_finite(X: _Matrix, n_threads: int | None) -> tuple[int, int] | None:
-    start = 0  # the first row that may be bad
-    found = False
-    for matrix in _values(X):
-        _, chunk, chunks, seconds = _reader_plan(matrix)
-        out = np.empty(chunks, dtype=np.int64)
-        run = kernels.not_finite[storage_code(matrix)]
-        run_chunks(partial(_read, run, matrix, chunk, out), None, chunks, seconds, n_threads)
-        if out.any():
-            found = True
-            if isinstance(X, np.ndarray) and X.flags.c_contiguous:
-                start = int(np.flatnonzero(out)[0]) * chunk
-            break
-    if not found:
-        return None
-    if not isinstance(X, np.ndarray):
-        k = np.flatnonzero(~np.isfinite(X.data))[0]
-        return int(np.searchsorted(X.indptr, k, side="right")) - 1, int(X.indices[k])
-    for i in range(start, X.shape[0]):
-        bad = np.flatnonzero(~np.isfinite(X[i]))
-        if bad.size:
-            return i, int(bad[0])
-    raise AssertionError("unreachable: the kernel counted a value that is finite")
-
-
 def warmup(dtypes: tuple[str, ...] = ("float64", "float32")) -> Iterator[tuple[str, float]]:
     """Compile (or load) every kernel; yield its name and the seconds it took."""
     from time import perf_counter
@@ -531,7 +322,7 @@ def warmup(dtypes: tuple[str, ...] = ("float64", "float32")) -> Iterator[tuple[s
         X = np.ones((16, 3), dtype=dtype)
         matrix, rows = prepared(X, np.zeros(16), np.ones(16))
         theta = np.zeros(4)
-        model = Model(_readonly(theta), 1, *kind_of("bce", "sigmoid"))
+        model = Model(readonly(theta), 1, *kind_of("bce", "sigmoid"))
         cut = Cut(0, 16, 16, 16)
         sums, hessians, out = np.empty((1, 5)), np.empty((1, 4, 4)), np.empty((16, 2))
         code = storage_code(matrix)

@@ -9,7 +9,7 @@ scikit-learn's.
 Measuring, showing and storing are apart: :func:`measure` yields rows and prints nothing;
 :func:`table` and :func:`chart` draw them; :func:`report` is what goes to the JSON file.
 rich and matplotlib are imported where they draw. How it is timed:
-:func:`fastlogreg.measuring.best_of_rounds`; the best and the median of the rounds are kept.
+:func:`fastlogreg.cli.measuring.best_of_rounds`; the best and the median of the rounds are kept.
 """
 
 import time
@@ -25,7 +25,7 @@ import numpy as np
 
 import fastlogreg as flr
 from fastlogreg.backends import numba as kernels
-from fastlogreg.measuring import (
+from fastlogreg.cli.measuring import (
     PAUSE,
     best_of_rounds,
     duration,

@@ -1,0 +1,1 @@
+"""Mini-batches: the compiled loop, orders of rows, optimizers, plans."""

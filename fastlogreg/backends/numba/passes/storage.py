@@ -1,0 +1,75 @@
+"""Rows as kernels take them: read-only views, one type for each storage of X."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogreg.backends.numba.jit import Kernel
+from fastlogreg.backends.numba.passes.kernels import Rows
+from fastlogreg.backends.numba.stages.csr import Csr
+
+_Matrix = Any  # an array or a SciPy matrix in CSR form
+
+
+def readonly(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a read-only view: kernels then see one type, whatever the caller's flags."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+NOTHING = np.empty(0)
+NO_VALUES = readonly(NOTHING)
+_NO_ROWS = readonly(np.empty(0, dtype=np.int64))
+
+
+def prepared(
+    X: _Matrix,
+    y: NDArray[np.float64] = NOTHING,
+    weight: NDArray[np.float64] | None = None,
+    offset: NDArray[np.float64] | None = None,
+    chosen: NDArray[np.int64] | None = None,
+) -> tuple[NDArray[np.floating] | Csr, Rows]:
+    """Return X and the rest as kernels take them."""
+    storage: NDArray[np.floating] | Csr
+    if isinstance(X, np.ndarray):
+        by_column = not X.flags.c_contiguous or X.shape[1] == 1
+        storage = readonly(X.T if by_column else X)
+    else:
+        by_column = False
+        storage = _csr(X)
+    return storage, Rows(
+        readonly(y),
+        NO_VALUES if weight is None else readonly(weight),
+        NO_VALUES if offset is None else readonly(offset),
+        _NO_ROWS if chosen is None else readonly(chosen),
+        int(by_column),
+    )
+
+
+def _csr(X: Any) -> Csr:
+    indptr = readonly(X.indptr.astype(np.int64, copy=False))
+    return Csr(readonly(X.data), readonly(X.indices), indptr[:-1], indptr[1:])
+
+
+def storage_code(X: NDArray[np.floating] | Csr) -> str:
+    """Return what the kernels for this storage are called; see :class:`.jit.Kernel`."""
+    if isinstance(X, Csr):
+        return X.data.dtype.char + X.indices.dtype.char
+    return X.dtype.char
+
+
+def forms(
+    serial: Kernel, on_threads: Kernel, code: str, before: tuple[Any, ...], *after: Any
+) -> tuple[Callable[[int, int], Any], Callable[[int, int], Any]]:
+    """Return the two forms of a kernel as :func:`.threads.run_chunks` calls them."""
+
+    def threaded(first: int, last: int) -> None:
+        address = serial.address(code, *before, 0, 0, *after)
+        if on_threads[code](address, *before, first, last, *after):
+            # what a chunk raised is lost on its thread; here it is raised, or all goes well
+            serial[code](*before, first, last, *after)
+
+    return lambda first, last: serial[code](*before, first, last, *after), threaded

@@ -1,0 +1,1 @@
+"""What users hand over: checked, encoded, and looked at before a fit."""

@@ -1,0 +1,1 @@
+"""Estimators: scikit-learn's contract around solvers, and nothing numerical."""

@@ -1,0 +1,905 @@
+"""The mini-batch estimator: scikit-learn's contract around the compiled loop.
+
+For data that arrive in pieces (``partial_fit``), do not fit in memory (a memory-mapped X is read
+in place), or where an answer within 0.1 % of the optimum is wanted in one or two passes over X.
+For the optimum itself see :class:`fastlogreg.LogisticRegression`.
+"""
+
+import time
+from dataclasses import dataclass
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.exceptions import ConvergenceWarning
+
+from fastlogreg import backends
+from fastlogreg.data import validation as check
+from fastlogreg.data.labels import check_classes
+from fastlogreg.data.memory import Rows
+from fastlogreg.estimators.callbacks import FitMonitor, FitTasks
+from fastlogreg.estimators.linear_classifier import LinearClassifier
+from fastlogreg.floating_point import numpy_defaults
+from fastlogreg.problem.problem import Objective
+from fastlogreg.solvers.descent import DIVERGED, Epoch, Outcome, Stopping, descend, go_over
+from fastlogreg.solvers.finish import finish
+
+if TYPE_CHECKING:
+    from fastlogreg.backends.numba.minibatch.epochs import Stream
+
+__all__ = ["MiniBatchLogisticRegression"]
+
+_OPTIMIZERS = ("adagrad", "adam", "sgd", "momentum", "nesterov")
+_ADAPTING = {"adagrad": 0.5, "adam": 0.05}  # first rates
+_STANDARDIZED, _AS_THEY_ARE = 2.0, 0.1  # those of the others, by what columns are taken as
+_WITH_VELOCITY = ("momentum", "nesterov")
+_SCHEDULES = ("constant", "invscaling", "optimal", "adaptive")
+_AT_ZERO = {"bce": float(np.log(2.0)), "mse": 0.25}  # mean losses of coefficients of 0
+_PIECE = 65_536  # rows of a validation set that are scored together
+_SAMPLED = 16  # rows of a float32 piece that tell whether rounded coefficients would do
+_FEWEST = 20  # rows of pieces that may lose so much that no noise explains it
+_JUDGED = 1000  # rows of pieces whose mean loss says something
+# rows, Newton steps and least curvature of a first bias
+_SUBSAMPLED, _STEPS, _FLAT = 100_000, 30, 1e-12
+
+
+class MiniBatchLogisticRegression(LinearClassifier):
+    """Logistic regression for two classes by stochastic, mini-batch or batch descent.
+
+    Minimizes the mean over samples
+
+        1/n sum_i s_i loss_i + alpha (l1_ratio ||w||_1 + (1 - l1_ratio)/2 ||w||^2)
+
+    with the margins ``z = X @ w + b + offset`` and the weights s; the intercept b is never
+    penalized. ``alpha`` is that of scikit-learn's ``SGDClassifier``; a ``LogisticRegression(C)``
+    has ``1 / (C n)``.
+
+    At the defaults (AdaGrad, scales learned from the data, averaging) one or two epochs come
+    within 0.1 % of the optimum where there are many more rows than columns, whatever the scales and
+    offsets of the columns and however the rows are sorted. Few rows, rare levels and rows that can
+    nearly be separated need more. So where :meth:`fit` ends by itself, the gradient over all rows
+    tells how far the optimum is: if farther than ``tol``, the solvers of
+    :class:`LogisticRegression` go the rest of the way (with an L1 penalty none can), and a
+    ConvergenceWarning says where that is not enough. Not with ``tol=None`` or ``early_stopping``.
+
+    Parameters
+    ----------
+    loss : {"bce", "mse"}, default="bce"
+        Binary cross-entropy, or the squared error of the probability.
+    activation : {"sigmoid", "tanh"}, default="sigmoid"
+        How a margin becomes a probability; ``"tanh"`` means ``(tanh(z) + 1) / 2``.
+    alpha : float, default=1e-4
+        Strength of the penalty, at least 0.
+    l1_ratio : float, default=0.0
+        The share of L1 in the penalty, 0 to 1.
+    fit_intercept : bool, default=True
+        Whether the model has an intercept.
+    batch_size : int or None, default=256
+        Rows of an update. 1: stochastic; m: mini-batch; None: batch, all rows.
+    optimizer : {"adagrad", "adam", "sgd", "momentum", "nesterov"}, default="adagrad"
+        How a gradient becomes a step. ``"sgd"`` is the lecture's ``theta - eta * gradient``. With
+        sparse rows ``"sgd"`` and ``"adagrad"`` cost what a batch stores; the others move every
+        coefficient in every update.
+    learning_rate : {"constant", "invscaling", "optimal", "adaptive"}, default="constant"
+        At update t = 0, 1, ...: ``eta0``; ``eta0 / (t + 1)**power_t``; ``1 / (alpha (t0 + t))``
+        with scikit-learn's t0; or ``eta0`` divided by 5 whenever ``n_iter_no_change`` epochs bring
+        no progress.
+    eta0 : float or None, default=None
+        The (first) learning rate; None for that of the optimizer: 0.5 (adagrad), 0.05 (adam), 2
+        (sgd; 0.1 without ``standardize``), and ``1 - momentum`` times that (momentum, nesterov).
+    power_t : float, default=0.5
+        The exponent of ``"invscaling"``.
+    momentum : float, default=0.9
+        The share of the velocity that is kept, at least 0 and below 1.
+    beta_1, beta_2 : float, default=0.9, 0.999
+        Adam's decay rates, at least 0 and below 1.
+    epsilon : float, default=1e-8
+        AdaGrad's and Adam's guard against a division by 0, in units of the scales.
+    standardize : bool, default=True
+        Whether steps are taken in units of the columns' scales, and about their means where rows
+        are dense and there is an intercept; both are learned as the rows come (normalized online
+        learning). The penalty stays on the coefficients of the columns as they are. Steps are
+        short while fewer than 20 rows have been seen, and with ``loss="bce"`` and ``shuffle`` a
+        ``fit`` starts at the log-odds of the classes. False for the plain methods, which start at
+        0 and need scaled columns.
+    max_iter : int, default=1000
+        Epochs at most.
+    tol : float or None, default=1e-3
+        An epoch makes progress if its mean training loss falls, or its validation score rises, by
+        more than this; at the end, the largest distance above the optimum, relative to the
+        objective there. None: run ``max_iter`` epochs, and no more.
+    n_iter_no_change : int, default=5
+        Epochs without progress until the end.
+    early_stopping : bool, default=False
+        Whether progress is that of the accuracy on rows kept aside; the best epoch's coefficients
+        are kept.
+    validation_fraction : float, default=0.1
+        The share of rows kept aside, between 0 and 1; of those alone whose weight is above 0.
+    shuffle : bool or "full", default=True
+        True: each epoch takes the rows in a new random order that reads memory in blocks and mixes
+        rows within what fits the cache; "full": a permutation of all rows (8 bytes a row, two to
+        three times slower beyond the cache); False: as they are stored.
+    average : bool or int, default=True
+        Whether coefficients are averages over the updates, later ones weighing more; a number
+        above 1: from that many samples on.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, multiplied with ``sample_weight``.
+    warm_start : bool, default=False
+        Whether ``fit`` starts from the coefficients of the last fit.
+    random_state : int, RandomState instance or None, default=None
+        Draws the orders and the validation rows. The same seed gives the same bits.
+    n_threads : int, optional
+        Threads at most; default all. The result is the same to the bit for any number.
+    verbose : int, default=0
+        Above 0: a line for each epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (2,)
+        The two labels; the model gives the probability of the second.
+    coef_ : ndarray of shape (1, n_features), of the dtype of X
+        Or a SciPy CSR matrix of that shape after :meth:`sparsify`. float32 for float32 X (all sums
+        are float64 even so), unless that would move the margins: float64 then, as for all else.
+    intercept_ : ndarray of shape (1,), float64
+    n_iter_ : int
+        Epochs of the last ``fit``, or pieces given to ``partial_fit`` since.
+    t_ : int
+        Updates made.
+    loss_curve_ : list of float
+        The mean training loss of each epoch, each batch's before its update, without penalty.
+    validation_scores_ : list of float or None
+        The accuracy on the rows kept aside after each epoch; None without ``early_stopping``.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features,)
+        Only where X has string column names.
+
+    See Also
+    --------
+    fastlogreg.LogisticRegression : The optimum, to any accuracy.
+    sklearn.linear_model.SGDClassifier : Stochastic descent of one row at a time.
+
+    References
+    ----------
+    The lecture "Insight into Logistic Regression" (stochastic, mini-batch, batch); Duchi, Hazan and
+    Singer 2011 (AdaGrad); Kingma and Ba 2015 (Adam); Ross, Mineiro and Langford 2013 (scales);
+    Shamir and Zhang 2013 (averages).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from fastlogreg import MiniBatchLogisticRegression
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = MiniBatchLogisticRegression(batch_size=32, random_state=0).fit(X, y)
+    >>> model.score(X, y) > 0.95
+    True
+
+    In pieces:
+
+    >>> model = MiniBatchLogisticRegression(batch_size=32, random_state=0)
+    >>> for first in range(0, 569, 128):
+    ...     piece = slice(first, first + 128)
+    ...     model = model.partial_fit(X[piece], y[piece], classes=[0, 1])
+    >>> model.score(X, y) > 0.9
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        loss: str = "bce",
+        activation: str = "sigmoid",
+        alpha: float = 1e-4,
+        l1_ratio: float = 0.0,
+        fit_intercept: bool = True,
+        batch_size: int | None = 256,
+        optimizer: str = "adagrad",
+        learning_rate: str = "constant",
+        eta0: float | None = None,
+        power_t: float = 0.5,
+        momentum: float = 0.9,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        standardize: bool = True,
+        max_iter: int = 1000,
+        tol: float | None = 1e-3,
+        n_iter_no_change: int = 5,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        shuffle: bool | str = True,
+        average: bool | int = True,
+        class_weight: dict[Any, float] | str | None = None,
+        warm_start: bool = False,
+        random_state: Any = None,
+        n_threads: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.loss = loss
+        self.activation = activation
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.fit_intercept = fit_intercept
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.eta0 = eta0
+        self.power_t = power_t
+        self.momentum = momentum
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.standardize = standardize
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.shuffle = shuffle
+        self.average = average
+        self.class_weight = class_weight
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.n_threads = n_threads
+        self.verbose = verbose
+
+    _wide_intercept = True  # as that of SGDClassifier
+
+    # --- fitting -------------------------------------------------------------------------
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        offset: ArrayLike | None = None,
+    ) -> Self:
+        """Fit the model in epochs over all rows.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            float32 and float64 arrays in C or Fortran order, memory-mapped ones among them, are
+            used in place, and so are CSR matrices with int32 or int64 indices.
+        y : array-like of shape (n_samples,)
+            Labels: any two values.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights: finite, none negative, not all zero.
+        offset : array-like of shape (n_samples,), optional
+            A known part of the margins, finite.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter or the input is not as described; the message names it.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the run diverged (the message names the learning rate; coefficients are the last
+            finite ones), reached ``max_iter`` before the loss plateaued, or ended farther than
+            ``tol`` above the optimum.
+        """
+        fit = type(self)._fit
+        if hasattr(self, "_skl_callbacks"):
+            from sklearn.callback import with_callbacks
+
+            fit = with_callbacks(fit)
+        self._warn(fit(self, X, y, sample_weight, offset))
+        return self
+
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        offset: ArrayLike | None = None,
+    ) -> Self:
+        """Go once over a piece of data, from where the last call ended.
+
+        With ``shuffle=False`` and pieces of whole batches, the pieces of a data set in their order
+        give what one epoch of ``fit`` over the whole gives. A batch never spans two pieces.
+
+        Coefficients that were set by hand in between (or before the first call) are what training
+        goes on from, and averages begin anew there. A piece of sparse rows costs what it stores
+        (with ``"sgd"`` and ``"adagrad"``); what there are of columns is paid where ``coef_`` is
+        read. A call that is refused or interrupted leaves the model as it was.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            Labels; a piece may hold one class alone.
+        classes : array-like of shape (2,), optional
+            Both labels; needed at the first call.
+        sample_weight : array-like of shape (n_samples,), optional
+        offset : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter or the input is not as described; the message names it.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the run diverged: a loss or coefficient is not finite, and the coefficients stay
+            those before the piece; or the mean loss over 1,000 rows or more, of this piece and
+            those before, is more than twice that of coefficients of 0 (over 20 rows or more, if
+            their sum is beyond what 1,000 rows may lose).
+        """
+        finite, judged = self._piece(X, y, classes, sample_weight, offset)
+        if not finite:
+            text = (
+                "diverged: the loss or a coefficient is not finite; the coefficients are those "
+                f"before the piece; {self._advice()}"
+            )
+        elif judged is not None and judged.loss > DIVERGED * judged.at_zero:
+            text = (
+                f"diverged: the mean training loss of the last {judged.rows} rows, "
+                f"{judged.loss / judged.weight:.4g}, is more than twice that of coefficients of 0, "
+                f"{judged.at_zero / judged.weight:.4g}; {self._advice()}"
+            )
+        else:
+            return self
+        check.warn(text, ConvergenceWarning)
+        return self
+
+    @numpy_defaults
+    def _piece(
+        self,
+        X: Any,
+        y: Any,
+        classes: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        offset: ArrayLike | None,
+    ) -> tuple[bool, "_Unjudged | None"]:
+        """Go over a piece; return whether all is finite, and what can be judged by now."""
+        settings = self._settings()
+        if settings.early_stopping:
+            raise ValueError("early_stopping must be False with partial_fit: no rows stay aside")
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                f"class_weight={self.class_weight!r} needs all labels and partial_fit sees a "
+                "piece: give the weights of the classes as a dict"
+            )
+        first = not hasattr(self, "_state")
+        if first and classes is None:
+            raise ValueError("classes must be given at the first call of partial_fit")
+        labels = None if classes is None else check_classes(classes)
+        if not first:
+            known = self._labels()
+            if labels is not None and not np.array_equal(labels, known):
+                raise ValueError(
+                    f"classes must be those of the first call of partial_fit, "
+                    f"{known.tolist()}, got {labels.tolist()}"
+                )
+            labels = known
+        assert labels is not None
+        matrix, y, columns = self._training_data(X, y, reset=first)
+        rows = self._checked(matrix, y, sample_weight, offset, labels=labels)
+        if not first and self._state["theta"].size != columns.number + settings.intercept:
+            raise ValueError(
+                f"fit_intercept={self.fit_intercept} is not what it was when training began: set "
+                "it back, or begin anew with fit"
+            )
+        start = None
+        if first:  # coefficients without a state were set by hand
+            start = self._start(columns.number)
+        elif not self._as_trained(columns.number):
+            start = self._start(columns.number)
+        stream = settings.stream(rows, self.n_threads)
+        if first:
+            stream.begin(start)
+        elif start is None:
+            stream.go_on(self._state)
+        else:
+            kept = self._state
+            stream.go_on({name: array.copy() for name, array in kept.items() if name != "sums"})
+            stream.go_from(start)
+        seed = self._seed()
+        random = np.random.default_rng([seed, stream.n_updates]) if self.shuffle else None
+        loss, finite = go_over(stream, random)
+        if not finite and not first:
+            self.n_iter_ += 1
+            return False, None
+        before = {} if first else vars(self)
+        unjudged = before.get("_unjudged", _NOTHING).and_piece(loss, rows, settings)
+        judged = unjudged if unjudged.rows >= _JUDGED or unjudged.is_wild() else None
+        curve = before.get("loss_curve_", [])
+        self._become(
+            columns,
+            classes_=rows.classes,
+            n_iter_=before.get("n_iter_", 0) + 1,
+            t_=stream.n_updates,
+            loss_curve_=curve,
+            validation_scores_=before.get("validation_scores_"),
+            _state=stream.keep(sums=True),
+            _how=settings.how(stream),
+            _sample=_sample(matrix),
+            _unjudged=unjudged if judged is None and finite else _NOTHING,
+            forget=("coef_", "intercept_"),
+        )
+        if finite:
+            # in place: a stream of a million pieces would copy its history a million times
+            curve.append(loss)
+        return finite, judged
+
+    @numpy_defaults
+    def _fit(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None, offset: ArrayLike | None
+    ) -> Outcome:
+        begun = time.perf_counter()
+        settings = self._settings()
+        warm = check.check_flag(self.warm_start, "warm_start")
+        matrix, y, columns = self._training_data(X, y)
+        rows = self._checked(matrix, y, sample_weight, offset)
+        train, kept = None, None
+        seed = self._seed()
+        if settings.early_stopping:
+            train, kept = _split(rows, settings.validation_fraction, seed)
+        stream = settings.stream(rows, self.n_threads, train)
+        start = self._start(columns.number) if warm else None
+        empty = _without_columns(rows, stream.size, settings) if settings.intercept else None
+        if (
+            start is None
+            and settings.loss == "bce"
+            and settings.rule["standardize"]
+            and self.shuffle
+        ):
+            start = empty
+        tasks = None
+        if hasattr(self, "_skl_callbacks"):
+            metadata = {"sample_weight": sample_weight, "offset": offset}
+            tasks = FitTasks(self, rows, y, columns, metadata)
+            tasks.iteration_ended(np.zeros(stream.size) if start is None else start)
+        stream.begin(start)
+        monitor = _EpochMonitor(begun, bool(self.verbose > 0), tasks)
+        result = descend(
+            stream,
+            settings.stopping,
+            random=np.random.default_rng(seed) if self.shuffle else None,
+            score=None if kept is None else _Scorer(rows, kept, self.fit_intercept, self.n_threads),
+            callback=monitor,
+        )
+        if result.losses:
+            result.at_zero = _AT_ZERO[self.loss]
+            if result.losses[-1] > DIVERGED * result.at_zero and rows.offset is not None:
+                result.at_zero = _loss_at_zero(rows, settings)
+        if result.plateaued and kept is None and not result.diverged:
+            self._finish(result, stream, rows, settings, empty)
+        coef, intercept = self._coefficients(result.theta, rows.matrix)
+        self._become(
+            columns,
+            classes_=rows.classes,
+            coef_=coef,
+            intercept_=intercept,
+            n_iter_=result.n_iter,
+            t_=stream.n_updates,
+            loss_curve_=result.losses,
+            validation_scores_=None if kept is None else result.scores,
+            _state=stream.keep(),
+            _how=settings.how(stream),
+            _unjudged=_NOTHING,
+            forget=("_sample",),
+        )
+        if tasks is not None:
+            tasks.close()
+        return result
+
+    def _finish(
+        self,
+        result: Outcome,
+        stream: "Stream",
+        rows: Rows,
+        settings: "_Settings",
+        empty: NDArray[np.float64] | None,
+    ) -> None:
+        """Judge a run that plateaued, and end at the optimum where it has not come near."""
+        weight = rows.targets.size if rows.weights is None else float(rows.weights.sum())
+        mean = rows.targets.size / weight  # the objective divides by rows, the solvers by weights
+        ended = finish(
+            settings.objective(rows, self.n_threads, settings.rule["l2"] * mean),
+            result.theta,
+            tol=settings.stopping.tol or 0.0,
+            n_rows=rows.targets.size,
+            l1=settings.rule["l1"] * mean,
+            penalized=self.alpha > 0.0,
+            other=np.zeros(stream.size) if empty is None else empty,
+        )
+        result.distance, result.near = ended.distance, ended.near
+        if ended.theta is not result.theta:
+            result.theta = ended.theta
+            stream.go_from(ended.theta)
+
+    def __getattr__(self, name: str) -> Any:
+        # Coefficients of a piece are made where somebody asks for them: that costs what there are
+        # of columns, and a piece of a few sparse rows costs what it stores.
+        if name in ("coef_", "intercept_") and "_sample" in self.__dict__:
+            with np.errstate(all="ignore"):
+                made = self._coefficients(self._trained(), self._sample)
+            for key, value in zip(("coef_", "intercept_"), made, strict=True):
+                self.__dict__.setdefault(key, value)
+            return self.__dict__[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        made = {
+            name: getattr(self, name) for name in ("coef_", "intercept_") if hasattr(self, name)
+        }
+        state: dict[str, Any] = {**super().__getstate__(), **made}
+        state.pop("_sample", None)
+        if "_state" in state:  # the next piece changes it
+            state["_state"] = {
+                name: array.copy() for name, array in state["_state"].items() if name != "sums"
+            }
+        return state
+
+    def _trained(self) -> NDArray[np.float64]:
+        """Return the parameters that the optimizer's state gives."""
+        from fastlogreg.backends.numba.minibatch.epochs import parameters
+
+        return parameters(self._state, **self._how)
+
+    def _as_trained(self, n_features: int) -> bool:
+        """Whether the coefficients are those that training gave, and nobody has set others."""
+        if "coef_" not in self.__dict__ and "intercept_" not in self.__dict__:
+            return True  # nobody has seen them
+        if "_how" not in self.__dict__:  # stored by an earlier release
+            return True
+        first = int(self.fit_intercept)
+        theta, trained = self._theta(n_features)[1 - first :], self._trained()
+        for given, own, name in (
+            (theta[:first], trained[:first], "intercept_"),
+            (theta[first:], trained[first:], "coef_"),
+        ):
+            kept = getattr(self, name)
+            dtype = kept.dtype if hasattr(kept, "dtype") else np.float64
+            with np.errstate(all="ignore"):  # beyond float32
+                if not np.array_equal(given, own.astype(dtype)):
+                    return False
+        return True
+
+    def _advice(self) -> str:
+        named = (
+            f"learning_rate={self.learning_rate!r}"
+            if self.learning_rate == "optimal"
+            else f"eta0={self._first_rate():g}"
+        )
+        advice = f"lower the learning rate ({named})"
+        if not self.standardize:
+            advice += ", or set standardize=True, or scale the columns"
+        return advice
+
+    def _warn(self, result: Outcome) -> None:
+        if result.failed:
+            text = (
+                f"diverged in epoch {result.n_iter}: the loss or a coefficient is not finite; the "
+                f"coefficients are those before that epoch; {self._advice()}"
+            )
+        elif result.diverged:
+            text = (
+                f"diverged: the mean training loss of the last epoch, {result.losses[-1]:.4g}, is "
+                f"more than twice that of coefficients of 0, {result.at_zero:.4g}; {self._advice()}"
+            )
+        elif result.plateaued and result.distance is not None and not result.near:
+            text = (
+                f"the training loss has plateaued (the last mean loss is {result.losses[-1]:.6g}), "
+                f"but the coefficients are {result.distance:.2g} or more of the objective above "
+                f"its optimum, where tol={self.tol:g} is asked for; "
+            )
+            if self.alpha == 0.0:
+                text += "without a penalty (alpha=0) there may be none; "
+            text += "lower tol, or raise n_iter_no_change or alpha"
+        elif not result.ended and self.tol is not None and result.n_iter >= self.max_iter > 1:
+            text = (
+                f"the training loss still changed by more than tol={self.tol:g} within the last "
+                f"{self.n_iter_no_change} of max_iter={self.max_iter} epochs (the last mean loss "
+                f"is {result.losses[-1]:.6g}); raise max_iter or tol"
+            )
+        else:
+            return
+        check.warn(text, ConvergenceWarning)
+
+    # --- checks --------------------------------------------------------------------------
+
+    def _seed(self) -> int:
+        from sklearn.utils import check_random_state
+
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+
+    def _activation(self) -> str:
+        return self.activation
+
+    def _first_rate(self) -> float:
+        """Return eta0, or what stands for None."""
+        if self.eta0 is not None:
+            return check.check_real(self.eta0, "eta0")
+        if self.optimizer in _ADAPTING:
+            return _ADAPTING[self.optimizer]
+        plain = _STANDARDIZED if self.standardize else _AS_THEY_ARE
+        return plain * (1.0 - self.momentum if self.optimizer in _WITH_VELOCITY else 1.0)
+
+    def _settings(self) -> "_Settings":
+        """Return the parameters, checked."""
+        if self.activation == "identity":
+            raise ValueError(
+                "activation='identity' is linear regression, no classifier: use fastlogreg.train"
+            )
+        check.check_combination(self.loss, self.activation)
+        alpha = check.check_real(self.alpha, "alpha", positive=False)
+        l1_ratio = check.check_share(self.l1_ratio, "l1_ratio", closed=True)
+        momentum = check.check_share(self.momentum, "momentum")
+        optimizer = check.check_choice(self.optimizer, "optimizer", _OPTIMIZERS)
+        schedule = check.check_choice(self.learning_rate, "learning_rate", _SCHEDULES)
+        standardize = check.check_flag(self.standardize, "standardize")
+        eta0 = self._first_rate()
+        if schedule == "optimal" and alpha == 0.0:
+            raise ValueError("alpha must be above 0 where learning_rate='optimal' divides by it")
+        if self.shuffle not in (True, False, "full"):
+            raise ValueError(f"shuffle must be True, False or 'full', got {self.shuffle!r}")
+        if isinstance(self.average, (bool, np.bool_)):
+            average_from = 0.0 if self.average else -1.0
+        else:
+            count = check.check_count(self.average, "average", low=0)
+            assert count is not None
+            average_from = float(count) if count > 0 else -1.0
+        max_iter = check.check_count(self.max_iter, "max_iter")
+        no_change = check.check_count(self.n_iter_no_change, "n_iter_no_change")
+        tol = None if self.tol is None else check.check_real(self.tol, "tol", positive=False)
+        check.check_count(self.n_threads, "n_threads", none=True)
+        if not isinstance(self.verbose, Integral):
+            raise TypeError(f"verbose must be an integer, got {self.verbose!r}")
+        assert max_iter is not None and no_change is not None
+        early = check.check_flag(self.early_stopping, "early_stopping")
+        fraction = check.check_share(self.validation_fraction, "validation_fraction")
+        if early and fraction == 0.0:
+            raise ValueError("validation_fraction must be above 0 with early_stopping, got 0")
+        return _Settings(
+            loss=self.loss,
+            activation=self.activation,
+            intercept=check.check_flag(self.fit_intercept, "fit_intercept"),
+            batch_size=check.check_count(self.batch_size, "batch_size", none=True),
+            shuffle=self.shuffle if isinstance(self.shuffle, str) else bool(self.shuffle),
+            rule={
+                "optimizer": optimizer,
+                "schedule": "constant" if schedule == "adaptive" else schedule,
+                "eta0": eta0,
+                "power": check.check_real(self.power_t, "power_t", positive=False),
+                "alpha": alpha,
+                "momentum": momentum,
+                "beta1": check.check_share(self.beta_1, "beta_1"),
+                "beta2": check.check_share(self.beta_2, "beta_2"),
+                "epsilon": check.check_real(self.epsilon, "epsilon"),
+                "l1": alpha * l1_ratio,
+                "l2": alpha * (1.0 - l1_ratio),
+                "average_from": average_from,
+                "standardize": standardize,
+            },
+            stopping=Stopping(max_iter, tol, no_change, schedule == "adaptive", eta0),
+            early_stopping=early,
+            validation_fraction=fraction,
+        )
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The estimator's parameters, checked; ``rule`` as the backend's ``rule_of`` takes it."""
+
+    loss: str
+    activation: str
+    intercept: bool
+    batch_size: int | None
+    shuffle: bool | str
+    rule: dict[str, Any]
+    stopping: Stopping
+    early_stopping: bool
+    validation_fraction: float
+
+    def stream(
+        self, rows: Rows, n_threads: int | None, subset: NDArray[np.int64] | None = None
+    ) -> "Stream":
+        """Return the rows, or a subset of them, as the solver runs them."""
+        from fastlogreg.backends.numba.minibatch.epochs import Epochs, Stream
+
+        n = rows.targets.size if subset is None else subset.size
+        epochs = Epochs(
+            rows.matrix,
+            rows.targets,
+            batch_size=n if self.batch_size is None else self.batch_size,
+            shuffle=self.shuffle,
+            sample_weight=rows.weights,
+            offset=rows.offset,
+            subset=subset,
+            loss=self.loss,
+            activation=self.activation,
+            intercept=self.intercept,
+            n_threads=n_threads,
+        )
+        return Stream(epochs, self.rule)
+
+    def how(self, stream: "Stream") -> dict[str, Any]:
+        """Return what makes parameters of a state, in words and numbers alone."""
+        return {
+            "optimizer": self.rule["optimizer"],
+            "l1": self.rule["l1"],
+            "l2": self.rule["l2"],
+            "intercept": self.intercept,
+            "sparse": stream.epochs.sparse,
+        }
+
+    def objective(self, rows: Rows, n_threads: int | None, l2: float) -> Objective:
+        """Return the weighted mean loss over all rows, with an L2 penalty."""
+        return Objective(
+            rows.matrix,
+            rows.targets,
+            sample_weight=rows.weights,
+            offset=rows.offset,
+            l2=l2,
+            loss=self.loss,
+            activation=self.activation,
+            intercept=self.intercept,
+            n_threads=n_threads,
+        )
+
+
+def _sample(X: Any) -> Any:
+    """Return what tells of which dtype coefficients of these rows are: a few float32 rows."""
+    if X.dtype != np.float32:
+        return np.empty((0, 1))
+    return X[:: max(1, X.shape[0] // _SAMPLED)].copy()
+
+
+class _Unjudged(NamedTuple):
+    """Sums over pieces that are too few rows to say whether a run diverges.
+
+    ``loss`` is that of each batch before its update, ``at_zero`` that of coefficients of 0 on the
+    same rows.
+    """
+
+    loss: float
+    at_zero: float
+    weight: float
+    rows: int
+
+    def and_piece(self, loss: float, rows: Rows, settings: _Settings) -> "_Unjudged":
+        """Return the sums with another piece of this mean loss."""
+        n = rows.targets.size
+        weight = float(n) if rows.weights is None else float(rows.weights.sum())
+        return _Unjudged(
+            self.loss + weight * loss,
+            self.at_zero + weight * _loss_at_zero(rows, settings),
+            self.weight + weight,
+            self.rows + n,
+        )
+
+    def is_wild(self) -> bool:
+        """Whether fewer rows lost as much already as those that are judged may lose."""
+        most = DIVERGED * _JUDGED * self.at_zero / max(self.rows, 1)
+        return self.rows >= _FEWEST and self.loss > most
+
+
+_NOTHING = _Unjudged(0.0, 0.0, 0.0, 0)
+
+
+def _loss_at_zero(rows: Rows, settings: _Settings) -> float:
+    """Return the mean loss of coefficients of 0."""
+    if rows.offset is None:
+        return _AT_ZERO[settings.loss]
+    margins, y = rows.offset, rows.targets
+    if settings.activation == "tanh":
+        margins = 2.0 * margins
+    if settings.loss == "bce":
+        losses = np.logaddexp(0.0, margins) - y * margins
+    else:
+        losses = (0.5 + 0.5 * np.tanh(0.5 * margins) - y) ** 2
+    if rows.weights is not None and not rows.weights.any():
+        return 0.0
+    return float(np.average(losses, weights=rows.weights))
+
+
+def _without_columns(rows: Rows, size: int, settings: _Settings) -> NDArray[np.float64]:
+    """Return the best theta, (size,), whose coefficients are 0: the log-odds of the classes.
+
+    With an offset it is about that: a Newton step or more on a part of the rows.
+    """
+    theta = np.zeros(size)
+    step = 1 if rows.offset is None else max(1, rows.targets.size // _SUBSAMPLED)
+    subsample = slice(None, None, step)
+    y = rows.targets[subsample]
+    weight = None if rows.weights is None else rows.weights[subsample]
+    if weight is not None and not weight.any():
+        return theta
+    positive = float(np.average(y, weights=weight))
+    if not 0.0 < positive < 1.0:
+        return theta
+    b = float(np.log(positive) - np.log1p(-positive))
+    scale = 2.0 if settings.activation == "tanh" else 1.0
+    if rows.offset is not None:
+        known = scale * rows.offset[subsample]
+        b -= float(np.average(known, weights=weight))
+        for _ in range(_STEPS):
+            p = 0.5 + 0.5 * np.tanh(0.5 * (known + b))
+            curvature = float(np.average(p * (1.0 - p), weights=weight))
+            excess = float(np.average(p, weights=weight)) - positive
+            b -= float(np.clip(excess / max(curvature, _FLAT), -1.0, 1.0))
+    theta[0] = b / scale
+    return theta
+
+
+def _split(rows: Rows, fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows to train on and those kept aside, the same share of both classes.
+
+    Rows of weight 0 say nothing, so none is kept.
+    """
+    random = np.random.default_rng([seed, 1])
+    targets = rows.targets
+    kept = np.zeros(targets.size, dtype=bool)
+    for label in (0.0, 1.0):
+        of_class = targets == label
+        held = np.flatnonzero(of_class if rows.weights is None else of_class & (rows.weights > 0.0))
+        count = round(fraction * held.size)
+        if not 0 < count < held.size:
+            weighing = "" if rows.weights is None else " whose weight is above 0"
+            raise ValueError(
+                f"validation_fraction={fraction:g} of the {held.size} samples of a class"
+                f"{weighing} leaves none to train on or none to validate with: give another, or "
+                "more samples"
+            )
+        kept[random.choice(held, count, replace=False)] = True
+    return np.flatnonzero(~kept), np.flatnonzero(kept)
+
+
+class _Scorer:
+    """The accuracy on rows kept aside."""
+
+    def __init__(
+        self, rows: Rows, kept: NDArray[np.int64], intercept: bool, n_threads: int | None
+    ) -> None:
+        self.rows = rows
+        self.kept = kept
+        self.intercept = intercept
+        self.n_threads = n_threads
+
+    def __call__(self, theta: NDArray[np.float64]) -> float:
+        right = total = 0.0
+        for first in range(0, self.kept.size, _PIECE):
+            piece = self.kept[first : first + _PIECE]
+            picked = self.rows.matrix[piece]
+            bound = backends.get("numba").bind(
+                np.ascontiguousarray(picked) if isinstance(picked, np.ndarray) else picked,
+                None,
+                None,
+                None if self.rows.offset is None else self.rows.offset[piece],
+                backends.PassSpec(intercept=self.intercept, n_threads=self.n_threads),
+            )
+            margins = bound.margins(theta)
+            hit = (margins > 0.0) == (self.rows.targets[piece] == 1.0)
+            weight = np.ones(piece.size) if self.rows.weights is None else self.rows.weights[piece]
+            right += float(weight @ hit)
+            total += float(weight.sum())
+        return right / total if total > 0.0 else 0.0
+
+
+class _EpochMonitor(FitMonitor):
+    header = "epoch          loss  validation      rate  seconds"
+
+    def __call__(self, now: Epoch, theta: NDArray[np.float64]) -> bool:
+        if self.prints:
+            score = "" if now.score is None else f"{now.score:.5f}"
+            self.print_line(
+                f"{now.n_iter:5d}  {now.loss:12.8g}  {score:>10s}  {now.rate:8.3g}"
+                f"  {self.seconds():7.3f}"
+            )
+        return self.is_stopped_at(theta)

@@ -1,0 +1,1 @@
+"""What is minimized: a source of rows, a loss, a penalty and the shape of theta."""
