@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 from fastlogreg.backends import PassSpec
 from fastlogreg.backends import numba as backend
 from fastlogreg.backends.numba import threads
-from fastlogreg.backends.numba.passes import bound as driver
+from fastlogreg.backends.numba.passes import bound
 
 # several chunks each, so that there is something to share out
 SHAPES = [(60_000, 5), (20_000, 30), (6_000, 90)]
@@ -48,7 +48,7 @@ def mode(request, monkeypatch):
 def test_what_a_chunk_raises_is_raised(mode, n_threads, monkeypatch):
     X, y, theta = make(6_000, 5)
     plan = 1 << 50, 1_000, 6, 1e-3  # the first: rows of a block, whose buffers no memory holds
-    monkeypatch.setattr(driver, "_plan", lambda *shape: plan)
+    monkeypatch.setattr(bound, "plan", lambda *shape: plan)
     with pytest.raises(MemoryError):
         bind(X, y, n_threads)(theta)
     with pytest.raises(MemoryError):
