@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import fastlogreg
-from fastlogreg.cli import app
+from fastlogreg.cli.app import app
 
 
 def invoke(*arguments):
@@ -114,7 +114,7 @@ def test_help_imports_nothing_heavy():
 
 
 def test_a_missing_extra_is_named():
-    code = "import sys\nsys.modules['typer'] = None\nfrom fastlogreg.cli import main\n"
+    code = "import sys\nsys.modules['typer'] = None\nfrom fastlogreg.cli import main\nmain()\n"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 1
     assert "fastlogreg[cli]" in result.stderr

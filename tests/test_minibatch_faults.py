@@ -12,9 +12,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastlogreg import MiniBatchLogisticRegression
 from fastlogreg.backends.numba.minibatch import epochs
-from fastlogreg.problem.problem import Objective
 from fastlogreg.solvers.finish import finish
 from fastlogreg.solvers.newton import newton
+from tests.problems import problem_of
 
 FORMS = [np.ascontiguousarray, np.asfortranarray, csr_array]
 
@@ -33,7 +33,7 @@ def above(model, X, y, weight=None, centre=0.0):
     """Return how far a model is above its own optimum, relatively; found in other columns."""
     n = len(y)
     weight = np.ones(n) if weight is None else weight
-    objective = Objective(
+    objective = problem_of(
         X - centre, y.astype(float), sample_weight=weight, l2=model.alpha * n / weight.sum()
     )
     best = newton(objective, np.zeros(objective.size), stages=False, tol=1e-11)
@@ -166,14 +166,14 @@ class TestNear:
     def test_other_losses(self, kind):
         X, y = logistic(500)
         model = MiniBatchLogisticRegression(random_state=0, **kind).fit(X, y)
-        objective = Objective(X, y.astype(float), l2=model.alpha, **kind)
+        objective = problem_of(X, y.astype(float), l2=model.alpha, **kind)
         theta = np.concatenate([model.intercept_, model.coef_[0]])
         best = newton(objective, theta, tol=1e-10)
         assert objective.value(theta) < (1 + 1e-3) * best.value
 
     def test_many_rows_are_judged_by_a_part(self):
         X, y = logistic(80_000, d=2)
-        objective = Objective(X, y.astype(float), l2=1e-4)
+        objective = problem_of(X, y.astype(float), l2=1e-4)
         best = newton(objective, np.zeros(3), tol=1e-10).theta
         before = objective.n_passes
         ended = finish(objective, best, tol=1e-3, n_rows=80_000)

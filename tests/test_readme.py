@@ -27,7 +27,7 @@ def test_every_file_it_names_exists():
 def test_every_subcommand_it_names_exists():
     from typer.main import get_command
 
-    from fastlogreg.cli import app
+    from fastlogreg.cli.app import app
 
     known = set(get_command(app).commands)
     named = set(re.findall(r"fastlogreg (\w+)", "".join(blocks("bash"))))

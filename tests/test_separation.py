@@ -14,8 +14,8 @@ from sklearn.exceptions import ConvergenceWarning
 from fastlogreg import LogisticRegression
 from fastlogreg.data import separation
 from fastlogreg.data.separation import find_separation
-from fastlogreg.problem.problem import Objective
 from fastlogreg.solvers.newton import newton
+from tests.problems import problem_of
 
 SOLVERS = ["auto", "newton", "newton-cg", "lbfgs"]
 FORMS = {
@@ -158,7 +158,7 @@ def test_two_levels_and_what_their_rows_hid():
 
 def fitted(X, y, weights=None, intercept=True, offset=None):
     """Return what is separated, after a fit by Newton."""
-    objective = Objective(X, y, sample_weight=weights, intercept=intercept, offset=offset)
+    objective = problem_of(X, y, sample_weight=weights, intercept=intercept, offset=offset)
     result = newton(objective, np.zeros(objective.size), stop_value=1e-8)
     return find_separation(
         X,

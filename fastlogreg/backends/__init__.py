@@ -57,12 +57,15 @@ class PassSpec(NamedTuple):
         Whether theta begins with the bias.
     n_threads : int, optional
         Threads at most; default all.
+    n_outputs : int, default=1
+        Columns of margins.
     """
 
     loss: str = "bce"
     activation: str = "sigmoid"
     intercept: bool = True
     n_threads: int | None = None
+    n_outputs: int = 1
 
 
 class Pass(Protocol):
@@ -100,10 +103,11 @@ class Pass(Protocol):
     ) -> NDArray[np.float64]:
         """Return ``A' diag(curvatures) A vector``, (p,), with A = [1, X] or X; no sample's."""
 
-    def moments(
-        self, curvatures: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return ``X' h`` and ``(X * X)' h``, each (d,), for h = curvatures; no sample's."""
+    def moments(self, curvatures: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the sums of h, of h x and of h x², (1 + 2 d,), for h = curvatures; no sample's."""
+
+    def largest_margin(self, vector: NDArray[np.float64]) -> float:
+        """Return the largest size of ``A vector`` in rows of weight above 0."""
 
     def margins(
         self, theta: NDArray[np.float64], *, with_offset: bool = True

@@ -193,8 +193,8 @@ class BoundPass:
                 product[first + j] += z * float(X[i, j])
         return np.array(product)
 
-    def moments(self, curvatures: _Vector) -> tuple[_Vector, _Vector]:
-        """Return X' h and (X * X)' h."""
+    def moments(self, curvatures: _Vector) -> _Vector:
+        """Return the sums of h, of h x and of h x²."""
         X = self._X
         d = X.shape[1]
         sums, squares = [0.0] * d, [0.0] * d
@@ -204,7 +204,17 @@ class BoundPass:
                 x = float(X[i, j])
                 sums[j] += h * x
                 squares[j] += h * x * x
-        return np.array(sums), np.array(squares)
+        return np.array([float(sum(curvatures)), *sums, *squares])
+
+    def largest_margin(self, vector: _Vector) -> float:
+        """Return the largest size of A v in rows of weight above 0."""
+        b, w = _split(vector, self._spec.intercept)
+        s = self._sample_weight
+        return max(
+            abs(_margin(self._X, i, b, w, None))
+            for i in range(self._X.shape[0])
+            if s is None or s[i] > 0.0
+        )
 
     def margins(self, theta: _Vector, *, with_offset: bool = True) -> _Vector:
         """Return the margins, (n,)."""

@@ -127,7 +127,7 @@ class BoundPass:
         if curvatures is not None:
             curvatures[:] = curvature
         if moments is not None and curvature is not None:
-            moments[:] = np.concatenate([[curvature.sum()], *self.moments(curvature)])
+            moments[:] = self.moments(curvature)
         if order == 0 or residual is None:
             return total, None, None
         first = int(spec.intercept)
@@ -153,11 +153,16 @@ class BoundPass:
         product = X.T @ scaled
         return np.concatenate([[scaled.sum()], product]) if self._spec.intercept else product
 
-    def moments(self, curvatures: _Vector) -> tuple[_Vector, _Vector]:
-        """Return X' h and (X * X)' h."""
+    def moments(self, curvatures: _Vector) -> _Vector:
+        """Return the sums of h, of h x and of h x²."""
         X = self._X.astype(np.float64, copy=False)
         squares = X * X if isinstance(X, np.ndarray) else X.multiply(X)
-        return X.T @ curvatures, squares.T @ curvatures
+        return np.concatenate([[curvatures.sum()], X.T @ curvatures, squares.T @ curvatures])
+
+    def largest_margin(self, vector: _Vector) -> float:
+        """Return the largest size of A v in rows of weight above 0."""
+        size = np.abs(_margins(self._X, vector, None, self._spec.intercept))
+        return float((size if self._sample_weight is None else size[self._sample_weight > 0]).max())
 
     def margins(self, theta: _Vector, *, with_offset: bool = True) -> _Vector:
         """Return the margins, (n,)."""

@@ -1,11 +1,21 @@
-"""Rows in memory."""
+"""Rows in memory: arrays under the contract of :mod:`fastlogreg.backends`, as a source.
 
+Nothing is checked here and nothing copied; :mod:`fastlogreg.data.validation` establishes the
+contract.
+"""
+
+from contextlib import AbstractContextManager
+from copy import copy
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Columns", "Rows"]
+from fastlogreg import backends
+from fastlogreg.backends import Matrix, Pass, PassSpec
+
+__all__ = ["Columns", "MemoryRows", "Rows"]
 
 
 class Columns(NamedTuple):
@@ -23,3 +33,108 @@ class Rows(NamedTuple):
     weights: NDArray[np.float64] | None
     offset: NDArray[np.float64] | None
     classes: NDArray[Any]
+
+
+class MemoryRows:
+    """Rows in memory; see :class:`fastlogreg.data.sources.RowSource`.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n, d)
+    y : ndarray of shape (n,), float64
+        Labels, or codes of classes; or rows of probabilities, (n, K).
+    sample_weight : ndarray of shape (n,), float64, optional
+    offset : ndarray of shape (n,), or (n, K) for K classes, float64, optional
+    backend : {"numba", "numpy", "loop"}, default="numba"
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows = MemoryRows(np.ones((4, 2)), np.array([0.0, 1.0, 1.0, 1.0]))
+    >>> rows.n_rows, rows.total_weight, rows.effective_rows()
+    (4, 4.0, 4.0)
+    >>> rows.sample(2).fraction
+    0.5
+    """
+
+    def __init__(
+        self,
+        X: Matrix,
+        y: NDArray[np.float64],
+        sample_weight: NDArray[np.float64] | None = None,
+        offset: NDArray[np.float64] | None = None,
+        *,
+        backend: str = "numba",
+    ) -> None:
+        self._arrays = X, y, sample_weight, offset
+        self._backend = backends.get(backend)
+        self._chosen: NDArray[np.int64] | None = None
+        self.n_rows, self.n_columns = map(int, X.shape)
+        self.n_values = int(X.size)
+        self.fraction = 1.0
+
+    @cached_property
+    def total_weight(self) -> float:
+        """Return the sum of the weights."""
+        weight = self._arrays[2]
+        if weight is None:
+            return float(self.n_rows)
+        return float(weight.sum() if self._chosen is None else weight[self._chosen].sum())
+
+    def effective_rows(self) -> float:
+        """Return how many rows of equal weight and balanced labels would say as much.
+
+        That is ``(sum s)² / sum s²``, and not more than if all classes were as rare as the rarest,
+        twice over: a part of one row in a million positives says nothing.
+        """
+        return self._effective
+
+    @cached_property
+    def _effective(self) -> float:
+        _, y, s, _ = self._arrays
+        n = y.shape[0]
+        weighted = float(n)
+        if s is not None:
+            largest = float(s.max())
+            weighted = float(s.sum() / largest) ** 2 / float(((s / largest) ** 2).sum())
+        counts = _class_counts(y)
+        return min(weighted, 2.0 * counts.size * float(counts.min()))
+
+    def bind(self, spec: PassSpec) -> Pass:
+        """Return a pass over the rows, to be called many times."""
+        bound = self._backend.bind(*self._arrays, spec)
+        return bound if self._chosen is None else bound.sample(self._chosen)
+
+    def sample(self, step: int) -> "MemoryRows":
+        """Return one row, drawn with a fixed seed, of every ``step`` rows; none is copied."""
+        assert self._chosen is None, "a sample of a sample is not offered"
+        whole = self.n_rows // step
+        rows = np.arange(0, whole * step, step, dtype=np.int64)
+        rows += np.random.default_rng(0).integers(0, step, size=whole)
+        part = copy(self)
+        for name in ("total_weight", "_effective"):
+            part.__dict__.pop(name, None)
+        part._chosen = rows
+        part.fraction = whole / self.n_rows
+        part.n_rows = whole
+        part.n_values = int(self.n_values * part.fraction)
+        return part
+
+    def first_not_finite(self) -> tuple[int, int] | None:
+        """Return (row, column) of the first NaN or infinity in X; None where all are finite."""
+        return self._backend.bind(self._arrays[0], None, None, None, PassSpec()).first_not_finite()
+
+    def solving(self, size: int) -> AbstractContextManager[None]:
+        """Return what a solver of ``size`` parameters runs in, so that passes find the threads."""
+        return self._backend.solving(size)
+
+
+def _class_counts(y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how many rows hold each class: of two where y is labels in [0, 1]."""
+    if y.ndim == 2:
+        counts: NDArray[np.float64] = y.sum(axis=0)
+        return counts
+    if y.size and y.max() > 1.0:
+        return np.bincount(y.astype(np.int64)).astype(np.float64)
+    positive = float(np.count_nonzero(y > 0.5))
+    return np.array([y.size - positive, positive])

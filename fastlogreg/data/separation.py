@@ -243,8 +243,9 @@ def find_separation(
             found = _step(hessian[np.ix_(held, held)], gradient[held])
         else:
             curvatures /= weighted.total_weight
-            _, squares = bound.moments(curvatures)
-            diagonal = np.r_[[curvatures.sum()] * int(intercept), squares][held]
+            moments = bound.moments(curvatures)
+            squares = moments[1 + (moments.size - 1) // 2 :]
+            diagonal = np.r_[[moments[0]] * int(intercept), squares][held]
 
             def product(v: _Vector) -> _Vector:
                 whole = np.zeros(theta.size)

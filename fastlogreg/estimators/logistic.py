@@ -22,12 +22,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from fastlogreg.backends import PassSpec
 from fastlogreg.data import validation as check
+from fastlogreg.data.memory import MemoryRows
 from fastlogreg.data.separation import Separation, find_separation
 from fastlogreg.estimators.callbacks import STOPPED, FitMonitor, FitTasks
 from fastlogreg.estimators.linear_classifier import LinearClassifier
 from fastlogreg.floating_point import numpy_defaults
-from fastlogreg.problem.problem import Objective
+from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Iteration, Result
 from fastlogreg.solvers.auto import auto
 from fastlogreg.solvers.lbfgs import lbfgs
@@ -286,15 +288,11 @@ class LogisticRegression(LinearClassifier):
         if isinstance(sample_weight, Real):  # one for all: callbacks hear of each
             sample_weight = np.full(matrix.shape[0], sample_weight)
         rows = self._checked(matrix, y, sample_weight, offset, finite=False)
-        total = rows.targets.size if rows.weights is None else rows.weights.sum()
-        objective = Objective(
-            rows.matrix,
-            rows.targets,
-            sample_weight=rows.weights,
-            offset=rows.offset,
-            l2=check.check_penalty(C, float(total)),
-            intercept=intercept,
-            n_threads=threads,
+        source = MemoryRows(rows.matrix, rows.targets, rows.weights, rows.offset)
+        objective = Problem(
+            source,
+            check.check_penalty(C, source.total_weight),
+            PassSpec(intercept=intercept, n_threads=threads),
         )
         start = self._start(columns.number) if warm else None
         tasks = None
@@ -422,7 +420,7 @@ class _Stop(Exception):
         self.now = now
         self.theta = theta
 
-    def result(self, objective: Objective, tol: float) -> Result:
+    def result(self, objective: Problem, tol: float) -> Result:
         """Return the result of a fit that ends here."""
         value, norm, decrement = self.now.value, self.now.gradient_norm, self.now.decrement
         if self.now.share < 1.0:  # what is known is of a part of the rows

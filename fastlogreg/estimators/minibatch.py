@@ -17,11 +17,11 @@ from sklearn.exceptions import ConvergenceWarning
 from fastlogreg import backends
 from fastlogreg.data import validation as check
 from fastlogreg.data.labels import check_classes
-from fastlogreg.data.memory import Rows
+from fastlogreg.data.memory import MemoryRows, Rows
 from fastlogreg.estimators.callbacks import FitMonitor, FitTasks
 from fastlogreg.estimators.linear_classifier import LinearClassifier
 from fastlogreg.floating_point import numpy_defaults
-from fastlogreg.problem.problem import Objective
+from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers.descent import DIVERGED, Epoch, Outcome, Stopping, descend, go_over
 from fastlogreg.solvers.finish import finish
 
@@ -510,7 +510,7 @@ class MiniBatchLogisticRegression(LinearClassifier):
         weight = rows.targets.size if rows.weights is None else float(rows.weights.sum())
         mean = rows.targets.size / weight  # the objective divides by rows, the solvers by weights
         ended = finish(
-            settings.objective(rows, self.n_threads, settings.rule["l2"] * mean),
+            settings.problem(rows, self.n_threads, settings.rule["l2"] * mean),
             result.theta,
             tol=settings.stopping.tol or 0.0,
             n_rows=rows.targets.size,
@@ -739,18 +739,12 @@ class _Settings:
             "sparse": stream.epochs.sparse,
         }
 
-    def objective(self, rows: Rows, n_threads: int | None, l2: float) -> Objective:
+    def problem(self, rows: Rows, n_threads: int | None, l2: float) -> Problem:
         """Return the weighted mean loss over all rows, with an L2 penalty."""
-        return Objective(
-            rows.matrix,
-            rows.targets,
-            sample_weight=rows.weights,
-            offset=rows.offset,
-            l2=l2,
-            loss=self.loss,
-            activation=self.activation,
-            intercept=self.intercept,
-            n_threads=n_threads,
+        return Problem(
+            MemoryRows(rows.matrix, rows.targets, rows.weights, rows.offset),
+            l2,
+            backends.PassSpec(self.loss, self.activation, self.intercept, n_threads),
         )
 
 

@@ -1,1 +1,4 @@
-"""What is minimized: a source of rows, a loss, a penalty and the shape of theta."""
+"""What is minimized: a source of rows, a loss, a penalty and the shape of theta.
+
+:class:`fastlogreg.problem.problem.Problem` puts them together; it is all that a solver sees.
+"""

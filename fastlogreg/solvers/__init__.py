@@ -2,7 +2,7 @@
 
 A solver is a function of the signature :class:`Solver`. It sees an objective, never X,
 and asks it only for what the method needs (:class:`Smooth` and
-:class:`TwiceDifferentiable` are the parts of :class:`fastlogreg.problem.problem.Objective`
+:class:`TwiceDifferentiable` are the parts of :class:`fastlogreg.problem.problem.Problem`
 that the solvers here use). What it costs is counted by the objective, in passes.
 
 What every solver promises:
@@ -21,7 +21,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.problem.problem import Moments
+from fastlogreg.problem.layout import Layout
+from fastlogreg.problem.moments import Moments
+from fastlogreg.problem.penalties import Penalty
 
 __all__ = [
     "Callback",
@@ -54,8 +56,8 @@ class TwiceDifferentiable(Smooth, Protocol):
     share: float
     hessian_passes: float
     n_rows: int
-    intercept: bool
-    penalty: NDArray[np.float64]
+    layout: Layout
+    penalty: Penalty
 
     def effective_rows(self) -> float:
         """Return how many rows of equal weight would say as much as these do."""

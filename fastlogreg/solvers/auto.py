@@ -35,7 +35,7 @@ def auto(
 
     Parameters
     ----------
-    objective : Objective
+    objective : Problem
     theta, tol, max_iter, stop_value, callback, stages
         As for :func:`fastlogreg.solvers.newton.newton`.
 
@@ -47,9 +47,10 @@ def auto(
     Examples
     --------
     >>> import numpy as np
-    >>> from fastlogreg.problem.problem import Objective
+    >>> from fastlogreg.data.memory import MemoryRows
+    >>> from fastlogreg.problem.problem import Problem
     >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
-    >>> auto(Objective(X, np.array([0.0, 1.0, 0.0, 1.0])), np.zeros(2)).converged
+    >>> auto(Problem(MemoryRows(X, np.array([0.0, 1.0, 0.0, 1.0]))), np.zeros(2)).converged
     True
     """
     solve: Callable[..., Result] = newton_cg

@@ -13,7 +13,7 @@ sum of squares loses.
 A Hessian of a part of the rows, or of an earlier iterate, may be wrong by any factor where a column
 is far from 0, a level is rare, or rows have saturated since, and can't know it.
 :func:`recalibrated` keeps its correlations and takes sums, means and variances of the columns from
-all rows at the iterate itself (:class:`fastlogreg.problem.problem.Moments`), in centred columns.
+all rows at the iterate itself (:class:`fastlogreg.problem.moments.Moments`), in centred columns.
 
 :class:`Secants` corrects a Hessian that is kept while the iterate moves on, or that was made of
 a part of the rows: the changes of the gradient along past steps say what the curvature there
@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 from scipy.linalg.blas import daxpy, ddot
 from scipy.linalg.lapack import dpotrf, dpotrs
 
-from fastlogreg.problem.problem import Moments
+from fastlogreg.problem.layout import Layout
+from fastlogreg.problem.moments import Moments
 
 __all__ = [
     "Base",
@@ -173,9 +174,8 @@ class Curvature:
 class Centred:
     """The diagonal of a Hessian in centred columns: scales and offsets of columns, no more.
 
-    With weighted means m_j of the columns, the model in centred columns has the margin
-    ``b + m @ w + (x - m) @ w``. Its Hessian has no entries between the bias and the weights;
-    its diagonal (variances and penalty) is taken back to the columns as they are.
+    In centred columns (:class:`fastlogreg.problem.moments.Moments`) an intercept stands alone; the
+    diagonal there (variances and penalty) is taken back to the columns as they are.
 
     Parameters
     ----------
@@ -184,28 +184,21 @@ class Centred:
     """
 
     def __init__(self, moments: Moments) -> None:
-        total = moments.total
-        self.intercept = moments.intercept and total > 0.0
-        self.first = int(moments.intercept)
-        self.total = total
-        self.means = moments.centre()
-        self.penalty = moments.penalty
-        free = moments.spread() + moments.penalty
-        free = np.where(free < _TINY, 0.0, free)  # its inverse is finite
-        self.inverse = np.divide(1.0, free, out=np.zeros_like(free), where=free > 0.0)
-        self.frozen = np.concatenate([np.full(self.first, total <= 0.0), free <= 0.0])
+        self._moments = moments
+        layout = moments.layout
+        self._diagonal = np.zeros(layout.size)
+        layout.intercepts(self._diagonal)[:] = moments.total[:, None]
+        free = moments.spread + moments.penalty
+        # its inverse is finite
+        layout.coefficients(self._diagonal)[:] = np.where(free < _TINY, 0.0, free)
+        self.frozen = self._diagonal <= 0.0
+        self._inverse = np.divide(
+            1.0, self._diagonal, out=np.zeros(layout.size), where=~self.frozen
+        )
 
     def solve(self, gradient: _Vector, negligible: float) -> _Vector:
-        """Return about ``H^-1 gradient``, in O(d)."""
-        out = np.zeros_like(gradient)
-        w = gradient[self.first :]
-        if self.intercept:
-            b = gradient[0]
-            out[1:] = self.inverse * (w - self.means * b)
-            out[0] = b / self.total - float(self.means @ out[1:])
-        else:
-            out[self.first :] = self.inverse * w
-        return out
+        """Return about ``H^-1 gradient``, in O(p)."""
+        return self._moments.from_centred(self._inverse * self._moments.to_centred(gradient))
 
     def most(self, gradient: _Vector) -> float:
         """Return a bound on half the Newton decrement that holds whatever the Hessian is.
@@ -213,13 +206,13 @@ class Centred:
         In centred columns the Hessian is the penalty's and something positive, and the bias stands
         alone: the decrement is at most ``g_b² / total + sum_j g_j² / penalty_j``.
         """
-        w = gradient[self.first :]
-        bias = 0.0
+        layout, moments = self._moments.layout, self._moments
+        least = np.empty(layout.size)
+        layout.intercepts(least)[:] = moments.total[:, None]
+        layout.coefficients(least)[:] = moments.penalty
         with np.errstate(all="ignore"):
-            if self.intercept:
-                bias = float(gradient[0]) ** 2 / self.total
-                w = w - self.means * gradient[0]
-            most = 0.5 * (bias + float(np.sum(np.where(w == 0.0, 0.0, w * w / self.penalty))))
+            g = moments.to_centred(gradient)
+            most = 0.5 * float(np.sum(np.where(g == 0.0, 0.0, g * g / least)))
         return most if np.isfinite(most) else np.inf
 
 
@@ -279,12 +272,17 @@ class Secants:
         return -r, abs(decrease)
 
 
-def centred_diagonal(hessian: NDArray[np.float64], intercept: bool) -> _Vector:
-    """Return the Hessian's diagonal in centred columns, (p,); that of the bias is as it is."""
+def centred_diagonal(hessian: NDArray[np.float64], layout: Layout) -> _Vector:
+    """Return the Hessian's diagonal in centred columns, (p,); that of intercepts is as it is."""
     diagonal: _Vector = np.abs(hessian.diagonal())
-    if intercept and hessian[0, 0] > 0.0:
-        spread = diagonal[1:] - hessian[0, 1:] ** 2 / hessian[0, 0]
-        diagonal[1:] = np.maximum(spread, _EPS * diagonal[1:])
+    if layout.intercept:
+        for k in range(layout.n_outputs):
+            at = k * layout.width
+            bias = hessian[at, at]
+            if bias > 0.0:
+                inner = slice(at + 1, at + layout.width)
+                spread = diagonal[inner] - hessian[at, inner] ** 2 / bias
+                diagonal[inner] = np.maximum(spread, _EPS * diagonal[inner])
     return diagonal
 
 
@@ -292,6 +290,8 @@ def recalibrated(
     hessian: NDArray[np.float64], moments: Moments, gradient: _Vector, value: float
 ) -> NDArray[np.float64] | None:
     """Return the Hessian with its correlations, and the moments of all rows.
+
+    In centred columns: those of the Hessian itself before, those of the moments after.
 
     Parameters
     ----------
@@ -310,32 +310,59 @@ def recalibrated(
         None where the moments can't say: not convex, or a column with a gradient that is more
         than rounding has an offset of more than 3e5 times its spread.
     """
-    first = int(moments.intercept)
-    means, spread = moments.centre(), moments.spread()
-    if not (moments.total > 0.0 and (moments.squares >= 0.0).all()):
+    layout, first = moments.layout, moments.layout.first
+    spread = moments.spread
+    if not ((moments.total > 0.0).all() and (moments.squares >= 0.0).all()):
         return None
-    along = np.abs(gradient[first:] - means * gradient[0] if first else gradient)
+    along = np.abs(layout.coefficients(moments.to_centred(gradient)))
     far = (spread <= _FAR * moments.squares) | (moments.squares < _TINY)
     if (along > _ROUNDED * np.sqrt(value * moments.squares))[far].any():
         return None
-    inner = hessian[first:, first:]
-    if first and hessian[0, 0] > 0.0:
-        inner = inner - hessian[1:, :1] * (hessian[0, 1:] / hessian[0, 0])
-    own = inner.diagonal() - moments.penalty
-    held = own > _FAR * np.abs(hessian.diagonal()[first:])  # columns that the other rows held
-    ratio = np.sqrt(np.divide(spread, own, out=np.zeros_like(own), where=held & ~far))
-    d = own.size
-    out = np.empty_like(hessian)
-    block = out[first:, first:]
-    np.multiply(inner, ratio[:, None], out=block)
-    block *= ratio
-    block.flat[:: d + 1] = spread
+    m, width = layout.n_outputs, layout.width
+    before = np.zeros((m, layout.n_columns))
     if first:
-        out[0, 0] = moments.total
-        out[0, 1:] = out[1:, 0] = moments.sums
-        block += moments.sums[:, None] * means
-    out.flat[(d + 2) * first :: hessian.shape[0] + 1] += moments.penalty
+        for k in range(m):
+            at = k * width
+            if hessian[at, at] > 0.0:
+                before[k] = hessian[at, at + 1 : at + width] / hessian[at, at]
+    out = hessian.copy()
+    _shift(out, layout, -before)
+    own = layout.rows(out.diagonal().copy())
+    held = own[:, first:] - moments.penalty
+    raw = np.abs(layout.rows(hessian.diagonal())[:, first:])
+    usable = (held > _FAR * raw) & ~far  # columns that the other rows held
+    ratio = np.zeros((m, width))
+    if first:
+        ratio[:, 0] = np.sqrt(
+            np.divide(moments.total, own[:, 0], out=np.zeros(m), where=own[:, 0] > 0.0)
+        )
+    np.divide(spread, held, out=ratio[:, first:], where=usable)
+    np.sqrt(ratio[:, first:], out=ratio[:, first:])
+    flat = ratio.reshape(-1)
+    out *= flat[:, None]
+    out *= flat
+    new = np.zeros((m, width))
+    new[:, :first] = moments.total[:, None]
+    new[:, first:] = spread + moments.penalty
+    out.flat[:: layout.size + 1] = new.reshape(-1)
+    for k in range(m if first else 0):  # of one row of theta the intercept stands alone
+        at = k * width
+        out[at, at + 1 : at + width] = out[at + 1 : at + width, at] = 0.0
+    _shift(out, layout, moments.centre)
     return out
+
+
+def _shift(hessian: NDArray[np.float64], layout: Layout, by: _Vector) -> None:
+    """Make it the Hessian of columns that ``by``, (m, d), is added to, in place."""
+    if not layout.intercept:
+        return
+    m, width = layout.n_outputs, layout.width
+    for k in range(m):  # by rows, then by columns: with T = [[1, 0], [by, 1]] it is T H T'
+        at = k * width
+        hessian[at + 1 : at + width] += by[k][:, None] * hessian[at]
+    for k in range(m):
+        at = k * width
+        hessian[:, at + 1 : at + width] += hessian[:, at : at + 1] * by[k]
 
 
 def is_lost(curvature: Base, gradient: _Vector) -> bool:

@@ -19,7 +19,8 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.problem.problem import Objective
+from fastlogreg.problem.penalties import ElasticNet
+from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Universal
 from fastlogreg.solvers.auto import auto
 from fastlogreg.solvers.curvature import Curvature, Secants, is_lost
@@ -47,7 +48,7 @@ class Finish(NamedTuple):
 
 
 def finish(
-    objective: Objective,
+    problem: Problem,
     theta: _Vector,
     *,
     tol: float,
@@ -60,10 +61,10 @@ def finish(
 
     Parameters
     ----------
-    objective : Objective
+    problem : Problem
         Without the L1 penalty.
     tol : float
-        Largest distance, relative to the objective.
+        Largest distance, relative to the problem.
     l1 : float, default=0.0
         Strength of the L1 penalty.
     penalized : bool, default=True
@@ -72,12 +73,12 @@ def finish(
         Another start, taken where it is better.
     """
     if l1 > 0.0:
-        return _judge_l1(objective, theta, tol, l1)
+        return _judge_l1(problem, theta, tol, l1)
     tol = max(tol, _TIGHTEST)
     many = n_rows / _STEP >= max(_PART_ROWS, _ROWS_A_COLUMN * theta.size)
-    if many and objective.hessian_passes <= CHEAP:
-        here = Point(*objective.value_gradient(theta), None)
-        part = objective.part(_STEP).value_gradient_hessian(theta)
+    if many and problem.hessian_passes <= CHEAP:
+        here = Point(*problem.value_gradient(theta), None)
+        part = problem.part(_STEP).value_gradient_hessian(theta)
         if all_finite(here) and np.isfinite(part[2]).all():
             curvature = Curvature(part[2], here.value)
             goal = _WELL_WITHIN * tol * here.value
@@ -85,35 +86,31 @@ def finish(
             if decrement <= goal and not is_lost(curvature, here.gradient):
                 return Finish(theta, decrement / here.value, True)
     if other is not None:
-        value = objective.value(theta)
-        if not value <= objective.value(other):
+        value = problem.value(theta)
+        if not value <= problem.value(other):
             theta = other
     stop_value = 0.0 if penalized else _FLOOR
-    with objective.solving():
-        result = auto(
-            cast(Universal, objective), theta, tol=tol, stop_value=stop_value, stages=False
-        )
+    with problem.solving():
+        result = auto(cast(Universal, problem), theta, tol=tol, stop_value=stop_value, stages=False)
     distance = result.decrement / result.value if result.value > 0.0 else 0.0
     return Finish(result.theta if result.finite else theta, distance, result.converged)
 
 
-def _judge_l1(objective: Objective, theta: _Vector, tol: float, l1: float) -> Finish:
+def _judge_l1(problem: Problem, theta: _Vector, tol: float, l1: float) -> Finish:
     """Return theta with a lower bound of its distance."""
-    value, gradient, product = objective.value_gradient_product(theta)
-    moments = product.moments()
-    first = int(moments.intercept)
-    w, g = theta[first:], gradient[first:]
-    won = 0.0
-    if first and moments.total > 0.0:  # in centred columns, where the bias stands alone
-        g = g - moments.centre() * gradient[0]
-        won = 0.5 * gradient[0] ** 2 / moments.total / theta.size
+    value, gradient, product = problem.value_gradient_product(theta)
+    moments, layout = product.moments(), problem.layout
+    penalty = ElasticNet(layout.by_column(l1), np.zeros(layout.size))
+    g = moments.to_centred(gradient)
     # a Hessian of unit diagonal has no eigenvalue above p
-    bound = theta.size * np.maximum(moments.spread() + moments.penalty, 0.0)
-    free = bound > 0.0
-    w, g, bound = w[free], g[free], bound[free]
-    u = w - g / bound
-    step = np.sign(u) * np.maximum(np.abs(u) - l1 / bound, 0.0) - w
-    won -= float(np.sum(g * step + 0.5 * bound * step**2 + l1 * (np.abs(w + step) - np.abs(w))))
-    value += l1 * float(np.abs(theta[first:]).sum())
+    bound = np.zeros(layout.size)
+    layout.intercepts(bound)[:] = theta.size * np.maximum(moments.total, 0.0)[:, None]
+    layout.coefficients(bound)[:] = theta.size * (moments.spread + moments.penalty)
+    length = np.divide(1.0, bound, out=np.zeros(layout.size), where=bound > 0.0)
+    after = penalty.prox(theta - length * g, length)
+    step = np.where(bound > 0.0, after - theta, 0.0)
+    moved = penalty.value(theta + step) - penalty.value(theta)
+    won = -(float(g @ step + 0.5 * (bound * step) @ step) + moved)
+    value += penalty.value(theta)
     distance = won / value if value > 0.0 else 0.0
     return Finish(theta, distance, bool(distance <= tol))

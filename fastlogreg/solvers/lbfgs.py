@@ -39,7 +39,7 @@ def lbfgs(
 
     Parameters
     ----------
-    objective : Objective or the like
+    objective : Problem or the like
         See :class:`fastlogreg.solvers.Universal`.
     theta : ndarray of shape (p,), float64
         The start; it is not changed.
@@ -63,9 +63,10 @@ def lbfgs(
     Examples
     --------
     >>> import numpy as np
-    >>> from fastlogreg.problem.problem import Objective
+    >>> from fastlogreg.data.memory import MemoryRows
+    >>> from fastlogreg.problem.problem import Problem
     >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
-    >>> result = lbfgs(Objective(X, np.array([0.0, 1.0, 0.0, 1.0])), np.zeros(2))
+    >>> result = lbfgs(Problem(MemoryRows(X, np.array([0.0, 1.0, 0.0, 1.0]))), np.zeros(2))
     >>> result.converged, result.theta.round(4)
     (True, array([-1.3623,  0.9082]))
     """

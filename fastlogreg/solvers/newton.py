@@ -41,7 +41,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.problem.problem import Moments
+from fastlogreg.problem.moments import Moments
 from fastlogreg.solvers import Callback, Iteration, Result, TwiceDifferentiable
 from fastlogreg.solvers.curvature import (
     Curvature,
@@ -86,7 +86,7 @@ def newton(
 
     Parameters
     ----------
-    objective : Objective or the like
+    objective : Problem or the like
         See :class:`fastlogreg.solvers.TwiceDifferentiable`.
     theta : ndarray of shape (p,), float64
         The start; it is not changed.
@@ -117,9 +117,10 @@ def newton(
     Examples
     --------
     >>> import numpy as np
-    >>> from fastlogreg.problem.problem import Objective
+    >>> from fastlogreg.data.memory import MemoryRows
+    >>> from fastlogreg.problem.problem import Problem
     >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
-    >>> result = newton(Objective(X, np.array([0.0, 1.0, 0.0, 1.0])), np.zeros(2))
+    >>> result = newton(Problem(MemoryRows(X, np.array([0.0, 1.0, 0.0, 1.0]))), np.zeros(2))
     >>> result.converged, result.theta.round(4)
     (True, array([-1.3623,  0.9082]))
     """
@@ -176,10 +177,10 @@ def _stages(
             kept = _Kept(start.curvature, start.value, 0.5)
         # a penalty of one sample's worth of data, or columns that the part hardly holds could
         # be separated there and run away; of centred columns, or one far from 0 could not move
-        least = centred_diagonal(kept.hessian, objective.intercept) / m
-        least[: int(objective.intercept)] = 0.0
+        least = centred_diagonal(kept.hessian, objective.layout) / m
+        objective.layout.intercepts(least)[:] = 0.0
         subsample = objective.part(step, least)
-        damping = subsample.penalty - objective.penalty
+        damping = subsample.penalty.smooth_diagonal - objective.penalty.smooth_diagonal
         kept = kept._replace(hessian=kept.hessian + np.diag(damping), damping=None)
         result, kept = _minimize(
             subsample, theta, kept, 0.02 * p / m, 1.0, _STAGE_ITERATIONS, 1e-6, [], record
@@ -385,6 +386,6 @@ def _keeping_pays(
 
 def _steps(distance: float, goal: float, rate: float) -> float:
     """Return how many steps that each leave ``rate`` of the distance lead to the goal."""
-    if rate >= 1.0:
+    if rate >= 1.0 or not goal > 0.0:
         return np.inf
     return float(ceil(log(goal / distance) / log(max(rate, _EPS))))

@@ -8,8 +8,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize
 
 from fastlogreg.backends import COMBINATIONS
-from fastlogreg.problem.problem import Moments, Objective
+from fastlogreg.problem.layout import Layout
+from fastlogreg.problem.moments import Moments
 from fastlogreg.solvers.newton import newton
+from tests.problems import problem_of
 
 ROUNDING = 1e-14
 FAR = np.array([5.0, -5.0, 10.0, -15.0])
@@ -44,7 +46,7 @@ def plain(X, y, l2, loss, activation):
 @pytest.mark.parametrize("l2", [0.0, 0.1])
 def test_optimum(sample, combination, l2):
     best = minimize(plain(*sample, l2, **combination), np.zeros(4), tol=1e-7)
-    result = newton(Objective(*sample, l2=l2, **combination), np.zeros(4), tol=1e-11)
+    result = newton(problem_of(*sample, l2=l2, **combination), np.zeros(4), tol=1e-11)
     assert result.converged and result.finite
     assert result.message == "converged"
     assert result.value == pytest.approx(best.fun, rel=1e-9)
@@ -55,14 +57,14 @@ def test_optimum(sample, combination, l2):
 
 def test_bias_alone():
     y = np.array([0.0, 1.0, 1.0, 1.0])
-    result = newton(Objective(np.zeros((4, 1)), y), np.zeros(2), tol=1e-14)
+    result = newton(problem_of(np.zeros((4, 1)), y), np.zeros(2), tol=1e-14)
     assert result.converged
     assert_allclose(result.theta, [np.log(3), 0.0], rtol=1e-6)
 
 
 def test_least_squares_in_one_step(sample):
     X, y = sample
-    result = newton(Objective(X, y, loss="mse", activation="identity"), np.ones(4))
+    result = newton(problem_of(X, y, loss="mse", activation="identity"), np.ones(4))
     A = np.column_stack([np.ones(80), X])
     assert result.n_iter == 1
     assert_allclose(result.theta, np.linalg.lstsq(A, y, rcond=None)[0], rtol=1e-10)
@@ -71,22 +73,22 @@ def test_least_squares_in_one_step(sample):
 @pytest.mark.parametrize("tol", [0.3, 1e-2, 1e-4, 1e-8, 1e-12])
 @pytest.mark.parametrize("start", [np.zeros(4), FAR], ids=["zeros", "far"])
 def test_tol_bounds_the_distance(sample, tol, start):
-    best = newton(Objective(*sample), np.zeros(4), tol=1e-16).value
-    result = newton(Objective(*sample), start, tol=tol)
+    best = newton(problem_of(*sample), np.zeros(4), tol=1e-16).value
+    result = newton(problem_of(*sample), start, tol=tol)
     assert result.converged
     assert 0 <= result.decrement <= tol * result.value
     assert result.value - best <= 2 * tol * best + ROUNDING
 
 
 def test_tol_is_heeded(sample):
-    rough, fine = (newton(Objective(*sample), FAR, tol=tol) for tol in (0.5, 1e-14))
+    rough, fine = (newton(problem_of(*sample), FAR, tol=tol) for tol in (0.5, 1e-14))
     assert rough.n_passes < fine.n_passes
     assert rough.decrement > 1e-14 * rough.value
 
 
 def test_decrement_is_the_distance(sample):
-    best = newton(Objective(*sample, l2=0.01), np.zeros(4), tol=1e-16).value
-    history = newton(Objective(*sample, l2=0.01), np.zeros(4)).history
+    best = newton(problem_of(*sample, l2=0.01), np.zeros(4), tol=1e-16).value
+    history = newton(problem_of(*sample, l2=0.01), np.zeros(4)).history
     seen = 0
     for entry in history:
         if 1e-11 < entry.value - best < 1e-2:
@@ -100,7 +102,7 @@ def test_converged_is_what_decrement_says(sample):
     results = []
     for tol in tols:
         for k in range(12):
-            result = newton(Objective(*sample), FAR, tol=tol, max_iter=k)
+            result = newton(problem_of(*sample), FAR, tol=tol, max_iter=k)
             assert result.converged == (result.decrement <= tol * result.value)
             results.append(result)
     # within tol, though the solver would have gone on
@@ -113,7 +115,6 @@ class Stub:
     share = 1.0
     hessian_passes = 2.0
     n_passes = 0.0
-    intercept = False
     n_rows = 1
 
     def effective_rows(self):
@@ -124,8 +125,9 @@ class Stub:
 
     def value_gradient_moments(self, theta):
         value, gradient, hessian = self.value_gradient_hessian(theta)
-        zeros = np.zeros_like(gradient)
-        return value, gradient, Moments(1.0, zeros, hessian.diagonal(), zeros, False)
+        layout = Layout(theta.size, intercept=False)
+        zeros, diagonal = np.zeros((1, theta.size)), hessian.diagonal()[None]
+        return value, gradient, Moments(layout, np.ones(1), zeros, diagonal, zeros)
 
 
 class Counter:
@@ -148,7 +150,7 @@ class Counter:
 
 
 def test_few_passes(sample):
-    counter = Counter(Objective(*sample, l2=0.01))
+    counter = Counter(problem_of(*sample, l2=0.01))
     result = newton(counter, np.zeros(4))
     assert result.converged
     assert result.n_passes == len(counter.calls) <= result.n_iter + 2
@@ -173,8 +175,8 @@ SCALES = {
 def test_scales_of_columns_do_not_matter(sample, scale, l2, start):
     X, y = sample
     whole = np.concatenate([[1.0], scale])
-    plain = newton(Objective(X, y, l2=np.full(3, l2)), start)
-    scaled = newton(Objective(X * scale, y, l2=l2 * scale**2), start / whole)
+    plain = newton(problem_of(X, y, l2=np.full(3, l2)), start)
+    scaled = newton(problem_of(X * scale, y, l2=l2 * scale**2), start / whole)
     assert plain.converged and scaled.converged
     assert (scaled.n_iter, scaled.n_passes) == (plain.n_iter, plain.n_passes)
     assert scaled.value == pytest.approx(plain.value, rel=1e-13)
@@ -196,11 +198,11 @@ SUPERFLUOUS = {
 @pytest.mark.parametrize("started", ["zeros", "random"])
 def test_superfluous_columns(sample, make, started, rng):
     X, y = sample
-    best = newton(Objective(X, y), np.zeros(4))
+    best = newton(problem_of(X, y), np.zeros(4))
     wide = np.column_stack([X, make(X)])
     size = wide.shape[1] + 1
     start = np.zeros(size) if started == "zeros" else rng.normal(size=size) / abs(wide).max()
-    result = newton(Objective(wide, y), start)
+    result = newton(problem_of(wide, y), start)
     assert result.converged and never_rises(result)
     assert abs(result.theta).max() < 20
     assert result.value == pytest.approx(best.value, rel=1e-9)
@@ -211,13 +213,13 @@ def test_superfluous_columns(sample, make, started, rng):
 
 def test_noise_along_duplicates_is_not_followed(sample):
     X, y = sample
-    theta = newton(Objective(np.column_stack([X, X[:, 0], X[:, 1]]), y), np.zeros(6)).theta
+    theta = newton(problem_of(np.column_stack([X, X[:, 0], X[:, 1]]), y), np.zeros(6)).theta
     assert_allclose(theta[4:], theta[1:3], rtol=1e-9)
 
 
 def test_more_columns_than_rows(rng):
     X, y = rng.normal(size=(6, 30)), np.array([0.0, 1.0] * 3)
-    result = newton(Objective(X, y, l2=0.05), rng.normal(size=31))
+    result = newton(problem_of(X, y, l2=0.05), rng.normal(size=31))
     assert result.converged
     assert result.gradient_norm < 1e-6
     # what is penalized lies in the space of the rows, and is what the residuals say
@@ -228,7 +230,7 @@ def test_more_columns_than_rows(rng):
 @pytest.mark.parametrize("factor", [0.2, 0.5, 1.0])
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
 def test_indefinite_hessian(sample, activation, factor):
-    objective = Objective(*sample, loss="mse", activation=activation)
+    objective = problem_of(*sample, loss="mse", activation=activation)
     start = factor * FAR
     assert np.linalg.eigvalsh(objective.value_gradient_hessian(start)[2]).min() < -1e-5
     result = newton(objective, start)
@@ -242,15 +244,15 @@ def test_indefinite_hessian(sample, activation, factor):
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
 def test_saturated_start(sample, activation, factor):
     kind = {"loss": "bce", "activation": activation}
-    best = newton(Objective(*sample, **kind), np.zeros(4)).value
-    result = newton(Objective(*sample, **kind), factor * FAR)
+    best = newton(problem_of(*sample, **kind), np.zeros(4)).value
+    result = newton(problem_of(*sample, **kind), factor * FAR)
     assert never_rises(result)
     assert result.converged
     assert result.value == pytest.approx(best, rel=1e-7)
 
 
 def test_no_curvature_at_all(sample):
-    objective = Objective(*sample)
+    objective = problem_of(*sample)
     start = 1e100 * FAR
     value, _, hessian = objective.value_gradient_hessian(start)
     assert not hessian.any()
@@ -264,7 +266,7 @@ def test_no_curvature_at_all(sample):
 
 def test_straight_line_down():
     """A loss that is linear between the start and its least value needs one step."""
-    objective = Objective(np.ones((2, 1)), np.array([0.0, 1.0]), intercept=False)
+    objective = problem_of(np.ones((2, 1)), np.array([0.0, 1.0]), intercept=False)
     result = newton(objective, np.array([800.0]))
     assert (result.n_iter, result.n_passes, result.converged) == (1, 3, True)
     assert_array_equal(result.theta, 0)
@@ -274,14 +276,14 @@ def test_no_curvature_in_one_column():
     """Only the rows of the first column are saturated, and they pull."""
     X = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
     y = np.array([0.0, 1.0, 0.0, 1.0, 1.0])
-    objective = Objective(X, y, intercept=False)
+    objective = problem_of(X, y, intercept=False)
     result = newton(objective, np.array([800.0, 0.0]))
     assert result.converged and never_rises(result)
     assert_allclose(result.theta, [0.0, np.log(2)], atol=1e-3)
 
 
 def test_max_iter(sample):
-    objective = Objective(*sample)
+    objective = problem_of(*sample)
     start = np.array([0.3, 0.1, -0.2, 0.4])
     value, gradient = objective.value_gradient(start)
     none = newton(objective, start, max_iter=0)
@@ -289,7 +291,7 @@ def test_max_iter(sample):
     assert not np.shares_memory(none.theta, start)
     assert (none.value, none.gradient_norm) == (value, abs(gradient).max())
     assert (none.n_iter, none.n_passes, len(none.history)) == (0, 2, 1)
-    one = newton(Objective(*sample), start, max_iter=1)
+    one = newton(problem_of(*sample), start, max_iter=1)
     assert (one.n_iter, len(one.history)) == (1, 2)
     assert one.value < none.value
     for result in (none, one):
@@ -298,26 +300,26 @@ def test_max_iter(sample):
 
 
 def test_no_step_from_the_optimum(sample):
-    best = newton(Objective(*sample), np.zeros(4), tol=1e-13)
-    again = newton(Objective(*sample), best.theta)
+    best = newton(problem_of(*sample), np.zeros(4), tol=1e-13)
+    again = newton(problem_of(*sample), best.theta)
     assert (again.n_iter, again.n_passes, again.converged) == (0, 1, True)
     assert_array_equal(again.theta, best.theta)
 
 
 def test_floor(sample):
     X, y = np.array([[-2.0], [-1.0], [1.0], [2.0]]), np.array([0.0, 0.0, 1.0, 1.0])
-    result = newton(Objective(X, y), np.zeros(2), stop_value=1e-3)
+    result = newton(problem_of(X, y), np.zeros(2), stop_value=1e-3)
     assert not result.converged
     assert result.message == "the objective fell to its floor"
     values = [entry.value for entry in result.history]
     assert values[-1] == result.value <= 1e-3 < values[-2]
-    assert newton(Objective(*sample), np.zeros(4), stop_value=1e-3).converged
+    assert newton(problem_of(*sample), np.zeros(4), stop_value=1e-3).converged
 
 
 @pytest.mark.parametrize("stop_value", [0.0, 1e-3])
 def test_separable_without_end(stop_value):
     X, y = np.array([[-2.0], [-1.0], [1.0], [2.0]]), np.array([0.0, 0.0, 1.0, 1.0])
-    result = newton(Objective(X, y), np.zeros(2), stop_value=stop_value)
+    result = newton(problem_of(X, y), np.zeros(2), stop_value=stop_value)
     assert not result.converged
     assert never_rises(result)
     assert np.isfinite(result.theta).all()
@@ -327,8 +329,8 @@ def test_start_that_is_not_finite(sample):
     X, y = sample
     heard = []
     for objective, start in (
-        (Objective(X * 1e200, y), np.zeros(4)),  # its Hessian overflows, only that
-        (Objective(X, y), np.array([0.0, np.nan, 0.0, 0.0])),
+        (problem_of(X * 1e200, y), np.zeros(4)),  # its Hessian overflows, only that
+        (problem_of(X, y), np.array([0.0, np.nan, 0.0, 0.0])),
     ):
         result = newton(objective, start, callback=lambda now, theta: heard.append(now))
         assert_array_equal(result.theta, start)
@@ -341,7 +343,7 @@ def test_start_that_is_not_finite(sample):
 
 @pytest.mark.parametrize("start", [np.zeros(4), FAR], ids=["zeros", "far"])
 def test_history_and_callback(sample, start, capsys):
-    objective = Objective(*sample)
+    objective = problem_of(*sample)
     heard = []
 
     def callback(entry, theta):
@@ -370,8 +372,8 @@ def test_history_and_callback(sample, start, capsys):
 
 
 def test_backends_take_the_same_steps(sample, backend):
-    result = newton(Objective(*sample, backend=backend), FAR)
-    expected = newton(Objective(*sample, backend="numpy"), FAR)
+    result = newton(problem_of(*sample, backend=backend), FAR)
+    expected = newton(problem_of(*sample, backend="numpy"), FAR)
     assert (result.n_iter, result.n_passes) == (expected.n_iter, expected.n_passes)
     assert_allclose(result.theta, expected.theta, rtol=1e-9)
 
@@ -515,7 +517,7 @@ def test_any_small_data(data):
     X = rng.integers(-2, 3, (n, d)) * 10.0 ** rng.integers(-3, 4, d)
     y = data.draw(st.sampled_from([rng.random(n), np.round(rng.random(n)), np.ones(n)]), "y")
     start = spread * rng.normal(size=d + 1)
-    objective = Objective(X, y, l2=l2, loss=loss, activation=activation, backend="numpy")
+    objective = problem_of(X, y, l2=l2, loss=loss, activation=activation, backend="numpy")
     result = newton(objective, start, max_iter=30)
     assert never_rises(result)
     assert np.isfinite(result.theta).all()
@@ -530,7 +532,7 @@ def test_any_small_data(data):
 @pytest.mark.parametrize("start", [400.0, 700.0, 740.0])
 def test_curvature_that_is_nearly_nothing(start):
     X, y = np.ones((2, 1)), np.array([0.0, 1.0])
-    result = newton(Objective(X, y, intercept=False), np.array([start]))
+    result = newton(problem_of(X, y, intercept=False), np.array([start]))
     assert result.converged
     assert result.value == pytest.approx(np.log(2))
 
@@ -538,11 +540,11 @@ def test_curvature_that_is_nearly_nothing(start):
 def test_overflow_is_not_convergence():
     X, y = np.array([[1.0, -2.0], [1.0, -1.0]]), np.array([0.0, 1.0])
     with np.errstate(all="ignore"):
-        result = newton(Objective(X, y, intercept=False), np.array([-48.0, -788.0]))
+        result = newton(problem_of(X, y, intercept=False), np.array([-48.0, -788.0]))
     assert result.value < 700 or not result.converged
 
 
 def test_underflow_is_not_convergence():
     X, y = np.array([[-1.0], [1.0], [1.0], [2.0]]) * 1e-165, np.array([0.0, 1.0, 0.0, 1.0])
-    result = newton(Objective(X, y, intercept=False), np.zeros(1))
+    result = newton(problem_of(X, y, intercept=False), np.zeros(1))
     assert result.value < 0.65 or not result.converged

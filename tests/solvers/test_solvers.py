@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastlogreg.problem.problem import Moments, Objective
+from fastlogreg.problem.layout import Layout
+from fastlogreg.problem.moments import Moments
 from fastlogreg.solvers.auto import auto
 from fastlogreg.solvers.curvature import Centred, Curvature, Secants
 from fastlogreg.solvers.lbfgs import lbfgs
 from fastlogreg.solvers.newton import newton
 from fastlogreg.solvers.newton_cg import newton_cg
+from tests.problems import problem_of
 
 SOLVERS = {"newton": newton, "newton-cg": newton_cg, "lbfgs": lbfgs, "auto": auto}
 
@@ -69,8 +71,8 @@ def never_rises(result):
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_optimum(solver, problem, rng):
     X, y, l2 = problem(rng)
-    best = newton(Objective(X, y, l2=l2, backend="numpy"), np.zeros(X.shape[1] + 1), tol=1e-15)
-    objective = Objective(X, y, l2=l2)
+    best = newton(problem_of(X, y, l2=l2, backend="numpy"), np.zeros(X.shape[1] + 1), tol=1e-15)
+    objective = problem_of(X, y, l2=l2)
     result = solver(objective, np.zeros(objective.size), max_iter=500)
     assert result.converged, result
     assert never_rises(result)
@@ -83,8 +85,8 @@ def test_without_intercept_and_with_weights(solver, rng):
     X, y, _ = ordinary(rng)
     weights = rng.gamma(1.0, size=300)
     kind = {"l2": 0.02, "intercept": False, "sample_weight": weights}
-    best = newton(Objective(X, y, **kind, backend="numpy"), np.zeros(5), tol=1e-15)
-    result = solver(Objective(X, y, **kind), np.zeros(5), max_iter=500)
+    best = newton(problem_of(X, y, **kind, backend="numpy"), np.zeros(5), tol=1e-15)
+    result = solver(problem_of(X, y, **kind), np.zeros(5), max_iter=500)
     assert result.converged
     assert_allclose(result.theta, best.theta, atol=1e-4)
 
@@ -93,8 +95,8 @@ def test_without_intercept_and_with_weights(solver, rng):
 @pytest.mark.parametrize("problem", [ordinary, rare, correlated])
 def test_tol_bounds_the_distance(solver, problem, tol, rng):
     X, y, l2 = problem(rng)
-    best = newton(Objective(X, y, l2=l2), np.zeros(X.shape[1] + 1), tol=1e-15).value
-    result = solver(Objective(X, y, l2=l2), np.zeros(X.shape[1] + 1), tol=tol, max_iter=1000)
+    best = newton(problem_of(X, y, l2=l2), np.zeros(X.shape[1] + 1), tol=1e-15).value
+    result = solver(problem_of(X, y, l2=l2), np.zeros(X.shape[1] + 1), tol=tol, max_iter=1000)
     assert result.converged
     assert result.value - best <= 2 * tol * best + 1e-14
 
@@ -107,11 +109,11 @@ def test_history_and_callback(solver, rng):
         heard.append(now)
         thetas.append(theta)
 
-    objective = Objective(X, y, l2=l2)
+    objective = problem_of(X, y, l2=l2)
     result = solver(objective, np.zeros(6), callback=callback, max_iter=500)
     assert result.history == heard
     # the theta that comes with an iteration is where its value was computed
-    values = [Objective(X, y, l2=l2).value(theta) for theta in thetas]
+    values = [problem_of(X, y, l2=l2).value(theta) for theta in thetas]
     assert_allclose(values, [entry.value for entry in heard], rtol=1e-12)
     assert_array_equal(thetas[-1], result.theta)
     assert [entry.n_iter for entry in heard] == sorted(entry.n_iter for entry in heard)
@@ -124,16 +126,16 @@ def test_start_is_not_changed_and_max_iter_is_heeded(solver, rng):
     X, y, l2 = ordinary(rng)
     start = rng.normal(size=6)
     before = start.copy()
-    result = solver(Objective(X, y, l2=l2), start, max_iter=0)
+    result = solver(problem_of(X, y, l2=l2), start, max_iter=0)
     assert_array_equal(start, before)
     assert_array_equal(result.theta, before)
     assert not result.converged
-    assert solver(Objective(X, y, l2=l2), start, max_iter=2).n_iter <= 2
+    assert solver(problem_of(X, y, l2=l2), start, max_iter=2).n_iter <= 2
 
 
 def test_separable_classes_stop_at_the_floor(solver):
     X, y = np.array([[-2.0], [-1.0], [1.0], [2.0]]), np.array([0.0, 0.0, 1.0, 1.0])
-    result = solver(Objective(X, y), np.zeros(2), stop_value=1e-6, max_iter=500)
+    result = solver(problem_of(X, y), np.zeros(2), stop_value=1e-6, max_iter=500)
     assert not result.converged
     assert result.value <= 1e-6
     assert np.isfinite(result.theta).all()
@@ -142,7 +144,7 @@ def test_separable_classes_stop_at_the_floor(solver):
 @pytest.mark.parametrize("start", [0.0, 3.0, 300.0])
 def test_squared_error_of_a_sigmoid_never_rises(solver, start, rng):
     X, y, _ = ordinary(rng)
-    objective = Objective(X, y, l2=0.001, loss="mse")
+    objective = problem_of(X, y, l2=0.001, loss="mse")
     result = solver(objective, start * rng.normal(size=6), max_iter=200)
     assert never_rises(result)
     assert np.isfinite(result.theta).all()
@@ -151,7 +153,7 @@ def test_squared_error_of_a_sigmoid_never_rises(solver, start, rng):
 def test_a_start_that_is_not_finite(solver):
     X, y = np.array([[-1.0], [1.0], [0.5]]), np.array([0.0, 1.0, 1.0])
     start = np.array([0.0, np.nan])
-    result = solver(Objective(X, y), start)
+    result = solver(problem_of(X, y), start)
     assert not result.finite
     assert not result.converged
     assert_array_equal(result.theta, start)
@@ -159,8 +161,8 @@ def test_a_start_that_is_not_finite(solver):
 
 def test_saturated_start_comes_back(solver, rng):
     X, y, l2 = ordinary(rng)
-    best = newton(Objective(X, y, l2=l2), np.zeros(6)).value
-    result = solver(Objective(X, y, l2=l2), np.full(6, 1e4), max_iter=500)
+    best = newton(problem_of(X, y, l2=l2), np.zeros(6)).value
+    result = solver(problem_of(X, y, l2=l2), np.full(6, 1e4), max_iter=500)
     assert result.value <= best * (1 + 1e-6)
 
 
@@ -174,8 +176,8 @@ def large(rng):
 
 def test_stages_save_passes(rng):
     X, y = large(rng)
-    with_stages = newton(Objective(X, y), np.zeros(5))
-    without = newton(Objective(X, y), np.zeros(5), stages=False)
+    with_stages = newton(problem_of(X, y), np.zeros(5))
+    without = newton(problem_of(X, y), np.zeros(5), stages=False)
     assert with_stages.converged and without.converged
     assert with_stages.value == pytest.approx(without.value, rel=1e-9)
     assert with_stages.n_passes < without.n_passes
@@ -192,9 +194,9 @@ def test_no_stage_where_a_part_would_say_nothing(rng):
     positive = np.zeros(30_000)
     positive[17] = 1.0
     for objective in (
-        Objective(X, y, sample_weight=weights),
-        Objective(X, positive, l2=1e-3),
-        Objective(X[:2000], y[:2000]),
+        problem_of(X, y, sample_weight=weights),
+        problem_of(X, positive, l2=1e-3),
+        problem_of(X[:2000], y[:2000]),
     ):
         result = newton(objective, np.zeros(5))
         assert result.converged
@@ -204,11 +206,11 @@ def test_no_stage_where_a_part_would_say_nothing(rng):
 def test_a_part_is_the_objective_of_its_rows(rng):
     X, y = large(rng)
     weights = rng.random(30_000)
-    objective = Objective(X, y, sample_weight=weights, l2=0.1)
+    objective = problem_of(X, y, sample_weight=weights, l2=0.1)
     part = objective.part(8)
     draws = np.random.default_rng(0).integers(0, 8, size=3750)
     rows = 8 * np.arange(3750) + draws  # one of every eight
-    same = Objective(X[rows], y[rows], sample_weight=weights[rows], l2=0.1)
+    same = problem_of(X[rows], y[rows], sample_weight=weights[rows], l2=0.1)
     theta = rng.normal(size=5)
     for a, b in zip(
         part.value_gradient_hessian(theta), same.value_gradient_hessian(theta), strict=True
@@ -221,18 +223,18 @@ def test_a_part_is_the_objective_of_its_rows(rng):
         same.value(theta) + 0.1 * float(theta[1:] @ theta[1:])
     )
     assert objective.value(theta) == pytest.approx(
-        Objective(X, y, sample_weight=weights, l2=0.1).value(theta)
+        problem_of(X, y, sample_weight=weights, l2=0.1).value(theta)
     )
 
 
 def test_auto_changes_to_newton_where_conjugate_gradients_are_slow(rng):
     X = rng.normal(size=(400, 120)).cumsum(axis=1)
     y = labels(rng, X[:, 3] - X[:, 4])
-    objective = Objective(X, y, l2=1e-9)
+    objective = problem_of(X, y, l2=1e-9)
     objective.hessian_passes = 13.0
     result = auto(objective, np.zeros(121), max_iter=300)
     assert result.converged
-    best = newton(Objective(X, y, l2=1e-9), np.zeros(121), tol=1e-14, max_iter=300)
+    best = newton(problem_of(X, y, l2=1e-9), np.zeros(121), tol=1e-14, max_iter=300)
     assert result.value <= best.value * (1 + 1e-8)
     assert_array_equal(
         [e.n_passes for e in result.history], sorted(e.n_passes for e in result.history)
@@ -245,7 +247,7 @@ def test_auto_changes_to_newton_where_conjugate_gradients_are_slow(rng):
 def test_centred_is_the_hessian_of_independent_columns(rng):
     n = 200_000
     X = rng.normal(size=(n, 2)) * [1.0, 100.0] + [50.0, -3.0]
-    objective = Objective(X, np.zeros(n), l2=0.5)
+    objective = problem_of(X, np.zeros(n), l2=0.5)
     hessian = objective.value_gradient_hessian(np.zeros(3))[2]
     base = Centred(objective.value_gradient_product(np.zeros(3))[2].moments())
     found = np.column_stack([base.solve(hessian[:, j], 0.0) for j in range(3)])
@@ -254,7 +256,8 @@ def test_centred_is_the_hessian_of_independent_columns(rng):
 
 
 def test_centred_leaves_out_what_has_no_curvature():
-    base = Centred(Moments(0.25, np.array([0.5, 0.0]), np.array([1.0, 0.0]), np.zeros(2), True))
+    sums, squares = np.array([[0.5, 0.0]]), np.array([[1.0, 0.0]])
+    base = Centred(Moments(Layout(2), np.array([0.25]), sums, squares, np.zeros((1, 2))))
     assert base.frozen.tolist() == [False, False, True]
     assert np.isfinite(base.solve(np.ones(3), 0.0)).all()
 

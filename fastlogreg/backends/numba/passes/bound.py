@@ -143,10 +143,8 @@ class BoundPass:
         product *= 0.5
         return product
 
-    def moments(
-        self, curvatures: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return X' h and (X * X)' h.
+    def moments(self, curvatures: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the sums of h, of h x and of h x².
 
         They are moments of the squared error with weights h / 2, whose second derivative is 2.
         """
@@ -154,7 +152,17 @@ class BoundPass:
         model = Model(readonly(np.zeros(d)), 0, stages.SQUARED, 1.0)
         moments = np.empty(1 + 2 * d)
         self._sums(self._squared_error(0.5 * curvatures), model, 1, moments=moments)
-        return moments[1 : 1 + d], moments[1 + d :]
+        moments[0] = curvatures.sum()  # as the curvatures are: not twice their halves
+        return moments
+
+    def largest_margin(self, vector: NDArray[np.float64]) -> float:
+        """Return the largest size of A v in rows of weight above 0."""
+        size = np.abs(self.margins(vector, with_offset=False))
+        weight = self._rows.weight
+        if weight.size:
+            chosen = self._rows.chosen
+            size = size[(weight[chosen] if chosen.size else weight) > 0.0]
+        return float(size.max())
 
     def _squared_error(self, weights: NDArray[np.float64]) -> Rows:
         assert not self._rows.chosen.size, "a sample is too small to need products"

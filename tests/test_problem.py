@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from fastlogreg import backends
-from fastlogreg.problem.problem import Objective
+from tests.problems import problem_of
 
 L2 = {"none": 0.0, "scalar": 0.3, "columns": np.array([0.5, 0.0, 2.0])}
 
@@ -37,7 +37,7 @@ def all_three(objective, theta):
 
 def test_penalty(problem, backend, combination, intercept, l2):
     X, y, theta = problem
-    objective = Objective(X, y, l2=l2, intercept=intercept, backend=backend, **combination)
+    objective = problem_of(X, y, l2=l2, intercept=intercept, backend=backend, **combination)
     value, gradient, hessian = all_three(objective, theta)
     spec = backends.PassSpec(**combination, intercept=intercept)
     sums = backends.get(backend).bind(X, y, None, None, spec)(theta, 2)
@@ -52,7 +52,7 @@ def test_penalty(problem, backend, combination, intercept, l2):
 
 def test_finite_differences(problem, backend, combination, intercept):
     X, y, theta = problem
-    objective = Objective(
+    objective = problem_of(
         X, y, l2=L2["columns"], intercept=intercept, backend=backend, **combination
     )
     _, gradient, hessian = all_three(objective, theta)
@@ -67,8 +67,8 @@ def test_finite_differences(problem, backend, combination, intercept):
 
 def test_passes(problem, backend, intercept):
     X, y, theta = problem
-    objective = Objective(X, y, intercept=intercept, backend=backend)
-    other = Objective(X, y, intercept=intercept, backend=backend)
+    objective = problem_of(X, y, intercept=intercept, backend=backend)
+    other = problem_of(X, y, intercept=intercept, backend=backend)
     seen = [objective.n_passes]
     for method in (
         objective.value,
@@ -85,7 +85,7 @@ def test_passes(problem, backend, intercept):
 def test_bias_is_free(rng, backend):
     X, y = rng.normal(size=(10, 2)), rng.random(10)
     theta = np.array([3.0, 0.0, 0.0])
-    free, penalized = (Objective(X, y, l2=l2, backend=backend) for l2 in (0.0, 1e6))
+    free, penalized = (problem_of(X, y, l2=l2, backend=backend) for l2 in (0.0, 1e6))
     assert penalized.value(theta) == free.value(theta)
     assert_array_equal(penalized.value_gradient(theta)[1], free.value_gradient(theta)[1])
     difference = penalized.value_gradient_hessian(theta)[2] - free.value_gradient_hessian(theta)[2]
@@ -96,8 +96,8 @@ def test_weights_are_repetitions(problem, backend, combination, intercept, l2, r
     X, y, theta = problem
     counts = rng.integers(0, 4, len(y))
     kind = {"l2": l2, "intercept": intercept, "backend": backend, **combination}
-    weighted = Objective(X, y, sample_weight=counts.astype(float), **kind)
-    repeated = Objective(np.repeat(X, counts, axis=0), np.repeat(y, counts), **kind)
+    weighted = problem_of(X, y, sample_weight=counts.astype(float), **kind)
+    repeated = problem_of(np.repeat(X, counts, axis=0), np.repeat(y, counts), **kind)
     for a, b in zip(all_three(weighted, theta), all_three(repeated, theta), strict=True):
         assert_allclose(a, b, rtol=1e-12, atol=1e-14)
 
@@ -107,7 +107,7 @@ def test_scaled_weights_change_nothing(problem, backend, intercept, rng):
     X, y, theta = problem
     weights = rng.random(len(y))
     kind = {"l2": 0.3, "intercept": intercept, "backend": backend}
-    one, thousand = (Objective(X, y, sample_weight=k * weights, **kind) for k in (1.0, 1000.0))
+    one, thousand = (problem_of(X, y, sample_weight=k * weights, **kind) for k in (1.0, 1000.0))
     for a, b in zip(all_three(one, theta), all_three(thousand, theta), strict=True):
         assert_allclose(a, b, rtol=1e-12, atol=1e-14)
 
@@ -116,8 +116,8 @@ def test_offset_is_a_column_held_fixed(problem, backend, combination, intercept)
     X, y, theta = problem
     kind = {"intercept": intercept, "backend": backend, **combination}
     l2 = L2["columns"]
-    whole = Objective(X, y, l2=l2, **kind)
-    rest = Objective(X[:, :-1].copy(), y, l2=l2[:-1], offset=X[:, -1] * theta[-1], **kind)
+    whole = problem_of(X, y, l2=l2, **kind)
+    rest = problem_of(X[:, :-1].copy(), y, l2=l2[:-1], offset=X[:, -1] * theta[-1], **kind)
     value, gradient, hessian = all_three(whole, theta)
     rest_value, rest_gradient, rest_hessian = all_three(rest, theta[:-1].copy())
     assert rest_value + l2[-1] * theta[-1] ** 2 / 2 == pytest.approx(value, rel=1e-12)
@@ -130,7 +130,7 @@ def test_only_new_arrays_are_written(problem, backend, intercept, rng):
     weights, offset, l2 = rng.random(len(y)), rng.normal(size=len(y)), L2["columns"].copy()
     given = (X, y, theta, weights, offset, l2)
     before = [array.copy() for array in given]
-    objective = Objective(
+    objective = problem_of(
         X, y, sample_weight=weights, offset=offset, l2=l2, intercept=intercept, backend=backend
     )
     _, first, hessian = objective.value_gradient_hessian(theta)
@@ -145,7 +145,7 @@ def test_only_new_arrays_are_written(problem, backend, intercept, rng):
 def test_l2_is_read_once(problem, intercept):
     X, y, theta = problem
     l2 = np.ones(3)
-    objective = Objective(X, y, l2=l2, intercept=intercept)
+    objective = problem_of(X, y, l2=l2, intercept=intercept)
     value = objective.value(theta)
     l2[:] = 100.0
     assert objective.value(theta) == value
@@ -154,7 +154,7 @@ def test_l2_is_read_once(problem, intercept):
 @pytest.mark.parametrize("l2", [0.0, 1.0])
 def test_free_parameters_may_be_huge(backend, l2):
     X, y = np.array([[-1.0], [1.0]]), np.array([0.0, 0.0])
-    objective = Objective(X, y, l2=l2, backend=backend)
+    objective = problem_of(X, y, l2=l2, backend=backend)
     assert objective.value(np.array([1e160, 0.0])) == pytest.approx(1e160)
 
 
@@ -163,7 +163,7 @@ def test_the_blas_leaves_the_cores_to_the_passes_while_solving(p: int, limited: 
     def threads() -> list[int]:
         return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 
-    objective = Objective(np.zeros((3, p)), np.array([0.0, 1.0, 1.0]), intercept=False)
+    objective = problem_of(np.zeros((3, p)), np.array([0.0, 1.0, 1.0]), intercept=False)
     with threadpool_limits(limits=2, user_api="blas"):
         before = threads()
         with objective.solving():

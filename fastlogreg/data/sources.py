@@ -1,0 +1,49 @@
+"""Whoever can sum over rows: the one protocol that problems read rows through.
+
+In memory (:mod:`fastlogreg.data.memory`), in files or on other machines: a source binds a
+specification to a pass, whose results are sums, which parts of the rows can add.
+"""
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from fastlogreg.backends import Pass, PassSpec
+
+__all__ = ["RowSource"]
+
+
+class RowSource(Protocol):
+    """Rows with their targets, weights and offsets.
+
+    Attributes
+    ----------
+    n_rows, n_columns : int
+    n_values : int
+        Values of X that a pass reads: of sparse rows those that are stored.
+    fraction : float
+        Of the rows that there are: 1, or less for a sample.
+    """
+
+    n_rows: int
+    n_columns: int
+    n_values: int
+    fraction: float
+
+    @property
+    def total_weight(self) -> float:
+        """Return the sum of the weights."""
+
+    def effective_rows(self) -> float:
+        """Return how many rows of equal weight and balanced labels would say as much."""
+
+    def bind(self, spec: PassSpec) -> Pass:
+        """Return a pass over the rows, to be called many times."""
+
+    def sample(self, step: int) -> "RowSource":
+        """Return one row, drawn with a fixed seed, of every ``step`` rows."""
+
+    def first_not_finite(self) -> tuple[int, int] | None:
+        """Return (row, column) of the first NaN or infinity in X; None where all are finite."""
+
+    def solving(self, size: int) -> AbstractContextManager[None]:
+        """Return what a solver of ``size`` parameters runs in, so that passes find the threads."""
