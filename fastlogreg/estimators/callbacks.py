@@ -8,9 +8,7 @@ from numpy.typing import NDArray
 
 from fastlogreg.data.memory import Columns, Rows
 
-__all__ = ["STOPPED", "FitMonitor", "FitTasks"]
-
-STOPPED = "a callback asked for the end"
+__all__ = ["FitMonitor", "FitTasks"]
 
 
 class FitMonitor:

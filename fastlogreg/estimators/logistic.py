@@ -26,15 +26,16 @@ from fastlogreg.backends import PassSpec
 from fastlogreg.data import validation as check
 from fastlogreg.data.memory import MemoryRows
 from fastlogreg.data.separation import Separation, find_separation
-from fastlogreg.estimators.callbacks import STOPPED, FitMonitor, FitTasks
+from fastlogreg.estimators.callbacks import FitMonitor, FitTasks
 from fastlogreg.estimators.linear_classifier import LinearClassifier
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.problem.problem import Problem
-from fastlogreg.solvers import Iteration, Result
+from fastlogreg.solvers import Iteration, Result, Status
 from fastlogreg.solvers.auto import auto
 from fastlogreg.solvers.lbfgs import lbfgs
 from fastlogreg.solvers.newton import newton
 from fastlogreg.solvers.newton_cg import newton_cg
+from fastlogreg.solvers.trace import Trace
 
 __all__ = ["LogisticRegression"]
 
@@ -262,7 +263,7 @@ class LogisticRegression(LinearClassifier):
 
             fit = with_callbacks(fit)
         result, separation = fit(self, X, y, sample_weight, offset)
-        if not result.converged and result.message != STOPPED:
+        if not result.converged and result.status is not Status.STOPPED:
             self._warn(result, separation)
         return self
 
@@ -300,9 +301,9 @@ class LogisticRegression(LinearClassifier):
             metadata = {"sample_weight": sample_weight, "offset": offset}
             tasks = FitTasks(self, rows, y, columns, metadata)
         monitor = _IterationMonitor(begun, bool(self.verbose > 0), tasks)
+        trace: Trace[Iteration] = Trace(monitor)
 
         def solved(start: NDArray[np.float64] | None, stop_value: float, before: int) -> Result:
-            monitor.before = before
             with objective.solving():
                 found = solve(
                     objective,
@@ -310,7 +311,7 @@ class LogisticRegression(LinearClassifier):
                     tol=tol,
                     max_iter=max_iter - before,
                     stop_value=stop_value,
-                    callback=monitor,
+                    trace=trace.after(before),
                     **({"stages": start is None} if solve in (auto, newton) else {}),
                 )
             return replace(found, n_iter=before + found.n_iter)
@@ -328,18 +329,16 @@ class LogisticRegression(LinearClassifier):
             )
 
         separation = None
-        try:
-            result = solved(start, _SEPARATED if C == np.inf else 0.0, 0)
-            if C == np.inf and result.finite:
+        result = solved(start, _SEPARATED if C == np.inf else 0.0, 0)
+        looked_at = result.converged or result.status is not Status.STOPPED
+        if C == np.inf and result.finite and looked_at:
+            separation = separated(result)
+            if separation is None and result.status is Status.STOP_VALUE:
+                # rows that overlap weigh next to nothing: there is an optimum below
+                result = solved(result.theta, 0.0, result.n_iter)
                 separation = separated(result)
-                if separation is None and result.value <= _SEPARATED and not result.converged:
-                    # rows that overlap weigh next to nothing: there is an optimum below
-                    result = solved(result.theta, 0.0, result.n_iter)
-                    separation = separated(result)
-            if separation is not None:  # whatever a solver took for the optimum
-                result = replace(result, converged=False)
-        except _Stop as stop:
-            result = stop.result(objective, tol)
+        if separation is not None:  # whatever a solver took for the optimum
+            result = replace(result, converged=False)
         if not result.finite:
             # NaN and infinity in X reach the first value on all rows, so that looking for them
             # beforehand would be a pass for nothing
@@ -384,7 +383,9 @@ class LogisticRegression(LinearClassifier):
                 else "raise tol, lower C, or look for nearly collinear columns and for columns "
                 "whose offset is far beyond their spread"
             )
-            text = f"no convergence to tol={self.tol:g}: {result.message} ({figures}); {advice}"
+            text = (
+                f"no convergence to tol={self.tol:g}: {result.status.value} ({figures}); {advice}"
+            )
         check.warn(text, ConvergenceWarning)
 
 
@@ -396,11 +397,9 @@ class _IterationMonitor(FitMonitor):
     def __init__(self, begun: float, prints: bool, tasks: FitTasks | None) -> None:
         super().__init__(begun, prints, tasks)
         self.records: list[tuple[float, ...]] = []
-        self.before = 0  # iterations of the solver's calls before this one
 
-    def __call__(self, now: Iteration, theta: NDArray[np.float64]) -> None:
+    def __call__(self, now: Iteration, theta: NDArray[np.float64]) -> bool:
         seconds = self.seconds()
-        now = now._replace(n_iter=self.before + now.n_iter)
         self.records.append((*now, seconds))
         if self.prints:
             self.print_line(
@@ -408,32 +407,4 @@ class _IterationMonitor(FitMonitor):
                 f"  {now.gradient_norm:9.2e}  {now.decrement:10.2e}  {now.step:6.3g}"
                 f"  {seconds:7.3f}"
             )
-        if self.is_stopped_at(theta):
-            raise _Stop(now, theta)
-
-
-class _Stop(Exception):
-    """A callback asked for the end of the fit; carries where it stood."""
-
-    def __init__(self, now: Iteration, theta: NDArray[np.float64]) -> None:
-        super().__init__(STOPPED)
-        self.now = now
-        self.theta = theta
-
-    def result(self, objective: Problem, tol: float) -> Result:
-        """Return the result of a fit that ends here."""
-        value, norm, decrement = self.now.value, self.now.gradient_norm, self.now.decrement
-        if self.now.share < 1.0:  # what is known is of a part of the rows
-            value, gradient = objective.value_gradient(self.theta)
-            norm, decrement = float(np.abs(gradient).max()), np.inf
-        return Result(
-            self.theta,
-            value,
-            norm,
-            decrement,
-            self.now.n_iter if self.now.share == 1.0 else 0,
-            objective.n_passes,
-            decrement <= tol * value,
-            STOPPED,
-            [],
-        )
+        return self.is_stopped_at(theta)

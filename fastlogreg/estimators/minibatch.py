@@ -24,6 +24,7 @@ from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers.descent import DIVERGED, Epoch, Outcome, Stopping, descend, go_over
 from fastlogreg.solvers.finish import finish
+from fastlogreg.solvers.trace import Trace
 
 if TYPE_CHECKING:
     from fastlogreg.backends.numba.minibatch.epochs import Stream
@@ -471,11 +472,11 @@ class MiniBatchLogisticRegression(LinearClassifier):
             settings.stopping,
             random=np.random.default_rng(seed) if self.shuffle else None,
             score=None if kept is None else _Scorer(rows, kept, self.fit_intercept, self.n_threads),
-            callback=monitor,
+            trace=Trace(monitor),
         )
-        if result.losses:
+        if result.history:
             result.at_zero = _AT_ZERO[self.loss]
-            if result.losses[-1] > DIVERGED * result.at_zero and rows.offset is not None:
+            if result.diverged and rows.offset is not None:
                 result.at_zero = _loss_at_zero(rows, settings)
         if result.plateaued and kept is None and not result.diverged:
             self._finish(result, stream, rows, settings, empty)
@@ -487,8 +488,8 @@ class MiniBatchLogisticRegression(LinearClassifier):
             intercept_=intercept,
             n_iter_=result.n_iter,
             t_=stream.n_updates,
-            loss_curve_=result.losses,
-            validation_scores_=None if kept is None else result.scores,
+            loss_curve_=[epoch.loss for epoch in result.history],
+            validation_scores_=None if kept is None else [epoch.score for epoch in result.history],
             _state=stream.keep(),
             _how=settings.how(stream),
             _unjudged=_NOTHING,
@@ -590,12 +591,12 @@ class MiniBatchLogisticRegression(LinearClassifier):
             )
         elif result.diverged:
             text = (
-                f"diverged: the mean training loss of the last epoch, {result.losses[-1]:.4g}, is "
+                f"diverged: the mean training loss of the last epoch, {result.last_loss:.4g}, is "
                 f"more than twice that of coefficients of 0, {result.at_zero:.4g}; {self._advice()}"
             )
         elif result.plateaued and result.distance is not None and not result.near:
             text = (
-                f"the training loss has plateaued (the last mean loss is {result.losses[-1]:.6g}), "
+                f"the training loss has plateaued (the last mean loss is {result.last_loss:.6g}), "
                 f"but the coefficients are {result.distance:.2g} or more of the objective above "
                 f"its optimum, where tol={self.tol:g} is asked for; "
             )
@@ -606,7 +607,7 @@ class MiniBatchLogisticRegression(LinearClassifier):
             text = (
                 f"the training loss still changed by more than tol={self.tol:g} within the last "
                 f"{self.n_iter_no_change} of max_iter={self.max_iter} epochs (the last mean loss "
-                f"is {result.losses[-1]:.6g}); raise max_iter or tol"
+                f"is {result.last_loss:.6g}); raise max_iter or tol"
             )
         else:
             return

@@ -10,12 +10,16 @@ What every solver promises:
 - the value never rises beyond rounding, and the best iterate comes back;
 - ``tol`` bounds the estimated distance above the optimum relative to the value there, an
   estimate that does not change when a column of X is rescaled;
-- no warning and no printing: :class:`Result` says what happened, and ``callback``
-  hears of each iteration and its theta, which it must not change.
+- no warning and no printing: :class:`Result` says what happened, and the
+  :class:`fastlogreg.solvers.trace.Trace` hears of each iteration and its theta, and may end it.
+
+What they share. A solver is a *direction* (:mod:`fastlogreg.solvers.direction`) in the one loop of
+:mod:`fastlogreg.solvers.loop`; :mod:`fastlogreg.solvers.convergence` says when it is enough, and
+:mod:`fastlogreg.solvers.search` walks.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -24,15 +28,16 @@ from numpy.typing import NDArray
 from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.moments import Moments
 from fastlogreg.problem.penalties import Penalty
+from fastlogreg.solvers.trace import Trace
 
 __all__ = [
-    "Callback",
     "HessianProduct",
     "Implicit",
     "Iteration",
     "Result",
     "Smooth",
     "Solver",
+    "Status",
     "TwiceDifferentiable",
     "Universal",
 ]
@@ -124,7 +129,16 @@ class Iteration(NamedTuple):
     share: float = 1.0  # of the rows; values of different shares do not compare
 
 
-Callback = Callable[[Iteration, NDArray[np.float64]], None]
+class Status(Enum):
+    """Why a solver ended; the value is for people to read."""
+
+    CONVERGED = "converged"
+    MAX_ITER = "max_iter reached"
+    STOPPED = "a callback asked for the end"
+    STOP_VALUE = "the objective fell to its floor"
+    NO_DESCENT = "no step lowers the objective further"
+    NOT_FINITE = "the objective or a derivative is not finite at the start"
+    HANDED_OVER = "another solver should go on"
 
 
 @dataclass(frozen=True)
@@ -148,8 +162,9 @@ class Result:
         Passes over the rows.
     converged : bool
         Whether ``decrement`` is within ``tol`` times ``value``.
-    message : str
-        Why the solver stopped.
+    status : Status
+        Why the solver ended. One that reached ``max_iter``, was stopped or found no step may
+        have converged by then.
     history : list of Iteration
     """
 
@@ -160,13 +175,13 @@ class Result:
     n_iter: int
     n_passes: float
     converged: bool
-    message: str
+    status: Status
     history: list[Iteration] = field(repr=False)
 
     @property
     def finite(self) -> bool:
         """Whether the value and the derivatives at the start were finite."""
-        return not np.isnan(self.decrement)
+        return self.status is not Status.NOT_FINITE
 
 
 class Solver(Protocol):
@@ -180,7 +195,7 @@ class Solver(Protocol):
         tol: float = ...,
         max_iter: int = ...,
         stop_value: float = ...,
-        callback: Callback | None = ...,
+        trace: Trace[Iteration] | None = ...,
     ) -> Result:
         """Minimize from ``theta`` (p,), which is not changed.
 

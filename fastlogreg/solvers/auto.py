@@ -13,10 +13,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.solvers import Callback, Result, Universal
+from fastlogreg.solvers import Iteration, Result, Universal
 from fastlogreg.solvers.handover import CHEAP, fits
 from fastlogreg.solvers.newton import newton
 from fastlogreg.solvers.newton_cg import newton_cg
+from fastlogreg.solvers.trace import Trace
 
 __all__ = ["auto"]
 
@@ -28,7 +29,7 @@ def auto(
     tol: float = 1e-8,
     max_iter: int = 100,
     stop_value: float = 0.0,
-    callback: Callback | None = None,
+    trace: Trace[Iteration] | None = None,
     stages: bool = True,
 ) -> Result:
     """Minimize by the solver that should need least; see :func:`fastlogreg.solvers.newton.newton`.
@@ -36,7 +37,7 @@ def auto(
     Parameters
     ----------
     objective : Problem
-    theta, tol, max_iter, stop_value, callback, stages
+    theta, tol, max_iter, stop_value, trace, stages
         As for :func:`fastlogreg.solvers.newton.newton`.
 
     Returns
@@ -56,6 +57,4 @@ def auto(
     solve: Callable[..., Result] = newton_cg
     if fits(theta.size) and objective.hessian_passes <= CHEAP:
         solve = partial(newton, stages=stages)
-    return solve(
-        objective, theta, tol=tol, max_iter=max_iter, stop_value=stop_value, callback=callback
-    )
+    return solve(objective, theta, tol=tol, max_iter=max_iter, stop_value=stop_value, trace=trace)

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogreg.solvers.trace import Trace
+
 __all__ = ["DIVERGED", "Batches", "Epoch", "Outcome", "Stopping", "descend", "go_over"]
 
 DIVERGED = 2.0  # times the loss of parameters of 0
@@ -73,12 +75,12 @@ class Outcome:
         The last parameters (or averages); with scores, those of the best score.
     n_iter : int
         Epochs, that of a failure included.
-    losses, scores : list of float
-        Of each epoch that ended.
+    history : list of Epoch
+        The epochs that ended.
     failed : bool
         Whether a loss or a parameter was not finite.
     ended : bool
-        Whether the run ended before ``max_iter``: by itself, or as ``callback`` said.
+        Whether the run ended before ``max_iter``: by itself, or as a callback asked.
     plateaued : bool
         Whether it ended by itself.
     distance : float or None
@@ -92,8 +94,7 @@ class Outcome:
 
     theta: NDArray[np.float64]
     n_iter: int = 0
-    losses: list[float] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
+    history: list[Epoch] = field(default_factory=list)
     failed: bool = False
     ended: bool = False
     plateaued: bool = False
@@ -102,9 +103,14 @@ class Outcome:
     at_zero: float = np.inf
 
     @property
+    def last_loss(self) -> float:
+        """Return the mean loss of the last epoch that ended, NaN where none did."""
+        return self.history[-1].loss if self.history else np.nan
+
+    @property
     def diverged(self) -> bool:
         """Whether the last epoch's loss is more than twice that of parameters of 0."""
-        return bool(self.losses) and self.losses[-1] > DIVERGED * self.at_zero
+        return self.last_loss > DIVERGED * self.at_zero
 
 
 def descend(
@@ -113,14 +119,15 @@ def descend(
     *,
     random: np.random.Generator | None,
     score: Callable[[NDArray[np.float64]], float] | None = None,
-    callback: Callable[[Epoch, NDArray[np.float64]], bool] | None = None,
+    trace: Trace[Epoch] | None = None,
 ) -> Outcome:
     """Run epochs; ``random`` draws their orders.
 
-    ``score`` judges parameters where progress is measured on other rows. ``callback`` hears of each
-    epoch and its parameters, and returns whether to end.
+    ``score`` judges parameters where progress is measured on other rows. ``trace`` hears of each
+    epoch and its parameters, and may end the run.
     """
-    result = Outcome(batches.theta())
+    trace = Trace() if trace is None else trace
+    result = Outcome(batches.theta(), history=trace.history)
     best_loss, best_score = np.inf, -np.inf
     n_no_change = 0
     shrink = 1.0
@@ -134,18 +141,12 @@ def descend(
             result.theta = batches.theta()
             result.failed = True
             break
-        result.losses.append(loss)
         scored = None if score is None else score(theta)
         if scored is None:
             result.theta = theta
-        else:
-            result.scores.append(scored)
-            if scored > best_score:
-                result.theta = theta
-        ends = callback is not None and callback(
-            Epoch(n_iter, loss, scored, stopping.eta0 * shrink), theta
-        )
-        if ends:
+        elif scored > best_score:
+            result.theta = theta
+        if trace.note(Epoch(n_iter, loss, scored, stopping.eta0 * shrink), theta):
             result.ended = True
             break
         if stopping.tol is None:

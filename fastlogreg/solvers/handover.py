@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastlogreg.solvers import Callback, Iteration, Result
+from fastlogreg.solvers import Iteration, Result
+from fastlogreg.solvers.trace import Trace
 
 __all__ = ["CHEAP", "budget", "fits", "go_on"]
 
@@ -32,25 +32,18 @@ def go_on(
     first: Result,
     *,
     max_iter: int,
-    callback: Callback | None,
+    trace: Trace[Iteration],
     **options: Any,
 ) -> Result:
-    """Return the result of ``solve`` from where ``first`` ended, with the history of both.
+    """Return the result of ``solve`` from where ``first`` ended, as one fit with one trace.
 
     ``max_iter`` counts the steps of both.
     """
-    history = list(first.history)
-
-    def shifted(now: Iteration, at: NDArray[np.float64]) -> None:
-        history.append(now._replace(n_iter=first.n_iter + now.n_iter))
-        if callback is not None:
-            callback(history[-1], at)
-
     rest = solve(
         objective,
         first.theta,
         max_iter=max_iter - first.n_iter,
-        callback=shifted,
+        trace=trace.after(first.n_iter),
         **options,
     )
-    return replace(rest, n_iter=first.n_iter + rest.n_iter, history=history)
+    return replace(rest, n_iter=first.n_iter + rest.n_iter)

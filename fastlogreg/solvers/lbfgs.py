@@ -9,19 +9,25 @@ number. So where that metric says that the goal is near, or it has cost more tha
 truncated Newton (:mod:`fastlogreg.solvers.newton_cg`) goes on: mostly one solve that confirms it.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.solvers import Callback, Iteration, Result, Universal
+from fastlogreg.solvers import Iteration, Result, Status, Universal
+from fastlogreg.solvers.convergence import HANDING_OVER, Convergence, Limits
 from fastlogreg.solvers.curvature import Centred, Secants
+from fastlogreg.solvers.direction import Iterate, Proposal
 from fastlogreg.solvers.handover import budget, go_on
+from fastlogreg.solvers.loop import minimize
 from fastlogreg.solvers.newton_cg import newton_cg
-from fastlogreg.solvers.search import Point, all_finite, polyak, search
+from fastlogreg.solvers.search import Point, polyak, search
+from fastlogreg.solvers.trace import Trace
 
 __all__ = ["lbfgs"]
 
 _MEMORY = 12
-_NEAR = 0.1  # share of tol at which the last word is asked for
+_OPENING = 2.0  # passes before the first step
 
 _Vector = NDArray[np.float64]
 
@@ -33,7 +39,7 @@ def lbfgs(
     tol: float = 1e-8,
     max_iter: int = 1000,
     stop_value: float = 0.0,
-    callback: Callback | None = None,
+    trace: Trace[Iteration] | None = None,
 ) -> Result:
     """Minimize an objective that is bounded below by zero by L-BFGS.
 
@@ -49,8 +55,8 @@ def lbfgs(
         Steps at most.
     stop_value : float, default=0.0
         Stop, not converged, at a value of this or less.
-    callback : callable, optional
-        Hears of each :class:`fastlogreg.solvers.Iteration` and its theta.
+    trace : Trace, optional
+        Hears of each :class:`fastlogreg.solvers.Iteration` and its theta, and may stop.
 
     Returns
     -------
@@ -70,69 +76,80 @@ def lbfgs(
     >>> result.converged, result.theta.round(4)
     (True, array([-1.3623,  0.9082]))
     """
-    history: list[Iteration] = []
-    theta = theta.copy()
+    trace = Trace() if trace is None else trace
+    max_passes = objective.n_passes + _OPENING + budget(objective.hessian_passes, theta.size)
+    convergence = Convergence(
+        objective, Limits(tol, max_iter, stop_value, max_passes), HANDING_OVER
+    )
+    first = minimize(objective, theta, _Secant(objective, convergence), convergence, trace)
+    if first.status in (Status.STOPPED, Status.NOT_FINITE):
+        return first
+    return go_on(
+        newton_cg,
+        objective,
+        first,
+        max_iter=max_iter,
+        trace=trace,
+        tol=tol,
+        stop_value=stop_value,
+    )
 
-    def eval_gradient(at: _Vector) -> Point:
-        return Point(*objective.value_gradient(at), None)
 
-    current = Point(*objective.value_gradient_product(theta))
-    n_iter, length = 0, 1.0
+class _Secant:
+    """The direction of L-BFGS; it ends where the last word is to be asked for."""
 
-    def note(decrement: float) -> None:
-        norm = float(np.abs(current.gradient).max())
-        passes = objective.n_passes
-        history.append(Iteration(n_iter, passes, current.value, norm, decrement, length))
-        if callback is not None:
-            callback(history[-1], theta)
+    def __init__(self, objective: Universal, convergence: Convergence) -> None:
+        self._objective = objective
+        self._convergence = convergence
+        self._model: Secants | None = None
 
-    def last_word() -> Result:
-        """Go on from here by truncated Newton."""
-        norm = float(np.abs(current.gradient).max())
-        first = Result(
-            theta, current.value, norm, np.nan, n_iter, objective.n_passes, False, "", history
-        )
-        return go_on(
-            newton_cg,
-            objective,
-            first,
-            max_iter=max_iter,
-            callback=callback,
-            tol=tol,
-            stop_value=stop_value,
-        )
+    def start(self, theta: _Vector) -> Point:
+        return Point(*self._objective.value_gradient_product(theta))
 
-    if not all_finite(current):
-        return last_word()
-    model = Secants(Centred(current.curvature.moments()), _MEMORY)
-    max_passes = objective.n_passes + budget(objective.hessian_passes, theta.size)
-    while True:
-        step, decrement = model.step(current.gradient, 0.0)
+    def propose(self, at: Iterate) -> Proposal | None:
+        if self._model is None:
+            self._model = Secants(Centred(at.point.curvature.moments()), _MEMORY)
+        value, gradient, _ = at.point
+        step, decrement = self._model.step(gradient, 0.0)
         if (
             not np.isfinite(decrement)
-            or decrement <= _NEAR * tol * current.value
-            or current.value <= stop_value
-            or n_iter >= max_iter
-            or objective.n_passes >= max_passes
+            or decrement <= self._convergence.goal(value)
+            or value <= self._convergence.limits.stop_value
+            or self._convergence.spent(at) is not None
         ):
-            return last_word()
-        note(decrement)
-        accepted = search(
-            theta, current, step, first=eval_gradient, value=objective.value, evaluate=eval_gradient
+            return None
+        return Proposal(step, decrement)
+
+    def proves(self, at: Iterate) -> bool:
+        return False
+
+    def confirm(self, at: Iterate, proposal: Proposal) -> Proposal:
+        return replace(proposal, ends=True)
+
+    def walk(
+        self, at: Iterate, proposal: Proposal, converged: bool
+    ) -> tuple[_Vector, Point, float] | None:
+        return self._search(at, proposal.step) or self._search(
+            at, polyak(at.point.value, at.point.gradient)
         )
-        if accepted is None:
-            step = polyak(current.value, current.gradient)
-            accepted = search(
-                theta,
-                current,
-                step,
-                first=eval_gradient,
-                value=objective.value,
-                evaluate=eval_gradient,
-            )
-        if accepted is None:
-            return last_word()
-        before, (moved, current, length) = current, accepted
-        model.add(moved - theta, before.gradient, current.gradient)
-        theta = moved
-        n_iter += 1
+
+    def renew(self, at: Iterate) -> None:
+        return None
+
+    def moved(self, before: Iterate, at: Iterate, proposal: Proposal) -> None:
+        assert self._model is not None
+        step = at.theta - before.theta
+        self._model.add(step, before.point.gradient, at.point.gradient)
+
+    def _search(self, at: Iterate, step: _Vector) -> tuple[_Vector, Point, float] | None:
+        return search(
+            at.theta,
+            at.point,
+            step,
+            first=self._eval_gradient,
+            value=self._objective.value,
+            evaluate=self._eval_gradient,
+        )
+
+    def _eval_gradient(self, theta: _Vector) -> Point:
+        return Point(*self._objective.value_gradient(theta), None)

@@ -26,15 +26,11 @@ How it stays sturdy: see :class:`fastlogreg.solvers.curvature.Curvature` for sin
 indefinite Hessians. Where columns have no curvature but a gradient (every sample saturated), or
 Newton's direction leads nowhere, a step towards zero, or else a gradient step of Polyak's length
 ``f / ||g||²`` (the loss is bounded below by zero), leads back. A trial value that is not finite
-counts as a rise. A decrement that is not finite is never taken for convergence, nor is a small one
-where one of the last two steps left more than a tenth of it: a row far outside holds all the
-curvature until its loss, which falls to 1/e in a step, is nothing; the other directions show only
-then (a row of 1e9 times the others' size: 1e-10 at step 27, and yet 8e-4 above the optimum). Where
-the Hessian is ill-conditioned, such a row may be why, and where a few rows hold most of the weight
-the others show late too; so there the step is looked at: the decrement is the distance only if no
-margin would change by more than :data:`_CHANGE`.
+counts as a rise. When a small decrement is the distance is said by
+:mod:`fastlogreg.solvers.convergence`.
 """
 
+from collections.abc import Callable
 from math import ceil, log
 from typing import NamedTuple
 
@@ -42,7 +38,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg.problem.moments import Moments
-from fastlogreg.solvers import Callback, Iteration, Result, TwiceDifferentiable
+from fastlogreg.solvers import Iteration, Result, Status, TwiceDifferentiable
+from fastlogreg.solvers.convergence import NEWTON, STAGE, Convergence, Limits
 from fastlogreg.solvers.curvature import (
     Curvature,
     Secants,
@@ -50,24 +47,23 @@ from fastlogreg.solvers.curvature import (
     is_lost,
     recalibrated,
 )
-from fastlogreg.solvers.search import ROUNDING, Point, all_finite, polyak, search, stretch
+from fastlogreg.solvers.direction import Iterate, Proposal
+from fastlogreg.solvers.loop import minimize
+from fastlogreg.solvers.search import Point, all_finite, polyak, search
+from fastlogreg.solvers.trace import Trace
 
 __all__ = ["newton"]
 
 _EPS = float(np.finfo(np.float64).eps)
-# share of tol to reach: where a column is seen in a row or two, a kept Hessian of every 8th row
-# takes its curvature for 8 times what it is, and the distance for 1/8
-_AIM = 0.1
-_SLOW = 0.1  # share of the distance that a step near the optimum leaves at most
-_ILL = 1e-5  # a pivot of the Hessian, scaled to a unit diagonal, below this
-_CHANGE = 0.5  # of a margin: a row whose loss falls like an exponential asks for 1
-_LIKE_AN_EXPONENTIAL = 0.25  # steps along one leave 1/e
 _RATE = 30.0  # a new Hessian divides a relative distance r by 1 / (30 r), until seen otherwise
+_FIRST_RATE = 0.5  # what a step is expected to leave where nothing is known
 _CLOSE = 100.0  # times the goal: a step that should come so near may reach it
 _STAGE = 8  # rows of one stage over those of the one before
 _STAGE_ROWS = 20  # times p: the least rows of a stage
 _STAGE_LEAST = 1000  # rows
 _STAGE_ITERATIONS = 15
+_STAGE_FLOOR = 1e-6  # value at which a stage ends: its rows can be separated
+_STAGE_TOL = 0.02  # times p / m
 
 _Vector = NDArray[np.float64]
 
@@ -79,7 +75,7 @@ def newton(
     tol: float = 1e-8,
     max_iter: int = 100,
     stop_value: float = 0.0,
-    callback: Callback | None = None,
+    trace: Trace[Iteration] | None = None,
     stages: bool = True,
 ) -> Result:
     """Minimize a twice differentiable objective that is bounded below by zero.
@@ -96,8 +92,8 @@ def newton(
         Steps on all rows at most.
     stop_value : float, default=0.0
         Stop, not converged, at a value of this or less.
-    callback : callable, optional
-        Hears of each :class:`fastlogreg.solvers.Iteration` and its theta.
+    trace : Trace, optional
+        Hears of each :class:`fastlogreg.solvers.Iteration` and its theta, and may stop.
     stages : bool, default=True
         Whether the first steps may be taken on a part of the rows: not where ``theta`` is
         known to be close already.
@@ -124,17 +120,14 @@ def newton(
     >>> result.converged, result.theta.round(4)
     (True, array([-1.3623,  0.9082]))
     """
-    history: list[Iteration] = []
-
-    def record(now: Iteration, at: _Vector) -> None:
-        history.append(now)
-        if callback is not None:
-            callback(now, at)
-
+    trace = Trace() if trace is None else trace
     kept = None
     if stages and max_iter > 0:
-        theta, kept = _stages(objective, theta, record)
-    return _minimize(objective, theta, kept, tol, _AIM, max_iter, stop_value, history, record)[0]
+        theta, kept, stopped = _stages(objective, theta, trace)
+        if stopped:
+            return _stopped_in_stages(objective, theta, trace)
+    limits = Limits(tol, max_iter, stop_value)
+    return _minimize(objective, theta, kept, Convergence(objective, limits, NEWTON), trace)[0]
 
 
 class _Kept(NamedTuple):
@@ -157,24 +150,21 @@ class _Kept(NamedTuple):
 
 
 def _stages(
-    objective: TwiceDifferentiable, theta: _Vector, record: Callback
-) -> tuple[_Vector, _Kept | None]:
-    """Return where a part of the rows, then a larger one, has its optimum, and its Hessian."""
-    p = theta.size
-    rows = objective.effective_rows()
-    steps = []
-    step = _STAGE
-    while rows / step >= max(_STAGE_ROWS * p, _STAGE_LEAST):
-        steps.append(step)
-        step *= _STAGE
+    objective: TwiceDifferentiable, theta: _Vector, trace: Trace[Iteration]
+) -> tuple[_Vector, _Kept | None, bool]:
+    """Return where parts of the rows, each larger than the last, have their optimum.
+
+    Returns theta, the last part's Hessian, and whether the trace asked for a stop.
+    """
     kept: _Kept | None = None
-    for step in reversed(steps):
+    rows = objective.effective_rows()
+    for step in _parts(rows, theta.size):
         m = rows / step
         if kept is None:
             start = Point(*objective.part(step).value_gradient_hessian(theta))
             if not all_finite(start):
-                return theta, None
-            kept = _Kept(start.curvature, start.value, 0.5)
+                return theta, None, False
+            kept = _Kept(start.curvature, start.value, _FIRST_RATE)
         # a penalty of one sample's worth of data, or columns that the part hardly holds could
         # be separated there and run away; of centred columns, or one far from 0 could not move
         least = centred_diagonal(kept.hessian, objective.layout) / m
@@ -182,187 +172,221 @@ def _stages(
         subsample = objective.part(step, least)
         damping = subsample.penalty.smooth_diagonal - objective.penalty.smooth_diagonal
         kept = kept._replace(hessian=kept.hessian + np.diag(damping), damping=None)
-        result, kept = _minimize(
-            subsample, theta, kept, 0.02 * p / m, 1.0, _STAGE_ITERATIONS, 1e-6, [], record
-        )
+        tol = _STAGE_TOL * theta.size / m
+        limits = Limits(tol, _STAGE_ITERATIONS, _STAGE_FLOOR)
+        convergence = Convergence(subsample, limits, STAGE)
+        result, kept = _minimize(subsample, theta, kept, convergence, trace)
         if not result.finite:
-            return theta, None
+            return theta, None, False
         theta = result.theta
+        if result.status is Status.STOPPED:
+            return theta, None, True
         # the penalty of the part is not the problem's
         undamped = kept.hessian - np.diag(damping)
-        kept = _Kept(undamped, kept.value, min(0.5, 4.0 * p / m), damping)
-    return theta, kept
+        kept = _Kept(undamped, kept.value, min(0.5, 4.0 * theta.size / m), damping)
+    return theta, kept, False
+
+
+def _parts(rows: float, size: int) -> list[int]:
+    """Return of how many rows each stage takes one, the smallest part first."""
+    steps = []
+    step = _STAGE
+    while rows / step >= max(_STAGE_ROWS * size, _STAGE_LEAST):
+        steps.append(step)
+        step *= _STAGE
+    return steps[::-1]
+
+
+def _stopped_in_stages(
+    objective: TwiceDifferentiable, theta: _Vector, trace: Trace[Iteration]
+) -> Result:
+    """Return the result of a fit that was stopped on a part of the rows: the figures are of all."""
+    value, gradient = objective.value_gradient(theta)
+    norm = float(np.abs(gradient).max())
+    passes = objective.n_passes
+    return Result(theta, value, norm, np.inf, 0, passes, False, Status.STOPPED, trace.history)
 
 
 def _minimize(
     objective: TwiceDifferentiable,
     theta: _Vector,
     kept: _Kept | None,
-    tol: float,
-    aim: float,
-    max_iter: int,
-    stop_value: float,
-    history: list[Iteration],
-    record: Callback,
+    convergence: Convergence,
+    trace: Trace[Iteration],
 ) -> tuple[Result, _Kept]:
     """Minimize on the objective's rows; return the result and the last Hessian made or given."""
-    theta = theta.copy()
-    whole = objective.share == 1.0
+    direction = _Newton(objective, convergence, kept)
+    result = minimize(objective, theta, direction, convergence, trace)
+    return result, direction.kept or _Kept(np.eye(theta.size), 0.0, _FIRST_RATE)
 
-    def eval_hessian(at: _Vector) -> Point:
-        return Point(*objective.value_gradient_hessian(at))
 
-    def eval_gradient(at: _Vector) -> Point:
-        return Point(*objective.value_gradient(at), None)
+class _Last(NamedTuple):
+    """What was known before a step."""
 
-    def eval_moments(at: _Vector) -> Point:
-        return Point(*objective.value_gradient_moments(at))
+    distance: float
+    fresh: bool  # whether the Hessian was made there
 
-    def factored(hessian: NDArray[np.float64], point: Point, at: _Vector) -> Curvature:
-        curvature = Curvature(hessian, point.value)
-        if whole and curvature.underflowed(point.gradient).any():
-            product = objective.value_gradient_product(at)[2]
-            curvature.thaw(hessian, point.gradient, product)
-        if whole and curvature.unresolved(point.gradient):
-            curvature.sharpen(objective.value_gradient_product(at)[2])
-        return curvature
 
-    current = eval_hessian(theta) if kept is None else eval_gradient(theta)
-    n_iter, length = 0, 1.0
+class _Newton:
+    """Newton's direction, with a Hessian that is kept as long as that is cheaper."""
 
-    def note(decrement: float) -> None:
-        norm = float(np.abs(current.gradient).max())
-        share = objective.share
-        now = Iteration(n_iter, objective.n_passes, current.value, norm, decrement, length, share)
-        record(now, theta)
+    def __init__(
+        self, objective: TwiceDifferentiable, convergence: Convergence, kept: _Kept | None
+    ) -> None:
+        self.kept = kept
+        self._objective = objective
+        self._convergence = convergence
+        self._entire = objective.share == 1.0
+        # what the next step should leave of the distance
+        self._rate = _FIRST_RATE if kept is None else kept.rate
+        # a new Hessian leaves newton_contraction * distance / value of the distance
+        self._newton_contraction = _RATE
+        self._curvature: Curvature
+        self._model: Secants | None = None
+        self._fresh = self._judged = False  # made here of all rows; may say the distance
+        self._resolved = True  # no gradient along directions that seem flat
+        self._left: float | None = None  # distance before the last step, until it was compared
+        self._last: _Last | None = None
 
-    def finish(decrement: float, converged: bool, message: str) -> tuple[Result, _Kept]:
-        norm = float(np.abs(current.gradient).max())
-        result = Result(
-            theta,
-            current.value,
-            norm,
-            decrement,
-            n_iter,
-            objective.n_passes,
-            converged,
-            message,
-            history,
-        )
-        return result, kept or _Kept(np.eye(theta.size), 0.0, 0.5)
+    def start(self, theta: _Vector) -> Point:
+        return self._eval_hessian(theta) if self.kept is None else self._eval_gradient(theta)
 
-    if not all_finite(current):
-        note(np.nan)
-        return finish(np.nan, False, "the objective or a derivative is not finite at the start")
-    fresh = judged = False  # the Hessian is of this iterate and all rows; may say the distance
-    rate = 0.5 if kept is None else kept.rate  # what the next step should leave of the distance
-    model: Secants | None = None
-    # a new Hessian leaves newton_contraction * distance / value of the distance
-    newton_contraction = _RATE
-    last: tuple[float, bool] | None = None  # distance and fresh before the last full step
-    may_stretch = True  # no step has gone too far yet
-    # a tenth of the rows, or fewer, say as much as all of them
-    uneven = whole and objective.effective_rows() < 0.1 * objective.n_rows
-    before_step: float | None = None  # distance before the last full step
-    left = 0.0  # what the last step left of the distance
-    slow = was_slow = False  # the last step, and the one before, left more than near the optimum
-
-    while True:
-        if isinstance(current.curvature, np.ndarray):
-            kept = _Kept(current.curvature, current.value, rate)
-            curvature = factored(kept.hessian, current, theta)
-            model, current = Secants(curvature), current._replace(curvature=None)
-            fresh = judged = True
-        elif model is None:
-            assert kept is not None
-            curvature = kept.curvature()
-            model, judged = Secants(curvature), not whole
-        goal = max(aim * tol, ROUNDING) * current.value
-        step, decrement = model.step(current.gradient, goal)
-        lost = not np.isfinite(decrement) or is_lost(curvature, current.gradient)
-        if lost:
-            decrement = current.value  # the most that it can be: losses are not below zero
-        # a kept Hessian may hide that the objective still falls along a direction flat in it
-        known = fresh or not whole or not curvature.unresolved(current.gradient)
-        enough = tol * current.value if n_iter >= max_iter else goal
-        if known and not judged and decrement <= enough:
-            if not isinstance(current.curvature, Moments):
-                # where it was at once: a pass for nothing but to be sure
-                current = eval_moments(theta)
-            assert kept is not None
-            better = recalibrated(kept.hessian, current.curvature, current.gradient, current.value)
-            if better is None:  # the moments can't say: a new Hessian can
-                current, last = eval_hessian(theta), None
-            else:
-                kept = _Kept(better, current.value, rate)
-                curvature = kept.curvature()
-                model, judged = model.rebased(curvature), True
-            continue
-        if before_step is not None:
-            was_slow = left > _LIKE_AN_EXPONENTIAL
-            left = decrement / before_step if length == 1.0 and not lost else 1.0
-            slow, before_step = left > _SLOW, None
-        if last is not None:
-            rate = decrement / last[0] if length == 1.0 and not lost else 1.0
-            if last[1] and not lost:
-                newton_contraction = max(_RATE / 10, min(rate * current.value / last[0], 1e6))
-        note(decrement)
-        if current.value <= stop_value:
-            return finish(decrement, False, "the objective fell to its floor")
-        within = not (slow or was_slow) or not whole or decrement <= ROUNDING * current.value
-        reliable = known and judged and within
-        if reliable and whole and decrement <= enough and (uneven or curvature.pivot < _ILL):
-            reliable = objective.largest_change(step) <= _CHANGE
-        converged = reliable and decrement <= tol * current.value
-        if reliable and decrement <= goal:
-            return finish(decrement, True, "converged")
-        if n_iter >= max_iter:
-            return finish(decrement, converged, "max_iter reached")
-
-        expected = min(0.5, newton_contraction * decrement / current.value) if fresh else rate
-        keep = (
-            not lost
-            and known
-            and decrement > goal
-            and _keeping_pays(
-                decrement,
-                goal,
-                expected,
-                newton_contraction / current.value,
-                objective.hessian_passes,
+    def propose(self, at: Iterate) -> Proposal:
+        while True:
+            if isinstance(at.point.curvature, np.ndarray):
+                self._take_up(at)
+            elif self._model is None:
+                self._take_kept()
+            assert self._model is not None
+            gradient, value = at.point.gradient, at.point.value
+            step, decrement = self._model.step(gradient, self._convergence.goal(value))
+            lost = not np.isfinite(decrement) or is_lost(self._curvature, gradient)
+            if lost:
+                decrement = value  # the most that it can be: losses are not below zero
+            # a kept Hessian may hide that the objective still falls along a direction flat in it
+            self._resolved = (
+                self._fresh or not self._entire or not self._curvature.unresolved(gradient)
             )
+            if self._judged or not self._resolved or decrement > self._convergence.enough(at):
+                break
+            self._recalibrate(at)
+        self._compare(decrement, value, at.length == 1.0 and not lost, lost)
+        known = self._resolved and self._judged
+        return Proposal(step, decrement, known, self._fresh, lost, self._curvature.pivot)
+
+    def proves(self, at: Iterate) -> bool:
+        return True
+
+    def confirm(self, at: Iterate, proposal: Proposal) -> None:
+        return None
+
+    def walk(
+        self, at: Iterate, proposal: Proposal, converged: bool
+    ) -> tuple[_Vector, Point, float] | None:
+        accepted = None
+        if self._resolved and not proposal.lost:
+            accepted = self._search(at, proposal.step, self._first(at, proposal))
+        if accepted is None and self._fresh and not converged:
+            for escape in (-at.theta, polyak(at.point.value, at.point.gradient)):
+                accepted = accepted or self._search(at, escape, None)
+        return accepted
+
+    def renew(self, at: Iterate) -> Point | None:
+        if self._fresh:
+            return None
+        self._last = None
+        return self._eval_hessian(at.theta)
+
+    def moved(self, before: Iterate, at: Iterate, proposal: Proposal) -> None:
+        if not isinstance(at.point.curvature, np.ndarray):
+            assert self._model is not None
+            step = at.theta - before.theta
+            self._model.add(step, before.point.gradient, at.point.gradient)
+        self._last = None if proposal.lost else _Last(proposal.decrement, self._fresh)
+        self._left = None if proposal.lost else proposal.decrement
+        self._fresh, self._judged = False, not self._entire
+
+    def _take_up(self, at: Iterate) -> None:
+        """Solve with the Hessian that was made here."""
+        point = at.point
+        self.kept = _Kept(point.curvature, point.value, self._rate)
+        curvature = Curvature(self.kept.hessian, point.value)
+        if self._entire and curvature.underflowed(point.gradient).any():
+            product = self._objective.value_gradient_product(at.theta)[2]
+            curvature.thaw(self.kept.hessian, point.gradient, product)
+        if self._entire and curvature.unresolved(point.gradient):
+            curvature.sharpen(self._objective.value_gradient_product(at.theta)[2])
+        self._curvature, self._model = curvature, Secants(curvature)
+        at.point = point._replace(curvature=None)
+        self._fresh = self._judged = True
+
+    def _take_kept(self) -> None:
+        """Solve with the Hessian from elsewhere."""
+        assert self.kept is not None
+        self._curvature = self.kept.curvature()
+        self._model = Secants(self._curvature)
+        self._judged = not self._entire
+
+    def _recalibrate(self, at: Iterate) -> None:
+        """Let the kept Hessian judge its distance by the moments of the columns here."""
+        if not isinstance(at.point.curvature, Moments):
+            # where it was at once: a pass for nothing but to be sure
+            at.point = self._eval_moments(at.theta)
+        value, gradient, moments = at.point
+        assert self.kept is not None and self._model is not None
+        better = recalibrated(self.kept.hessian, moments, gradient, value)
+        if better is None:  # the moments can't say: a new Hessian can
+            at.point, self._last = self._eval_hessian(at.theta), None
+            return
+        self.kept = _Kept(better, value, self._rate)
+        self._curvature = self.kept.curvature()
+        self._model = self._model.rebased(self._curvature)
+        self._judged = True
+
+    def _compare(self, decrement: float, value: float, full: bool, lost: bool) -> None:
+        """Learn from what is left of the distance after the last step."""
+        if self._left is not None:
+            self._convergence.note_step(*((decrement, self._left) if full else (1.0, 1.0)))
+            self._left = None
+        if self._last is not None:
+            distance, fresh = self._last
+            self._rate = decrement / distance if full else 1.0
+            if fresh and not lost:
+                contraction = min(self._rate * value / distance, 1e6)
+                self._newton_contraction = max(_RATE / 10, contraction)
+
+    def _first(self, at: Iterate, proposal: Proposal) -> Callable[[_Vector], Point] | None:
+        """Return what to ask for at the full step."""
+        decrement, value = proposal.decrement, at.point.value
+        goal, contraction = self._convergence.goal(value), self._newton_contraction
+        expected = min(0.5, contraction * decrement / value) if self._fresh else self._rate
+        if decrement > goal and _keeping_pays(
+            decrement, goal, expected, contraction / value, self._objective.hessian_passes
+        ):
+            near = self._entire and expected * decrement <= _CLOSE * goal
+            return self._eval_moments if near else self._eval_gradient
+        return self._eval_hessian if at.length == 1.0 else None
+
+    def _search(
+        self, at: Iterate, step: _Vector, first: Callable[[_Vector], Point] | None
+    ) -> tuple[_Vector, Point, float] | None:
+        return search(
+            at.theta,
+            at.point,
+            step,
+            first=first,
+            value=self._objective.value,
+            evaluate=self._eval_hessian,
         )
-        light = eval_moments if whole and expected * decrement <= _CLOSE * goal else eval_gradient
-        first = light if keep else eval_hessian if length == 1.0 else None
-        if lost or not known:
-            accepted = None
-        else:
-            if may_stretch and fresh:
-                step = stretch(decrement, current.value) * step
-            accepted = search(
-                theta, current, step, first=first, value=objective.value, evaluate=eval_hessian
-            )
-        if accepted is None and not fresh:
-            current, last = eval_hessian(theta), None
-            continue
-        if accepted is None and not converged:
-            for escape in (-theta, polyak(current.value, current.gradient)):
-                accepted = accepted or search(
-                    theta, current, escape, first=None, value=objective.value, evaluate=eval_hessian
-                )
-        if accepted is None:
-            return finish(decrement, converged, "no step lowers the objective further")
-        n_iter += 1
-        before, (moved, current, length) = current, accepted
-        may_stretch = (
-            may_stretch and length == 1.0 and (lost or float(current.gradient @ step) <= 0.0)
-        )
-        if not isinstance(current.curvature, np.ndarray):
-            model.add(moved - theta, before.gradient, current.gradient)
-        theta = moved
-        last = None if lost else (decrement, fresh)
-        before_step = None if lost else decrement
-        fresh, judged = False, not whole
+
+    def _eval_hessian(self, theta: _Vector) -> Point:
+        return Point(*self._objective.value_gradient_hessian(theta))
+
+    def _eval_gradient(self, theta: _Vector) -> Point:
+        return Point(*self._objective.value_gradient(theta), None)
+
+    def _eval_moments(self, theta: _Vector) -> Point:
+        return Point(*self._objective.value_gradient_moments(theta))
 
 
 def _keeping_pays(

@@ -33,18 +33,24 @@ that can:
    has not found then may be there still.
 """
 
+from dataclasses import replace
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.solvers import Callback, HessianProduct, Iteration, Result, Universal
+from fastlogreg.solvers import HessianProduct, Iteration, Result, Status, Universal
+from fastlogreg.solvers.convergence import TRUNCATED, Convergence, Limits
 from fastlogreg.solvers.curvature import Centred, Secants, is_lost
+from fastlogreg.solvers.direction import Iterate, Proposal
 from fastlogreg.solvers.handover import CHEAP, budget, fits, go_on
+from fastlogreg.solvers.loop import minimize
 from fastlogreg.solvers.newton import newton
-from fastlogreg.solvers.search import ROUNDING, Point, all_finite, polyak, search, stretch
+from fastlogreg.solvers.search import Point, polyak, search
+from fastlogreg.solvers.trace import Trace
 
 __all__ = ["newton_cg"]
 
-_AIM = 1e-2  # share of tol to reach: at 0.1 an outlier of 1e8 hid 9e-4 of the distance
 _LOOSE = 0.2  # a solve leaves at most this share of the gradient
 _MOST = 500  # products of one solve
 _CONFIRMING = 30  # products at most for a bound on the distance where no Hessian fits
@@ -52,9 +58,7 @@ _MEMORY = 24  # pairs that correct the preconditioner
 _LEAST_MEMORY = 4
 _AGED = 0.3  # the preconditioner is made anew once the value has fallen to this share
 _POOR = 1e-6  # or a Ritz value to this: rows that gave a column its scale may be saturated by now
-_SLOW = (
-    0.3  # or a full step left more: so do steps of 1 along an outlier that holds all the curvature
-)
+_ENDS = (Status.CONVERGED, Status.STOPPED, Status.NOT_FINITE)  # no one goes on after these
 
 _Vector = NDArray[np.float64]
 
@@ -66,7 +70,7 @@ def newton_cg(
     tol: float = 1e-8,
     max_iter: int = 100,
     stop_value: float = 0.0,
-    callback: Callback | None = None,
+    trace: Trace[Iteration] | None = None,
 ) -> Result:
     """Minimize an objective that is bounded below by zero by truncated Newton steps.
 
@@ -84,8 +88,8 @@ def newton_cg(
         Outer iterations at most.
     stop_value : float, default=0.0
         Stop, not converged, at a value of this or less.
-    callback : callable, optional
-        Hears of each :class:`fastlogreg.solvers.Iteration` and its theta.
+    trace : Trace, optional
+        Hears of each :class:`fastlogreg.solvers.Iteration` and its theta, and may stop.
 
     Returns
     -------
@@ -107,152 +111,131 @@ def newton_cg(
     >>> result.converged, result.theta.round(4)
     (True, array([-1.3623,  0.9082]))
     """
-    first, confirmed = _truncated(
-        objective, theta, tol=tol, max_iter=max_iter, stop_value=stop_value, callback=callback
-    )
-    if confirmed or not first.finite or first.value <= stop_value or not fits(theta.size):
+    trace = Trace() if trace is None else trace
+    max_passes = objective.n_passes + budget(objective.hessian_passes, theta.size)
+    convergence = Convergence(objective, Limits(tol, max_iter, stop_value, max_passes), TRUNCATED)
+    direction = _Truncated(objective, convergence, large=not fits(theta.size))
+    first = minimize(objective, theta, direction, convergence, trace)
+    if first.status in _ENDS or first.value <= stop_value or not fits(theta.size):
         return first
     if first.n_iter >= max_iter and not first.converged:
-        return first
+        return replace(first, status=Status.MAX_ITER)
     return go_on(
         newton,
         objective,
         first,
         max_iter=max_iter,
-        callback=callback,
+        trace=trace,
         tol=tol,
         stop_value=stop_value,
         stages=False,
     )
 
 
-def _truncated(
-    objective: Universal,
-    theta: _Vector,
-    *,
-    tol: float,
-    max_iter: int,
-    stop_value: float,
-    callback: Callback | None,
-) -> tuple[Result, bool]:
-    """Minimize by products alone; return also whether the result is confirmed.
+class _Truncated:
+    """Newton's direction by conjugate gradients, and the preconditioner that it learns."""
 
-    Where it is not, only a Hessian can say whether it is the optimum.
-    """
-    history: list[Iteration] = []
-    theta = theta.copy()
-    large = not fits(theta.size)
-    max_passes = objective.n_passes + budget(objective.hessian_passes, theta.size)
+    def __init__(self, objective: Universal, convergence: Convergence, large: bool) -> None:
+        self._objective = objective
+        self._convergence = convergence
+        self._large = large  # too large for a Hessian
+        self._made_at = np.inf  # the value where the preconditioner was made
+        self._made_in = -1  # and the iteration
+        self._smallest = 1.0  # the least Ritz value since
+        self._last = np.inf  # the decrement before the last step
+        self._largest = 0.0  # size of the gradient at the start, in the preconditioner's metric
+        self._base: Centred
+        self._model: Secants
+        self._quick: _Vector  # the preconditioner's own step
 
-    def eval_product(at: _Vector) -> Point:
-        return Point(*objective.value_gradient_product(at))
+    def start(self, theta: _Vector) -> Point:
+        return self._eval_product(theta)
 
-    current = eval_product(theta)
-    n_iter, length = 0, 1.0
-
-    def note(decrement: float) -> None:
-        norm = float(np.abs(current.gradient).max())
-        passes = objective.n_passes
-        history.append(Iteration(n_iter, passes, current.value, norm, decrement, length))
-        if callback is not None:
-            callback(history[-1], theta)
-
-    def finish(converged: bool, message: str, confirmed: bool = False) -> tuple[Result, bool]:
-        last = history[-1]
-        result = Result(
-            theta,
-            current.value,
-            last.gradient_norm,
-            last.decrement,
-            n_iter,
-            objective.n_passes,
-            converged,
-            message,
-            history,
-        )
-        return result, confirmed
-
-    if not all_finite(current):
-        note(np.nan)
-        return finish(False, "the objective or a derivative is not finite at the start")
-    # what the pairs cost in an iteration, 4 p values each, should stay below a pass
-    memory = int(min(_MEMORY, max(_LEAST_MEMORY, objective.n_values / (2 * theta.size))))
-    made_at = np.inf  # the value where the preconditioner was made
-    made_in, smallest = -1, 1.0  # the iteration where it was, and the least Ritz value since
-    may_stretch = True  # no step has gone too far yet
-    last = np.inf  # the decrement before the last step
-    slow = was_slow = False  # whether that step, and the one before, left much of it
-    largest = 0.0  # size of the gradient at the start, in the preconditioner's metric
-
-    while True:
-        goal = max(_AIM * tol, ROUNDING) * current.value
-        poor = (slow or smallest < _POOR) and made_in < n_iter
-        if current.value < _AGED * made_at or poor:
-            base, made_at = Centred(current.curvature.moments()), current.value
-            made_in, model, smallest = n_iter, Secants(base, memory), 1.0
-        quick, short = model.step(current.gradient, 0.0)
-        lost = not np.isfinite(short) or is_lost(base, current.gradient)
-        if lost and not large:
-            decrement = current.value
-            note(decrement)
-            return finish(False, "columns without curvature hold a gradient")
-        if lost:
-            step, decrement = -theta, current.value
-        elif n_iter and short / smallest <= goal:
-            step, decrement = quick, short / smallest
+    def propose(self, at: Iterate) -> Proposal:
+        value, gradient, _ = at.point
+        poor = (self._convergence.slow or self._smallest < _POOR) and self._made_in < at.n_iter
+        if value < _AGED * self._made_at or poor:
+            self._precondition(at)
+        self._quick, short = self._model.step(gradient, 0.0)
+        lost = not np.isfinite(short) or is_lost(self._base, gradient)
+        if lost:  # columns without curvature hold a gradient
+            step, decrement = -at.theta, value
+        elif at.n_iter and short / self._smallest <= self._convergence.goal(value):
+            step, decrement = self._quick, short / self._smallest
         else:
-            largest = largest or np.sqrt(short)
-            wanted = min(_LOOSE, np.sqrt(np.sqrt(short) / largest)) if short else _LOOSE
-            with np.errstate(over="ignore", invalid="ignore"):  # what is not finite ends the solve
-                step, decrement, smallest, model = _solve(
-                    current.curvature, current.gradient, model, base, wanted, goal, smallest
-                )
-        note(decrement)
-        slow, was_slow = length == 1.0 and decrement > _SLOW * last, slow
-        last = decrement
-        if current.value <= stop_value:
-            return finish(False, "the objective fell to its floor")
-        reliable = not (slow or was_slow) or decrement <= ROUNDING * current.value
-        converged = reliable and decrement <= tol * current.value
-        if reliable and decrement <= goal:
-            most = base.most(current.gradient)
-            if most <= tol * current.value:
-                return finish(True, "converged", confirmed=True)
-            if not large and objective.hessian_passes <= CHEAP:
-                return finish(True, "converged")
-            limit = int(objective.hessian_passes) if not large else _CONFIRMING
-            step, most = _bounded(current, model, base, 0.3 * tol * current.value, limit)
-            if most <= tol * current.value:
-                return finish(True, "converged", confirmed=True)
-            if not np.isfinite(most):
-                return finish(True, "converged", confirmed=large)
-            # the solve found what the decrement did not know of: its step is taken
-            history[-1] = history[-1]._replace(decrement=most)
-        if n_iter >= max_iter:
-            return finish(converged, "max_iter reached")
-        if objective.n_passes >= max_passes:
-            return finish(converged, "the Hessian costs no more")
-        accepted = None
-        if may_stretch and not lost:
-            step = stretch(decrement, current.value) * step
-        for direction in (step, quick, -theta, polyak(current.value, current.gradient)):
+            step, decrement = self._solve(at, short)
+        full = at.length == 1.0
+        self._convergence.note_step(*((decrement, self._last) if full else (0.0, 0.0)))
+        self._last = decrement
+        ends = lost and not self._large
+        return Proposal(step, decrement, known=True, fresh=not lost, lost=lost, ends=ends)
+
+    def proves(self, at: Iterate) -> bool:
+        most = self._base.most(at.point.gradient)
+        return most <= self._convergence.limits.tol * at.point.value
+
+    def confirm(self, at: Iterate, proposal: Proposal) -> Proposal | None:
+        if self.proves(at):
+            return None
+        cost = self._objective.hessian_passes
+        if not self._large and cost <= CHEAP:
+            return replace(proposal, ends=True)
+        within = self._convergence.limits.tol * at.point.value
+        limit = _CONFIRMING if self._large else int(cost)
+        step, most = _bounded(at.point, self._model, self._base, 0.3 * within, limit)
+        if most <= within or (self._large and not np.isfinite(most)):
+            return None
+        if not np.isfinite(most):
+            return replace(proposal, ends=True)
+        # the solve found what the decrement did not know of: its step is taken
+        return Proposal(step, most)
+
+    def walk(
+        self, at: Iterate, proposal: Proposal, converged: bool
+    ) -> tuple[_Vector, Point, float] | None:
+        value, gradient, _ = at.point
+        for step in (proposal.step, self._quick, -at.theta, polyak(value, gradient)):
             accepted = search(
-                theta,
-                current,
-                direction,
-                first=eval_product,
-                value=objective.value,
-                evaluate=eval_product,
+                at.theta,
+                at.point,
+                step,
+                first=self._eval_product,
+                value=self._objective.value,
+                evaluate=self._eval_product,
             )
             if accepted is not None or converged:
-                break
-        if accepted is None:
-            return finish(converged, "no step lowers the objective further")
-        theta, current, length = accepted
-        may_stretch = (
-            may_stretch and length == 1.0 and (lost or float(current.gradient @ step) <= 0.0)
+                return accepted
+        return None
+
+    def renew(self, at: Iterate) -> None:
+        return None
+
+    def moved(self, before: Iterate, at: Iterate, proposal: Proposal) -> None:
+        pass
+
+    def _eval_product(self, theta: _Vector) -> Point:
+        return Point(*self._objective.value_gradient_product(theta))
+
+    def _precondition(self, at: Iterate) -> None:
+        """Make the preconditioner anew."""
+        # what the pairs cost in an iteration, 4 p values each, should stay below a pass
+        memory = int(
+            min(_MEMORY, max(_LEAST_MEMORY, self._objective.n_values / (2 * at.theta.size)))
         )
-        n_iter += 1
+        self._base = Centred(at.point.curvature.moments())
+        self._model = Secants(self._base, int(min(_MEMORY, memory)))
+        self._made_at, self._made_in, self._smallest = at.point.value, at.n_iter, 1.0
+
+    def _solve(self, at: Iterate, short: float) -> tuple[_Vector, float]:
+        """Return the step of conjugate gradients, as exact as it deserves, and its decrement."""
+        self._largest = self._largest or np.sqrt(short)
+        wanted = min(_LOOSE, np.sqrt(np.sqrt(short) / self._largest)) if short else _LOOSE
+        system = _System(at.point.curvature, at.point.gradient, self._base, self._model)
+        goal = self._convergence.goal(at.point.value)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite ends the solve
+            solved = _conjugate_gradients(system, wanted, 0.1 * goal, self._smallest)
+        self._smallest, self._model = solved.smallest, solved.model
+        return solved.step, solved.decrement
 
 
 def _bounded(
@@ -284,19 +267,29 @@ def _bounded(
     return s, np.inf
 
 
-def _solve(
-    product: HessianProduct,
-    gradient: _Vector,
-    model: Secants,
-    base: Centred,
-    wanted: float,
-    goal: float,
-    smallest: float,
-) -> tuple[_Vector, float, float, Secants]:
-    """Solve ``H s = -g`` by conjugate gradients until the residual is ``wanted`` of g.
+class _System(NamedTuple):
+    """``H s = -g``, and what preconditions it."""
 
-    Returns s, half its decrement, the smallest Ritz value seen and the next preconditioner.
-    """
+    product: HessianProduct
+    gradient: _Vector
+    base: Centred
+    model: Secants
+
+
+class _Solved(NamedTuple):
+    """What a solve found."""
+
+    step: _Vector
+    decrement: float
+    smallest: float  # Ritz value so far
+    model: Secants  # the next preconditioner
+
+
+def _conjugate_gradients(
+    system: _System, wanted: float, negligible: float, smallest: float
+) -> _Solved:
+    """Solve until the residual is ``wanted`` of g, or what is left is negligible."""
+    product, gradient, _, model = system
     s = np.zeros_like(gradient)
     r = -gradient  # residual
     z = -model.step(r, 0.0)[0]
@@ -304,9 +297,8 @@ def _solve(
     rz = first = float(r @ z)
     alphas: list[float] = []
     betas: list[float] = []
-    pairs: list[tuple[_Vector, _Vector]] = []
-    stride = 1  # of the products whose pairs are kept: some of all, and never many
-    for k in range(min(_MOST, 2 * gradient.size + 10)):
+    pairs = _Pairs(2 * model.memory)
+    for _ in range(min(_MOST, 2 * gradient.size + 10)):
         Hv = product(v)
         curvature = float(v @ Hv)
         if not curvature > 0.0:  # not convex here, or flat to rounding
@@ -314,10 +306,7 @@ def _solve(
         alpha = rz / curvature
         s += alpha * v
         r -= alpha * Hv
-        if k % stride == 0:
-            pairs.append((v, Hv))
-            if len(pairs) > 2 * model.memory:
-                pairs, stride = pairs[::2], 2 * stride
+        pairs.add(v, Hv)
         z = -model.step(r, 0.0)[0]
         new = float(r @ z)
         if not np.isfinite(new):
@@ -326,19 +315,40 @@ def _solve(
         betas.append(new / rz)
         rz = new
         # what is left of the decrement: at most rz / smallest
-        if rz <= wanted * wanted * first or 0.5 * rz <= 0.1 * goal * smallest:
+        if rz <= wanted * wanted * first or 0.5 * rz <= negligible * smallest:
             break
         v = z + betas[-1] * v
     if not alphas:  # not a single step: take the preconditioner's
         s = model.step(gradient, 0.0)[0]
     smallest = min(smallest, _least_ritz_value(alphas, betas))
-    following = Secants(base, model.memory)
-    few = min(model.memory, len(pairs))
-    for k in np.unique(np.linspace(0, len(pairs) - 1, few).astype(int)):
-        following.add_pair(*pairs[k])
     # conjugate gradients: the decrease promised is half of -g's
     decrement = -0.5 * float(gradient @ s) + 0.5 * max(rz, 0.0) / smallest
-    return s, decrement, smallest, following
+    return _Solved(s, decrement, smallest, pairs.corrected(system.base, model.memory))
+
+
+class _Pairs:
+    """Some of the pairs (v, H v) of a solve, evenly spread over it and never many."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._pairs: list[tuple[_Vector, _Vector]] = []
+        self._seen, self._stride = 0, 1
+
+    def add(self, v: _Vector, Hv: _Vector) -> None:
+        """Keep a pair, if it is the turn of one."""
+        if self._seen % self._stride == 0:
+            self._pairs.append((v, Hv))
+            if len(self._pairs) > self._most:
+                self._pairs, self._stride = self._pairs[::2], 2 * self._stride
+        self._seen += 1
+
+    def corrected(self, base: Centred, memory: int) -> Secants:
+        """Return the base corrected by as many of the pairs as it has memory for."""
+        model = Secants(base, memory)
+        few = min(memory, len(self._pairs))
+        for k in np.unique(np.linspace(0, len(self._pairs) - 1, few).astype(int)):
+            model.add_pair(*self._pairs[k])
+        return model
 
 
 def _least_ritz_value(alphas: list[float], betas: list[float]) -> float:

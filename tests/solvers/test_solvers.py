@@ -11,6 +11,7 @@ from fastlogreg.solvers.curvature import Centred, Curvature, Secants
 from fastlogreg.solvers.lbfgs import lbfgs
 from fastlogreg.solvers.newton import newton
 from fastlogreg.solvers.newton_cg import newton_cg
+from fastlogreg.solvers.trace import Trace
 from tests.problems import problem_of
 
 SOLVERS = {"newton": newton, "newton-cg": newton_cg, "lbfgs": lbfgs, "auto": auto}
@@ -110,7 +111,7 @@ def test_history_and_callback(solver, rng):
         thetas.append(theta)
 
     objective = problem_of(X, y, l2=l2)
-    result = solver(objective, np.zeros(6), callback=callback, max_iter=500)
+    result = solver(objective, np.zeros(6), trace=Trace(callback), max_iter=500)
     assert result.history == heard
     # the theta that comes with an iteration is where its value was computed
     values = [problem_of(X, y, l2=l2).value(theta) for theta in thetas]
