@@ -19,6 +19,12 @@ backends rely on it and check nothing):
   (p = d + 1), else ``[w_1 .. w_d]`` (p = d);
 - ``(loss, activation)`` is a pair of :data:`COMBINATIONS`;
 - the results are float64.
+
+With softmax a row has K margins (``n_outputs``) and theta is (K, p), C-contiguous, one row
+``[b_k, w_k]`` a class. ``y`` is (n,), codes 0 .. K - 1, or (n, K), rows of probabilities;
+``offset`` is (n, K). Gradients are (K, p), Hessians (K p, K p) class by class, moments
+(K, 1 + 2 d), margins and predictions (n, K). What a pass keeps of its rows, ``curvatures``, are
+the probabilities p (n, K), to which ``product`` and ``moments`` apply the weights themselves.
 """
 
 from contextlib import AbstractContextManager
@@ -32,15 +38,16 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-LOSSES: Final = ("bce", "mse")
-ACTIVATIONS: Final = ("sigmoid", "tanh", "identity")
-COMBINATIONS: Final = (
+LOSSES: Final = ("bce", "mse", "cross_entropy")
+ACTIVATIONS: Final = ("sigmoid", "tanh", "identity", "softmax")
+ONE_MARGIN: Final = (  # a row
     ("bce", "sigmoid"),
     ("bce", "tanh"),
     ("mse", "sigmoid"),
     ("mse", "tanh"),
     ("mse", "identity"),
 )
+COMBINATIONS: Final = (*ONE_MARGIN, ("cross_entropy", "softmax"))
 BACKENDS: Final = ("loop", "numpy", "numba")
 
 Matrix: TypeAlias = "NDArray[np.floating] | csr_array"
@@ -125,6 +132,16 @@ class Pass(Protocol):
 
     def sample(self, rows: NDArray[np.int64]) -> "Pass":
         """Return the pass over these rows alone; a sample has none of its own."""
+
+
+class ClassesPass(Pass, Protocol):
+    """What the pass of softmax has beside."""
+
+    def predict_class(self, theta: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the first class with the largest margin, (n_rows,)."""
+
+    def log_proba(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the logarithms of the probabilities, (n_rows, K)."""
 
 
 class Backend(Protocol):

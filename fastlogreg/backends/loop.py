@@ -10,6 +10,7 @@ A sparse X is made dense first: what the loop can do in a lifetime fits in memor
 
 import math
 from contextlib import AbstractContextManager, nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,14 @@ def _sums(
                 for m in range(j, p):
                     hessian[j][m] += curvature * x[j] * x[m]
     return total, gradient, hessian
+
+
+def _first_not_finite(X: NDArray[np.floating]) -> tuple[int, int] | None:
+    for i in range(X.shape[0]):
+        for j in range(X.shape[1]):
+            if not math.isfinite(X[i, j]):
+                return i, j
+    return None
 
 
 class BoundPass:
@@ -237,14 +246,206 @@ class BoundPass:
 
     def first_not_finite(self) -> tuple[int, int] | None:
         """Return (row, column) of the first NaN or infinity in X; None where all are finite."""
-        for i in range(self._X.shape[0]):
-            for j in range(self._X.shape[1]):
-                if not math.isfinite(self._X[i, j]):
-                    return i, j
-        return None
+        return _first_not_finite(self._X)
 
 
-bind = BoundPass
+class _Softmax:
+    """The softmax of one row's margins, nothing by cancellation."""
+
+    def __init__(self, z: list[float]) -> None:
+        self.z = z
+        self.top = 0
+        for k in range(1, len(z)):
+            if z[k] > z[self.top]:
+                self.top = k
+        m = z[self.top] if math.isfinite(z[self.top]) else math.nan  # which makes its row NaN
+        self.t = [math.exp(a - m) if a <= m else math.nan for a in z]
+        self.others = self.t[self.top] - 1.0
+        for k in range(len(z)):
+            if k != self.top:
+                self.others += self.t[k]
+        total = 1.0 + self.others
+        self.log_total = math.log1p(self.others)
+        self.p = [t / total for t in self.t]
+        self.q = [(total - t) / total for t in self.t]
+        self.q[self.top] = self.others / total
+
+    def loss(self, y: list[float]) -> float:
+        """Return the cross-entropy of a row of probabilities."""
+        value = 0.0
+        for k in range(len(y)):
+            if y[k] != 0.0:
+                value += y[k] * ((self.z[self.top] - self.z[k]) + self.log_total)
+        return value
+
+
+class SoftmaxPass:
+    """Rows and softmax; see :class:`fastlogreg.backends.Pass`: theta is (K, p)."""
+
+    def __init__(
+        self,
+        X: _Matrix,
+        y: _Vector | None,
+        sample_weight: _Vector | None,
+        offset: _Vector | None,
+        spec: Any,
+        rows: NDArray[np.int64] | None = None,
+    ) -> None:
+        self._X, self._y, self._sample_weight, self._offset = _dense(X), y, sample_weight, offset
+        self._spec = spec
+        self._rows = list(range(X.shape[0])) if rows is None else rows.tolist()
+        self.n_rows = len(self._rows)
+        self.total_weight = 0.0
+        for i in self._rows:
+            self.total_weight += self._weight(i)
+        self.size = spec.n_outputs * (X.shape[1] + spec.intercept)
+        self.hessian_cost = 1.0 + self.size / 4.0
+
+    def sample(self, rows: NDArray[np.int64]) -> "SoftmaxPass":
+        """Return the pass over these rows of it."""
+        return SoftmaxPass(self._X, self._y, self._sample_weight, self._offset, self._spec, rows)
+
+    def _weight(self, i: int) -> float:
+        return 1.0 if self._sample_weight is None else float(self._sample_weight[i])
+
+    def _row(self, i: int) -> list[float]:
+        """Return [1, x] or x of a row."""
+        return [1.0] * int(self._spec.intercept) + [float(x) for x in self._X[i]]
+
+    def _margins(self, i: int, theta: list[list[float]], offset: bool) -> list[float]:
+        x = self._row(i)
+        z = []
+        for k in range(len(theta)):
+            a = 0.0
+            for j in range(len(x)):
+                a += theta[k][j] * x[j]
+            if offset and self._offset is not None:
+                a += float(self._offset[i, k])
+            z.append(a)
+        return z
+
+    def _target(self, i: int, K: int) -> list[float]:
+        assert self._y is not None
+        if self._y.ndim == 2:
+            return [float(y) for y in self._y[i]]
+        return [1.0 if k == self._y[i] else 0.0 for k in range(K)]
+
+    def __call__(
+        self,
+        theta: _Vector,
+        order: int = 1,
+        *,
+        curvatures: _Vector | None = None,
+        moments: _Vector | None = None,
+    ) -> tuple[float, _Vector | None, NDArray[np.float64] | None]:
+        """Return the sums of loss, gradient (K, p) and Hessian (K p, K p)."""
+        parameters = theta.tolist()
+        K, p = theta.shape
+        total = 0.0
+        gradient = [[0.0] * p for _ in range(K)]
+        hessian = np.zeros((K, p, K, p))
+        if moments is not None:
+            moments[:] = 0.0
+        for at, i in enumerate(self._rows):
+            y, x, weight = self._target(i, K), self._row(i), self._weight(i)
+            soft = _Softmax(self._margins(i, parameters, True))
+            total += weight * soft.loss(y)
+            for k in range(K):
+                residual = weight * ((1.0 - y[k]) * soft.p[k] - y[k] * soft.q[k])
+                for j in range(p):
+                    gradient[k][j] += residual * x[j]
+                if curvatures is not None:
+                    curvatures[at, k] = soft.p[k]
+                if moments is not None:
+                    self._add_moments(i, weight * soft.p[k] * soft.q[k], moments[k])
+                for m in range(K if order == 2 else 0):
+                    h = weight * soft.p[k] * (soft.q[k] if m == k else -soft.p[m])
+                    for j in range(p):
+                        for r in range(p):
+                            hessian[k, j, m, r] += h * x[j] * x[r]
+        if order == 0:
+            return total, None, None
+        H = hessian.reshape(K * p, K * p)
+        return total, np.array(gradient), np.triu(H) + np.triu(H, 1).T if order == 2 else None
+
+    def _add_moments(self, i: int, h: float, moments: _Vector) -> None:
+        d = self._X.shape[1]
+        moments[0] += h
+        for j in range(d):
+            x = float(self._X[i, j])
+            moments[1 + j] += h * x
+            moments[1 + d + j] += h * x * x
+
+    def product(self, probabilities: _Vector, vector: _Vector) -> _Vector:
+        """Return the Hessian times a direction (K, p), given the rows' probabilities (n, K)."""
+        direction = vector.tolist()
+        product = np.zeros(vector.shape)
+        for at, i in enumerate(self._rows):
+            p, u, x = probabilities[at].tolist(), self._margins(i, direction, False), self._row(i)
+            for k in range(len(p)):
+                difference = 0.0
+                for m in range(len(p)):
+                    difference += p[m] * (u[k] - u[m])
+                for j in range(len(x)):
+                    product[k, j] += self._weight(i) * p[k] * difference * x[j]
+        return product
+
+    def moments(self, probabilities: _Vector) -> _Vector:
+        """Return the sums of h, h x and h x², (K, 1 + 2 d), for h = weight p_k (1 - p_k)."""
+        K = self._spec.n_outputs
+        moments = np.zeros((K, 1 + 2 * self._X.shape[1]))
+        for at, i in enumerate(self._rows):
+            p = probabilities[at].tolist()
+            for k in range(K):
+                rest = 0.0
+                for m in range(K):
+                    rest += p[m] if m != k else 0.0
+                self._add_moments(i, self._weight(i) * p[k] * rest, moments[k])
+        return moments
+
+    def largest_margin(self, vector: _Vector) -> float:
+        """Return the largest size of V A' in rows of weight above 0."""
+        largest = 0.0
+        direction = vector.tolist()
+        for i in self._rows:
+            if self._weight(i) > 0.0:
+                largest = max(largest, *(abs(z) for z in self._margins(i, direction, False)))
+        return largest
+
+    def margins(self, theta: _Vector, *, with_offset: bool = True) -> _Vector:
+        """Return the margins, (n, K)."""
+        parameters = theta.tolist()
+        return np.array([self._margins(i, parameters, with_offset) for i in self._rows])
+
+    def predict(self, theta: _Vector) -> _Vector:
+        """Return the probabilities, (n, K)."""
+        return np.array([_Softmax(z).p for z in self.margins(theta).tolist()])
+
+    def log_proba(self, theta: _Vector) -> _Vector:
+        """Return the logarithms of the probabilities, (n, K)."""
+        softs = [_Softmax(z) for z in self.margins(theta).tolist()]
+        return np.array([[(z - s.z[s.top]) - s.log_total for z in s.z] for s in softs])
+
+    def predict_class(self, theta: _Vector) -> NDArray[np.int64]:
+        """Return the first class with the largest margin, (n,)."""
+        softs = [_Softmax(z) for z in self.margins(theta).tolist()]
+        return np.array([s.top for s in softs], dtype=np.int64)
+
+    def first_not_finite(self) -> tuple[int, int] | None:
+        """Return (row, column) of the first NaN or infinity in X; None where all are finite."""
+        return _first_not_finite(self._X)
+
+
+def bind(
+    X: _Matrix,
+    y: _Vector | None,
+    sample_weight: _Vector | None,
+    offset: _Vector | None,
+    spec: Any,
+) -> BoundPass | SoftmaxPass:
+    """Return a pass over these rows; see :class:`fastlogreg.backends.Backend`."""
+    kind = SoftmaxPass if spec.activation == "softmax" else BoundPass
+    return kind(X, y, sample_weight, offset, spec)
 
 
 def solving(p: int) -> AbstractContextManager[None]:
@@ -267,13 +468,17 @@ def train_epoch(
 ) -> _Vector:
     """Run one epoch of gradient steps; see :class:`fastlogreg.backends.Backend`."""
     X = _dense(X)
-    order = np.arange(y.size) if rows is None else rows
+    spec = SimpleNamespace(
+        loss=loss, activation=activation, intercept=intercept, n_outputs=theta.shape[0]
+    )
+    whole = bind(X, y, None, None, spec)
+    order = np.arange(X.shape[0]) if rows is None else rows
     losses = []
-    for lo in range(0, y.size, batch_size):
-        batch = order[lo : lo + batch_size]
-        size = float(batch.size)
-        total, gradient, _ = _sums(X, y, theta, None, None, loss, activation, intercept, 1, batch)
-        losses.append(total / size)
-        for j in range(theta.size):
-            theta[j] -= learning_rate * gradient[j] / size
+    for lo in range(0, X.shape[0], batch_size):
+        batch = whole.sample(order[lo : lo + batch_size])
+        total, gradient, _ = batch(theta)
+        assert gradient is not None
+        losses.append(total / batch.n_rows)
+        for j in np.ndindex(theta.shape):
+            theta[j] -= learning_rate * gradient[j] / batch.n_rows
     return np.array(losses)

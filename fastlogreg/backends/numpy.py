@@ -81,6 +81,11 @@ def _jet(
     return error * error, residual, curvature
 
 
+def _first_not_finite(X: _Matrix) -> tuple[int, int] | None:
+    bad = np.argwhere(~np.isfinite(X if isinstance(X, np.ndarray) else X.toarray()))
+    return (int(bad[0, 0]), int(bad[0, 1])) if len(bad) else None
+
+
 class BoundPass:
     """Rows and what to compute on them; see :class:`fastlogreg.backends.Pass`."""
 
@@ -184,12 +189,190 @@ class BoundPass:
 
     def first_not_finite(self) -> tuple[int, int] | None:
         """Return (row, column) of the first NaN or infinity in X; None where all are finite."""
-        X = self._X if isinstance(self._X, np.ndarray) else self._X.toarray()
-        bad = np.argwhere(~np.isfinite(X))
-        return (int(bad[0, 0]), int(bad[0, 1])) if len(bad) else None
+        return _first_not_finite(self._X)
 
 
-bind = BoundPass
+class SoftmaxPass:
+    """Rows and softmax; see :class:`fastlogreg.backends.Pass`: theta is (K, p)."""
+
+    def __init__(
+        self,
+        X: _Matrix,
+        y: _Vector | None,
+        sample_weight: _Vector | None,
+        offset: _Vector | None,
+        spec: Any,
+    ) -> None:
+        self._X, self._y, self._sample_weight, self._offset = X, y, sample_weight, offset
+        self._spec = spec
+        self.n_rows, d = X.shape
+        self.size = spec.n_outputs * (d + spec.intercept)
+        self.total_weight = float(self.n_rows if sample_weight is None else sample_weight.sum())
+        self.hessian_cost = 1.0 + self.size / 4.0
+
+    def sample(self, rows: NDArray[np.int64] | slice) -> "SoftmaxPass":
+        """Return the pass over these rows of it."""
+        y, s, offset = (
+            None if given is None else given[rows]
+            for given in (self._y, self._sample_weight, self._offset)
+        )
+        return SoftmaxPass(self._X[rows], y, s, offset, self._spec)
+
+    def _matrix(self) -> _Matrix:
+        return self._X.astype(np.float64, copy=False)
+
+    def _exponentials(self, Z: _Vector) -> tuple[_Vector, _Vector, _Vector]:
+        """Return t = exp(z - m), S - t of each class and S - 1: nothing cancels."""
+        top = (np.arange(Z.shape[0]), Z.argmax(axis=1))
+        with np.errstate(invalid="ignore"):  # rows with an infinite margin become NaN
+            t = np.exp(Z - Z[top][:, None])
+        smaller = t.copy()
+        smaller[top] = 0.0
+        others = smaller.sum(axis=1)
+        rest = (1.0 + others)[:, None] - t
+        rest[top] = others
+        return t, rest, others + (t[top] - 1.0)
+
+    def __call__(
+        self,
+        theta: _Vector,
+        order: int = 1,
+        *,
+        curvatures: _Vector | None = None,
+        moments: _Vector | None = None,
+    ) -> tuple[float, _Vector | None, NDArray[np.float64] | None]:
+        """Return the sums of loss, gradient (K, p) and Hessian (K p, K p)."""
+        assert self._y is not None
+        y, s = self._y, self._sample_weight
+        Z = self.margins(theta)
+        t, rest, others = self._exponentials(Z)
+        with np.errstate(invalid="ignore"):
+            below = Z.max(axis=1, keepdims=True) - Z
+        rows = np.arange(self.n_rows)
+        if y.ndim == 1:
+            code = y.astype(np.int64)
+            value = below[rows, code] + np.log1p(others)
+        else:
+            value = np.multiply(y, below, out=np.zeros_like(y), where=y != 0.0).sum(axis=1)
+            value += y.sum(axis=1) * np.log1p(others)
+        total = float(value.sum() if s is None else s @ value)
+        if order == 0 and curvatures is None and moments is None:
+            return total, None, None
+        inverse = 1.0 / (1.0 + others)[:, None]
+        P, Q = t * inverse, rest * inverse
+        if curvatures is not None:
+            curvatures[:] = P
+        if moments is not None:
+            moments[:] = self._moments(P, Q)
+        if order == 0:
+            return total, None, None
+        if y.ndim == 1:
+            R = P.copy()
+            R[rows, code] = -Q[rows, code]
+        else:
+            R = (1.0 - y) * P - y * Q
+        gradient = self._summed(R if s is None else R * s[:, None])
+        return total, gradient, self._hessian(P, Q) if order == 2 else None
+
+    def _summed(self, R: _Vector) -> _Vector:
+        """Return R' A, (K, p)."""
+        product = (self._matrix().T @ R).T
+        if self._spec.intercept:
+            product = np.column_stack([R.sum(axis=0), product])
+        return np.ascontiguousarray(product)
+
+    def _hessian(self, P: _Vector, Q: _Vector) -> _Vector:
+        X, s, K = self._matrix(), self._sample_weight, self._spec.n_outputs
+        first = int(self._spec.intercept)
+        p = X.shape[1] + first
+        H = np.empty((K, p, K, p))
+        for k in range(K):
+            for m in range(k + 1):
+                h = P[:, k] * Q[:, k] if m == k else -P[:, k] * P[:, m]
+                if s is not None:
+                    h *= s
+                block = np.empty((p, p))
+                product = X.T @ _scaled(X, h)
+                block[first:, first:] = (
+                    product if isinstance(product, np.ndarray) else product.toarray()
+                )
+                if first:
+                    block[0, 0] = h.sum()
+                    block[0, 1:] = block[1:, 0] = X.T @ h
+                block = np.triu(block) + np.triu(block, 1).T
+                H[k, :, m, :] = H[m, :, k, :] = block
+        return H.reshape(K * p, K * p)
+
+    def product(self, probabilities: _Vector, vector: _Vector) -> _Vector:
+        """Return the Hessian times a direction (K, p), given the rows' probabilities (n, K)."""
+        P = probabilities
+        U = self.margins(vector, with_offset=False)
+        U -= U[np.arange(self.n_rows), P.argmax(axis=1)][:, None]  # lest large numbers cancel
+        R = P * (U - (P * U).sum(axis=1, keepdims=True))
+        return self._summed(R if self._sample_weight is None else R * self._sample_weight[:, None])
+
+    def moments(self, probabilities: _Vector) -> _Vector:
+        """Return the sums of h, h x and h x², (K, 1 + 2 d), for h = weight p_k (1 - p_k)."""
+        top = (np.arange(self.n_rows), probabilities.argmax(axis=1))
+        rest = probabilities.copy()
+        rest[top] = 0.0
+        Q = 1.0 - probabilities
+        Q[top] = rest.sum(axis=1)
+        return self._moments(probabilities, Q)
+
+    def _moments(self, P: _Vector, Q: _Vector) -> _Vector:
+        X, s = self._matrix(), self._sample_weight
+        h = P * Q if s is None else P * Q * s[:, None]
+        squares = X * X if isinstance(X, np.ndarray) else X.multiply(X).tocsr()
+        return np.vstack([h.sum(axis=0), X.T @ h, squares.T @ h]).T
+
+    def largest_margin(self, vector: _Vector) -> float:
+        """Return the largest size of V A' in rows of weight above 0."""
+        size = np.abs(self.margins(vector, with_offset=False))
+        return float((size if self._sample_weight is None else size[self._sample_weight > 0]).max())
+
+    def margins(self, theta: _Vector, *, with_offset: bool = True) -> _Vector:
+        """Return the margins, (n, K)."""
+        first = int(self._spec.intercept)
+        Z: _Vector = self._matrix() @ theta[:, first:].T
+        if first:
+            Z += theta[:, 0]
+        if with_offset and self._offset is not None:
+            Z += self._offset
+        return Z
+
+    def predict(self, theta: _Vector) -> _Vector:
+        """Return the probabilities, (n, K)."""
+        t, _, others = self._exponentials(self.margins(theta))
+        return t * (1.0 / (1.0 + others))[:, None]
+
+    def log_proba(self, theta: _Vector) -> _Vector:
+        """Return the logarithms of the probabilities, (n, K)."""
+        Z = self.margins(theta)
+        others = self._exponentials(Z)[2]
+        logs: _Vector = (Z - Z.max(axis=1, keepdims=True)) - np.log1p(others)[:, None]
+        return logs
+
+    def predict_class(self, theta: _Vector) -> NDArray[np.int64]:
+        """Return the first class with the largest margin, (n,)."""
+        classes: NDArray[np.int64] = self.margins(theta).argmax(axis=1)
+        return classes
+
+    def first_not_finite(self) -> tuple[int, int] | None:
+        """Return (row, column) of the first NaN or infinity in X; None where all are finite."""
+        return _first_not_finite(self._X)
+
+
+def bind(
+    X: _Matrix,
+    y: _Vector | None,
+    sample_weight: _Vector | None,
+    offset: _Vector | None,
+    spec: Any,
+) -> BoundPass | SoftmaxPass:
+    """Return a pass over these rows; see :class:`fastlogreg.backends.Backend`."""
+    kind = SoftmaxPass if spec.activation == "softmax" else BoundPass
+    return kind(X, y, sample_weight, offset, spec)
 
 
 def solving(p: int) -> AbstractContextManager[None]:
@@ -211,9 +394,11 @@ def train_epoch(
     n_threads: int | None = None,
 ) -> _Vector:
     """Run one epoch of gradient steps; see :class:`fastlogreg.backends.Backend`."""
-    spec = SimpleNamespace(loss=loss, activation=activation, intercept=intercept)
-    whole = BoundPass(X, y, None, None, spec)
-    starts = range(0, y.size, batch_size)
+    spec = SimpleNamespace(
+        loss=loss, activation=activation, intercept=intercept, n_outputs=theta.shape[0]
+    )
+    whole = bind(X, y, None, None, spec)
+    starts = range(0, X.shape[0], batch_size)
     losses = np.empty(len(starts))
     for k, lo in enumerate(starts):
         batch = whole.sample(

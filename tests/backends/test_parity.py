@@ -9,7 +9,7 @@ from scipy import sparse
 
 import fastlogreg as flr
 from fastlogreg import backends
-from fastlogreg.backends import BACKENDS, COMBINATIONS, PassSpec
+from fastlogreg.backends import BACKENDS, ONE_MARGIN, PassSpec
 from tests import oracle
 
 
@@ -201,7 +201,7 @@ def test_finite_differences(backend, combination, rng):
 def test_any_shape_and_value(data):
     n = data.draw(st.integers(1, 40), "n")
     d = data.draw(st.integers(1, 12), "d")
-    loss, activation = data.draw(st.sampled_from(COMBINATIONS), "combination")
+    loss, activation = data.draw(st.sampled_from(ONE_MARGIN), "combination")
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32), "seed"))
     scale = 10.0 ** data.draw(st.integers(-12, 6), "scale")
     X = rng.normal(size=(n, d)) * scale

@@ -12,9 +12,10 @@ from typing import Any
 
 from fastlogreg.backends.numba.minibatch import epochs
 from fastlogreg.backends.numba.minibatch.epochs import train_epoch
-from fastlogreg.backends.numba.passes import bound
-from fastlogreg.backends.numba.passes.bound import bind, solving
+from fastlogreg.backends.numba.passes import bound, softmax
+from fastlogreg.backends.numba.passes.bound import BoundPass, solving
 from fastlogreg.backends.numba.passes.readers import read_sum
+from fastlogreg.backends.numba.passes.softmax import SoftmaxPass
 from fastlogreg.backends.numba.threads import default_threads
 
 __all__ = [
@@ -28,9 +29,16 @@ __all__ = [
 ]
 
 
+def bind(X: Any, y: Any, sample_weight: Any, offset: Any, spec: Any) -> BoundPass | SoftmaxPass:
+    """Return a pass over these rows; see :class:`fastlogreg.backends.Backend`."""
+    kind = SoftmaxPass if spec.activation == "softmax" else BoundPass
+    return kind(X, y, sample_weight, offset, spec)
+
+
 def warmup(dtypes: tuple[str, ...] = ("float64", "float32")) -> Iterator[tuple[str, float]]:
     """Compile (or load) every kernel; yield its name and the seconds it took."""
     yield from bound.warmup(dtypes)
+    yield from softmax.warmup(dtypes)
     yield from epochs.warmup(dtypes)
 
 

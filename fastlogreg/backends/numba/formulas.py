@@ -19,6 +19,8 @@ _LOG2_E = 1.4426950408889634
 # exact for |n| < 2^20.
 _LN2_HIGH = 6.93147180369123816490e-01
 _LN2_LOW = 1.90821492927058770002e-10
+_ROUNDER_BITS = np.float64(_ROUNDER).view(np.int64)
+_ROOT_HALF_BITS = np.float64(0.5**0.5).view(np.int64)
 _EXP_FLOOR = -746.0  # exp of it is below half the smallest subnormal, so 0
 _UNDERFLOW_GUARD = 64
 _UNDERFLOW_SCALE = 2.0**-64
@@ -52,14 +54,11 @@ def exp_neg(x):
 
 
 @exact
-def log1p_unit(t):
-    """Return log(1 + t) for t in [0, 1], within 1.5 ULP; NaN for NaN.
+def _atanh_tail(u):
+    """Return u Q(u) with atanh(s) = s (1 + u Q(u)), u = s^2 <= 1/9.
 
-    2 atanh(s) with s = t / (2 + t) in [0, 1/3], as 2 s (1 + u Q(u)), u = s^2; Q is the
-    Chebyshev fit of degree 9 on [0, 1/9] (relative error 5e-18).
+    Q is the Chebyshev fit of degree 9 (relative error 5e-18).
     """
-    s = t / (2.0 + t)
-    u = s * s
     u2 = u * u
     u4 = u2 * u2
     c01 = 0.3333333333333333 + u * 0.20000000000007292
@@ -68,7 +67,35 @@ def log1p_unit(t):
     c67 = 0.06657072104827468 + u * 0.06000536404795356
     c89 = 0.04400369243072337 + u * 0.08082022805971766
     tail = (c01 + u2 * c23) + u4 * ((c45 + u2 * c67) + u4 * c89)
-    return 2.0 * s + 2.0 * s * (u * tail)
+    return u * tail
+
+
+@exact
+def log1p_unit(t):
+    """Return log(1 + t) for t in [0, 1], within 1.5 ULP; NaN for NaN.
+
+    2 atanh(s) with s = t / (2 + t) in [0, 1/3].
+    """
+    s = t / (2.0 + t)
+    return 2.0 * s + 2.0 * s * _atanh_tail(s * s)
+
+
+@exact
+def log1p_sum(t):
+    """Return log(1 + t) for t in [0, 1e300], within 2.5 ULP; NaN for NaN.
+
+    1 + t = 2^n f with f in [sqrt(1/2), sqrt(2)]: n ln 2 + 2 atanh(s), s = (f - 1) / (f + 1); where
+    n = 0, f - 1 is t itself, so that a tiny t loses no digit.
+    """
+    u = 1.0 + t
+    bits = np.float64(u).view(np.int64)
+    exponent = (bits - _ROOT_HALF_BITS) >> np.int64(52)
+    n = np.int64(exponent + _ROUNDER_BITS).view(np.float64) - _ROUNDER
+    f = np.int64(bits - (exponent << np.int64(52))).view(np.float64)
+    a = t if n == 0.0 else f - 1.0
+    s = a / (2.0 + a)
+    value = n * _LN2_HIGH + (2.0 * s + (2.0 * s * _atanh_tail(s * s) + n * _LN2_LOW))
+    return value if t == t else t  # a NaN's bits are a number like others
 
 
 @exact

@@ -11,7 +11,6 @@ columns, and beyond them the BLAS, one thread a chunk, on rows scaled while they
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from copy import copy
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
@@ -22,8 +21,8 @@ from fastlogreg.backends.numba import stages
 from fastlogreg.backends.numba.jit import Kernel
 from fastlogreg.backends.numba.passes import kernels
 from fastlogreg.backends.numba.passes.kernels import Cut, Model, Rows, Sums
-from fastlogreg.backends.numba.passes.plan import BLAS_WIDTH, hessian_cost, plan, shape_of
-from fastlogreg.backends.numba.passes.readers import first_not_finite
+from fastlogreg.backends.numba.passes.plan import BLAS_WIDTH, hessian_cost, plan
+from fastlogreg.backends.numba.passes.rows import RowsPass
 from fastlogreg.backends.numba.passes.storage import (
     NO_VALUES,
     NOTHING,
@@ -74,8 +73,10 @@ def solving(p: int) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-class BoundPass:
+class BoundPass(RowsPass):
     """Rows as kernels take them, and what to compute; see :class:`fastlogreg.backends.Pass`."""
+
+    _rows: Rows
 
     def __init__(
         self,
@@ -85,29 +86,11 @@ class BoundPass:
         offset: NDArray[np.float64] | None,
         spec: _Spec,
     ) -> None:
-        self._given = X
-        self._storage, self._rows = prepared(X, NOTHING if y is None else y, sample_weight, offset)
-        self._code = storage_code(self._storage)
-        self._shape = shape_of(self._storage, self._rows)
-        self._intercept = int(spec.intercept)
+        storage, rows = prepared(X, NOTHING if y is None else y, sample_weight, offset)
+        super().__init__(X, storage, rows, sample_weight, spec)
         self._kind, self._scale = kind_of(spec.loss, spec.activation)
         self._form = stages.MARGIN if spec.activation == "identity" else stages.PROBABILITY
-        self._n_threads = spec.n_threads
-        self._plans: dict[tuple[int, int, int], _Prepared] = {}
-        self.n_rows = int(X.shape[0])
         self.size = int(X.shape[1]) + self._intercept
-        self.total_weight = float(self.n_rows if sample_weight is None else sample_weight.sum())
-
-    def sample(self, rows: NDArray[np.int64]) -> "BoundPass":
-        """Return the pass over these rows of it, of which none is copied."""
-        assert not self._rows.chosen.size, "a sample of a sample is not offered"
-        part = copy(self)
-        part._rows = self._rows._replace(chosen=readonly(rows))
-        part._plans = {}
-        part.n_rows = int(rows.size)
-        weight = self._rows.weight
-        part.total_weight = float(weight[rows].sum()) if weight.size else float(rows.size)
-        return part
 
     @cached_property
     def hessian_cost(self) -> float:
@@ -184,10 +167,6 @@ class BoundPass:
         """Return (n, 2): 1 - p and p of the sigmoid or the tanh, neither by cancellation."""
         return self._predict(self._rows, theta, stages.PROBABILITY, 2)
 
-    def first_not_finite(self) -> tuple[int, int] | None:
-        """Return (row, column) of the first NaN or infinity in X; None where all are finite."""
-        return first_not_finite(self._given, self._n_threads)
-
     def _predict(
         self, rows: Rows, theta: NDArray[np.float64], form: int, width: int
     ) -> NDArray[np.float64]:
@@ -203,7 +182,7 @@ class BoundPass:
 
     def _prepared(self, p: int, order: int, n_moments: int) -> "_Prepared":
         """Return the plan of a pass, made once; kernels see the same types in each call."""
-        found = self._plans.get((p, order, n_moments))
+        found: _Prepared | None = self._plans.get((p, order, n_moments))
         if found is None:
             gathers = self._rows.chosen.size > 0
             n, width = self.n_rows, p + n_moments

@@ -16,6 +16,8 @@ _BLOCK_BYTES = 24576  # of X in one block: half of L1, the other half for the ne
 _MIN_BLOCK, _MAX_BLOCK = 16, 512
 _WIDE_BYTES = 1 << 18  # a block of rows wider than this in all has 8 rows: a quarter of L2
 _MIN_COLUMN_BLOCK = 128  # a block of columns reads runs of this many values
+_TILE_ROWS = 256  # of a block with several margins a row
+_TILE_BYTES = 1 << 18  # of its columns, or of its margins: half of L2
 _CHUNK_SECONDS = 1e-4
 _MAX_CHUNK_SECONDS = 0.1
 _MAX_CHUNKS = 256
@@ -28,11 +30,14 @@ VALUE_SECONDS = 4e-10
 SPARSE_VALUE_SECONDS = 2e-9
 _SPARSE_PRODUCT_SECONDS = 1e-9  # two stored values of a row
 _ACCUMULATOR_SECONDS = 4e-10  # a byte: set to zero, and summed at the end
-_COPY_SECONDS = 3e-10  # a value, into the buffer of the Hessian
+COPY_SECONDS = 3e-10  # a value, into the buffer of the Hessian
 _PRODUCT_SECONDS = 5e-11  # of the p * p, by own loops
 _BLAS_SECONDS = 2.5e-11
 _PASS_SECONDS = 8e-10  # a value from memory, while the other threads read too
 _CALL_SECONDS = 2e-5
+_CLASS_SECONDS = 4e-9  # the softmax of one margin, and its residual
+_VALUE_CLASS_SECONDS = 1.7e-10  # a value for one class: its parts of margin and gradient
+_SCALED_SECONDS = 4e-10  # a value times the curvature of a pair of classes
 _GATHER_FACTOR = 4.0
 
 
@@ -71,17 +76,54 @@ def plan(n: int, shape: Shape, p: int, gathers: bool, order: int) -> tuple[int, 
     if order == 2:
         per_row += products_seconds(shape.width**2) if shape.sparse else p * p * _PRODUCT_SECONDS
         chunk_bytes += 8 * p * p
+    return cut(n, block, per_row, chunk_bytes)
+
+
+def cut(n: int, block: int, per_row: float, chunk_bytes: float) -> tuple[int, int, int, float]:
+    """Return (rows a block, rows a chunk, chunks, seconds a chunk), given the cost of a row."""
     seconds = n * per_row
     adding = chunk_bytes * _ACCUMULATOR_SECONDS
     most = min(
         _MAX_CHUNKS,
-        max(4, _ACCUMULATOR_BYTES // chunk_bytes),
+        max(4, int(_ACCUMULATOR_BYTES / chunk_bytes)),
         max(4, int(_ACCUMULATOR_SHARE * seconds / adding)),
     )
     chunks = int(max(1, min(most, seconds / _CHUNK_SECONDS), seconds / _MAX_CHUNK_SECONDS))
     rows = -(-n // chunks)
     rows = -(-rows // block) * block
     return block, rows, -(-n // rows), rows * per_row
+
+
+@lru_cache(maxsize=1024)
+def plan_of_classes(
+    n: int, shape: Shape, parameters: tuple[int, int], order: int, gathers: bool
+) -> tuple[int, int, int, float]:
+    """Return what plan does, for K margins a row; ``parameters`` is (K, p)."""
+    K, p = parameters
+    row_bytes = 8.0 * max(K, 8 if shape.sparse else p)
+    block = max(16, min(_TILE_ROWS, int(_TILE_BYTES / row_bytes) // 16 * 16))
+    value = SPARSE_VALUE_SECONDS if shape.sparse else COPY_SECONDS
+    per_row = shape.width * value * (_GATHER_FACTOR if gathers else 1.0)
+    per_row += K * (_CLASS_SECONDS + shape.width * _VALUE_CLASS_SECONDS)
+    chunk_bytes = 8.0 * (1 + K * p)
+    if order == 2:
+        per_row += hessian_seconds(shape, K, p)
+        chunk_bytes += 4.0 * K * (K + 1) * p * p
+    return cut(n, block, per_row, chunk_bytes)
+
+
+def hessian_seconds(shape: Shape, K: int, p: int) -> float:
+    """Return what a row adds to the Hessian of K classes and p parameters in each."""
+    if shape.sparse:
+        return 0.5 * K * (K + 1) * products_seconds(shape.width**2)
+    return 0.5 * K * (K + 1) * p * (p * _PRODUCT_SECONDS + _SCALED_SECONDS)
+
+
+def classes_hessian_cost(shape: Shape, K: int, p: int) -> float:
+    """Return what the Hessian of K classes costs in gradient passes."""
+    value = SPARSE_VALUE_SECONDS if shape.sparse else COPY_SECONDS
+    gradient = shape.width * value + K * (_CLASS_SECONDS + shape.width * _VALUE_CLASS_SECONDS)
+    return 1.0 + hessian_seconds(shape, K, p) / gradient
 
 
 def products_seconds(squares: float) -> float:
@@ -104,4 +146,4 @@ def hessian_cost(X: Any, p: int) -> float:
         return float(1.0 + (products + adding) / gradient)
     gradient = _CALL_SECONDS + n * (ROW_SECONDS + p * _PASS_SECONDS)
     product = _PRODUCT_SECONDS if p < BLAS_WIDTH else _BLAS_SECONDS * (1.0 + 100.0 / p)
-    return float(1.0 + n * p * (_COPY_SECONDS + p * product) / gradient)
+    return float(1.0 + n * p * (COPY_SECONDS + p * product) / gradient)

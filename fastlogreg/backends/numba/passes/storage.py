@@ -22,7 +22,15 @@ def readonly(array: NDArray[Any]) -> NDArray[Any]:
 
 NOTHING = np.empty(0)
 NO_VALUES = readonly(NOTHING)
-_NO_ROWS = readonly(np.empty(0, dtype=np.int64))
+NO_ROWS = readonly(np.empty(0, dtype=np.int64))
+
+
+def stored(X: _Matrix) -> tuple[NDArray[np.floating] | Csr, int]:
+    """Return X as kernels take it, and 1 if that is its transpose, else 0."""
+    if not isinstance(X, np.ndarray):
+        return _csr(X), 0
+    by_column = not X.flags.c_contiguous or X.shape[1] == 1
+    return readonly(X.T if by_column else X), int(by_column)
 
 
 def prepared(
@@ -33,19 +41,13 @@ def prepared(
     chosen: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.floating] | Csr, Rows]:
     """Return X and the rest as kernels take them."""
-    storage: NDArray[np.floating] | Csr
-    if isinstance(X, np.ndarray):
-        by_column = not X.flags.c_contiguous or X.shape[1] == 1
-        storage = readonly(X.T if by_column else X)
-    else:
-        by_column = False
-        storage = _csr(X)
+    storage, by_column = stored(X)
     return storage, Rows(
         readonly(y),
         NO_VALUES if weight is None else readonly(weight),
         NO_VALUES if offset is None else readonly(offset),
-        _NO_ROWS if chosen is None else readonly(chosen),
-        int(by_column),
+        NO_ROWS if chosen is None else readonly(chosen),
+        by_column,
     )
 
 

@@ -217,7 +217,7 @@ def _columns_of_block(X, by_column, lo, n, intercept, T):
 
 
 @stage
-def _accumulate_tiles(T, h, n, p, S, H):
+def accumulate_tiles(T, h, n, p, S, H):
     """Do H[j, k] += sum_i h_i T[j, i] T[k, i] for k >= j (and a few entries below).
 
     T has its rows padded with zeros to a multiple of 4, H likewise, so that tiles of
@@ -264,7 +264,7 @@ def _accumulate_tiles(T, h, n, p, S, H):
 def accumulate_hessian(X, by_column, lo, n, intercept, p, h, columns, products, H):
     """Do H[j, k] += sum_i h_i A[i, j] A[i, k] for k >= j, with A = [1, X] or X."""
     _columns_of_block(X, by_column, lo, n, intercept, columns)
-    _accumulate_tiles(columns, h, n, p, products, H)
+    accumulate_tiles(columns, h, n, p, products, H)
 
 
 def hessian_buffer(X, p, n):

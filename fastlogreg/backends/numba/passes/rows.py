@@ -1,0 +1,57 @@
+"""What every bound pass has, whatever it computes: rows as kernels take them, samples, sums."""
+
+from copy import copy
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogreg.backends.numba.passes.plan import shape_of
+from fastlogreg.backends.numba.passes.readers import first_not_finite
+from fastlogreg.backends.numba.passes.storage import readonly, storage_code
+from fastlogreg.backends.numba.stages.csr import Csr
+
+_Matrix = Any  # an array or a SciPy matrix in CSR form
+_Rows = Any  # the named tuple of rows that the kernels of the pass take
+_Spec = Any  # fastlogreg.backends.PassSpec, of a floor above
+
+
+class RowsPass:
+    """Rows of X prepared once for all passes over them.
+
+    ``rows`` is the named tuple that the kernels of the pass take; all have ``weight`` (n,), empty
+    where there are none, ``chosen`` and ``by_column``.
+    """
+
+    def __init__(
+        self,
+        X: _Matrix,
+        storage: NDArray[np.floating] | Csr,
+        rows: _Rows,
+        sample_weight: NDArray[np.float64] | None,
+        spec: _Spec,
+    ) -> None:
+        self._given = X
+        self._storage, self._rows = storage, rows
+        self._code = storage_code(storage)
+        self._shape = shape_of(storage, rows)
+        self._intercept = int(spec.intercept)
+        self._n_threads = spec.n_threads
+        self._plans: dict[Any, Any] = {}
+        self.n_rows = int(X.shape[0])
+        self.total_weight = float(self.n_rows if sample_weight is None else sample_weight.sum())
+
+    def sample(self, rows: NDArray[np.int64]) -> Self:
+        """Return the pass over these rows of it, of which none is copied."""
+        assert not self._rows.chosen.size, "a sample of a sample is not offered"
+        part = copy(self)
+        part._rows = self._rows._replace(chosen=readonly(rows))
+        part._plans = {}
+        part.n_rows = int(rows.size)
+        weight = self._rows.weight
+        part.total_weight = float(weight[rows].sum()) if weight.size else float(rows.size)
+        return part
+
+    def first_not_finite(self) -> tuple[int, int] | None:
+        """Return (row, column) of the first NaN or infinity in X; None where all are finite."""
+        return first_not_finite(self._given, self._n_threads)
