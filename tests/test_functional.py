@@ -46,7 +46,11 @@ BAD = {
     "zero weights": ({"sample_weight": np.zeros(4)}, ValueError, "zero for every sample"),
     "short weights": ({"sample_weight": [1.0]}, ValueError, "sample_weight must have length 4"),
     "short offset": ({"offset": [1.0]}, ValueError, "offset must have length 4"),
-    "loss": ({"loss": "hinge"}, ValueError, "loss must be one of 'bce', 'mse'; got 'hinge'"),
+    "loss": (
+        {"loss": "hinge"},
+        ValueError,
+        "loss must be one of 'bce', 'mse', 'cross_entropy'; got 'hinge'",
+    ),
     "activation": ({"activation": "relu"}, ValueError, "activation must be one of"),
     "pair": ({"activation": "identity"}, ValueError, "loss='bce' does not go with"),
     "backend": ({"backend": "cuda"}, ValueError, "backend must be one of .*got 'cuda'"),

@@ -20,10 +20,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastlogreg.backends import (
-    ACTIVATIONS,
     BACKENDS,
     COMBINATIONS,
-    LOSSES,
     Matrix,
     PassSpec,
     get,
@@ -388,15 +386,20 @@ def check_choice(value: Any, name: str, choices: Sequence[str]) -> str:
     return value
 
 
-def check_combination(loss: str, activation: str) -> tuple[str, str]:
+def check_combination(
+    loss: str, activation: str, pairs: Sequence[tuple[str, str]] = COMBINATIONS
+) -> tuple[str, str]:
     """Return the pair if the loss and the activation exist and go together."""
-    if (loss, activation) not in COMBINATIONS:
-        check_choice(loss, "loss", LOSSES)
-        check_choice(activation, "activation", ACTIVATIONS)
-        raise ValueError(
-            f"loss={loss!r} does not go with activation={activation!r}: the identity is no "
-            "probability; use loss='mse', or activation='sigmoid' or 'tanh'"
-        )
+    if (loss, activation) not in pairs:
+        check_choice(loss, "loss", tuple(dict.fromkeys(pair[0] for pair in pairs)))
+        check_choice(activation, "activation", tuple(dict.fromkeys(pair[1] for pair in pairs)))
+        if activation == "softmax" or loss == "cross_entropy":
+            advice = "softmax and loss='cross_entropy' go together, and with nothing else"
+        else:
+            advice = (
+                "the identity is no probability; use loss='mse', or activation='sigmoid' or 'tanh'"
+            )
+        raise ValueError(f"loss={loss!r} does not go with activation={activation!r}: {advice}")
     return loss, activation
 
 

@@ -638,7 +638,7 @@ class MiniBatchLogisticRegression(LinearClassifier):
             raise ValueError(
                 "activation='identity' is linear regression, no classifier: use fastlogreg.train"
             )
-        check.check_combination(self.loss, self.activation)
+        check.check_combination(self.loss, self.activation, backends.ONE_MARGIN)
         alpha = check.check_real(self.alpha, "alpha", positive=False)
         l1_ratio = check.check_share(self.l1_ratio, "l1_ratio", closed=True)
         momentum = check.check_share(self.momentum, "momentum")
