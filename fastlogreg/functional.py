@@ -39,19 +39,21 @@ def predict_proba(
     backend: str = "numba",
     n_threads: int | None = None,
 ) -> NDArray[np.float64]:
-    """Predict the probability of the positive class for each row of X.
+    """Predict the probability of the positive class, or of each class, for each row of X.
 
     Parameters
     ----------
     X : array-like or sparse matrix of shape (n, d)
         Samples. float32 and float64 arrays in C or Fortran order are used in place, and so are
         CSR matrices.
-    theta : array-like of shape (p,)
-        Parameters ``[b, w_1 .. w_d]``; without intercept ``[w_1 .. w_d]``.
-    activation : {"sigmoid", "tanh", "identity"}, default="sigmoid"
+    theta : array-like of shape (p,) or (K, p)
+        Parameters ``[b, w_1 .. w_d]``; without intercept ``[w_1 .. w_d]``. With softmax one such
+        row for each class.
+    activation : {"sigmoid", "tanh", "identity", "softmax"}, default="sigmoid"
         How a margin becomes a prediction; ``"tanh"`` means ``(tanh(z) + 1) / 2``,
-        ``"identity"`` returns the margin (linear regression).
-    offset : array-like of shape (n,), optional
+        ``"identity"`` returns the margin (linear regression), ``"softmax"`` makes K margins a
+        row probabilities of K classes.
+    offset : array-like of shape (n,) or (n, K), optional
         A known term of each margin.
     intercept : bool, default=True
         Whether theta begins with the bias.
@@ -62,7 +64,7 @@ def predict_proba(
 
     Returns
     -------
-    ndarray of shape (n,), float64
+    ndarray of shape (n,) or (n, K), float64
 
     Raises
     ------
@@ -81,11 +83,34 @@ def predict_proba(
     check.check_backend(backend)
     check.check_choice(activation, "activation", backends.ACTIVATIONS)
     matrix = check.check_matrix(X)
-    parameters = check.check_theta(theta, matrix.shape[1], intercept=intercept)
-    offsets = check.check_offset(offset, matrix.shape[0])
+    parameters, offsets = _parameters(theta, offset, matrix, activation, intercept)
     threads = check.check_count(n_threads, "n_threads", none=True)
-    spec = backends.PassSpec("mse", activation, bool(intercept), threads)
+    n_outputs = parameters.shape[0] if parameters.ndim == 2 else 1
+    spec = backends.PassSpec("mse", activation, bool(intercept), threads, n_outputs)
     return backends.get(backend).bind(matrix, None, None, offsets, spec).predict(parameters)
+
+
+def _parameters(
+    theta: ArrayLike,
+    offset: ArrayLike | None,
+    matrix: backends.Matrix,
+    activation: str,
+    intercept: bool,
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """Return theta, (p,) or with softmax (K, p), and the offset, (n,) or (n, K)."""
+    n, d = matrix.shape
+    if activation != "softmax":
+        parameters = check.check_theta(theta, d, intercept=intercept)
+        return parameters, check.check_offset(offset, n)
+    parameters = check.check_class_theta(theta, d, intercept=intercept)
+    return parameters, check.check_class_offset(offset, n, parameters.shape[0])
+
+
+def _check_labels(targets: NDArray[np.float64], activation: str, n_outputs: int) -> None:
+    if activation == "softmax":
+        check.check_classes(targets, n_outputs)
+    else:
+        check.check_labels(targets, activation)
 
 
 @numpy_defaults
@@ -105,20 +130,24 @@ def _evaluate(
     check.check_backend(backend)
     check.check_combination(loss, activation)
     matrix = check.check_matrix(X)
-    n, d = matrix.shape
-    targets = check.check_vector(y, "y", n)
-    parameters = check.check_theta(theta, d, intercept=intercept)
+    n = matrix.shape[0]
+    parameters, offsets = _parameters(theta, offset, matrix, activation, intercept)
+    n_outputs = parameters.shape[0] if parameters.ndim == 2 else 1
+    if activation == "softmax":
+        targets = check.check_targets(y, n, n_outputs)
+    else:
+        targets = check.check_vector(y, "y", n)
     weights = check.check_weights(sample_weight, n)
-    offsets = check.check_offset(offset, n)
     threads = check.check_count(n_threads, "n_threads", none=True)
-    fused_check = backend == "numba"  # its pass makes a label outside [0, 1] NaN
+    # its pass makes a label outside [0, 1] NaN, and a code that is no class
+    fused_check = backend == "numba" and targets.ndim == 1
     if not fused_check:
-        check.check_labels(targets, activation)
-    spec = backends.PassSpec(loss, activation, bool(intercept), threads)
+        _check_labels(targets, activation, n_outputs)
+    spec = backends.PassSpec(loss, activation, bool(intercept), threads, n_outputs)
     bound = backends.get(backend).bind(matrix, targets, weights, offsets, spec)
     value, gradient, hessian = bound(parameters, order)
     if fused_check and value != value:
-        check.check_labels(targets, activation)
+        _check_labels(targets, activation, n_outputs)
     total = bound.total_weight
     if gradient is not None:
         gradient /= total
@@ -151,18 +180,21 @@ def loss(
     X : array-like or sparse matrix of shape (n, d)
         Samples. float32 and float64 arrays in C or Fortran order are used in place, and so are
         CSR matrices.
-    y : array-like of shape (n,)
-        Labels in [0, 1]; any real number with ``activation="identity"``.
-    theta : array-like of shape (p,)
-        Parameters ``[b, w_1 .. w_d]``; without intercept ``[w_1 .. w_d]``.
-    loss : {"bce", "mse"}, default="bce"
+    y : array-like of shape (n,) or (n, K)
+        Labels in [0, 1]; any real number with ``activation="identity"``. With softmax codes
+        0 .. K - 1, or a row of K probabilities for each sample.
+    theta : array-like of shape (p,) or (K, p)
+        Parameters ``[b, w_1 .. w_d]``; without intercept ``[w_1 .. w_d]``. With softmax one such
+        row for each class.
+    loss : {"bce", "mse", "cross_entropy"}, default="bce"
         The loss of one sample.
-    activation : {"sigmoid", "tanh", "identity"}, default="sigmoid"
+    activation : {"sigmoid", "tanh", "identity", "softmax"}, default="sigmoid"
         How a margin becomes a prediction; ``"tanh"`` means ``(tanh(z) + 1) / 2``;
-        ``"identity"`` goes with ``loss="mse"`` only.
+        ``"identity"`` goes with ``loss="mse"`` only, ``"softmax"`` with ``loss="cross_entropy"``,
+        ``-sum_k y_k log p_k``.
     sample_weight : array-like of shape (n,), optional
         Weights: finite, none negative, not all zero. The mean becomes a weighted mean.
-    offset : array-like of shape (n,), optional
+    offset : array-like of shape (n,) or (n, K), optional
         A known term of each margin.
     intercept : bool, default=True
         Whether theta begins with the bias.
@@ -217,7 +249,7 @@ def loss_gradient(
     Returns
     -------
     loss : float
-    gradient : ndarray of shape (p,), float64
+    gradient : ndarray of the shape of theta, float64
         In theta's order, bias first.
 
     Raises
@@ -268,8 +300,9 @@ def loss_gradient_hessian(
     Returns
     -------
     loss : float
-    gradient : ndarray of shape (p,), float64
-    hessian : ndarray of shape (p, p), float64, symmetric
+    gradient : ndarray of the shape of theta, float64
+    hessian : ndarray of shape (p, p) or (K p, K p), float64, symmetric
+        With softmax class by class, in the order of ``theta.ravel()``.
 
     Raises
     ------
@@ -300,7 +333,7 @@ class TrainingResult:
 
     Attributes
     ----------
-    theta : ndarray of shape (p,), float64
+    theta : ndarray of shape (p,) or (K, p), float64
         The parameters after the last update.
     losses : ndarray of shape (n_epochs * n_batches,), float64
         The mean loss of each batch before its update, in the order of the updates.
@@ -322,6 +355,39 @@ class TrainingResult:
         steps = self.losses.reshape(self.n_epochs, self.batch_sizes.size)
         mean: NDArray[np.float64] = steps @ (self.batch_sizes / self.batch_sizes.sum())
         return mean
+
+
+def _start(
+    y: ArrayLike,
+    theta: ArrayLike | None,
+    matrix: backends.Matrix,
+    activation: str,
+    intercept: bool,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the targets and parameters of one's own to begin with: zeros where none are given."""
+    n, d = matrix.shape
+    if activation != "softmax":
+        targets = check.check_vector(y, "y", n)
+        check.check_labels(targets, activation)
+        if theta is None:
+            return targets, np.zeros(d + intercept)
+        return targets, check.check_theta(theta, d, intercept=intercept, copy=True)
+    parameters = (
+        None if theta is None else check.check_class_theta(theta, d, intercept=intercept, copy=True)
+    )
+    targets = check.check_targets(y, n, None if parameters is None else parameters.shape[0])
+    if parameters is None:
+        n_classes = targets.shape[1] if targets.ndim == 2 else _number_of_classes(targets)
+        parameters = np.zeros((n_classes, d + intercept))
+    check.check_classes(targets, parameters.shape[0])
+    return targets, parameters
+
+
+def _number_of_classes(codes: NDArray[np.float64]) -> int:
+    """Return the number of classes that codes 0 .. K - 1 speak of, two at the least."""
+    largest = float(codes.max())
+    check.check_classes(codes, int(largest) + 1 if 0.0 <= largest < codes.size else codes.size)
+    return max(2, int(largest) + 1)
 
 
 @numpy_defaults
@@ -352,10 +418,12 @@ def train(
     X : array-like or sparse matrix of shape (n, d)
         Samples. float32 and float64 arrays in C or Fortran order are used in place, and so are
         CSR matrices.
-    y : array-like of shape (n,)
-        Labels in [0, 1]; any real number with ``activation="identity"``.
-    theta : array-like of shape (p,), optional
-        Where to begin; default zeros. It is not changed.
+    y : array-like of shape (n,) or (n, K)
+        Labels in [0, 1]; any real number with ``activation="identity"``. With softmax codes
+        0 .. K - 1, or a row of K probabilities for each sample.
+    theta : array-like of shape (p,) or (K, p), optional
+        Where to begin; default zeros (for softmax with codes, of as many classes as the largest
+        code says). It is not changed.
     batch_size : int, optional
         1: stochastic; m: mini-batches of m samples (the last of an epoch may be
         smaller); None: all samples in one batch.
@@ -396,13 +464,8 @@ def train(
     epochs = check.check_count(n_epochs, "n_epochs")
     rate = check.check_real(learning_rate, "learning_rate")
     matrix = check.check_matrix(X)
-    n, d = matrix.shape
-    targets = check.check_vector(y, "y", n)
-    check.check_labels(targets, activation)
-    if theta is None:
-        parameters = np.zeros(d + bool(intercept))
-    else:
-        parameters = check.check_theta(theta, d, intercept=intercept, copy=True)
+    n = matrix.shape[0]
+    targets, parameters = _start(y, theta, matrix, activation, bool(intercept))
     assert epochs is not None
     size = n if size is None else min(size, n)
     random = np.random.default_rng(seed) if shuffle and size < n else None

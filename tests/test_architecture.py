@@ -58,6 +58,7 @@ FLOORS = [
         "fastlogreg.backends.numba.passes.softmax_kernels",
     ),
     ("fastlogreg.backends.numba.passes",),
+    ("fastlogreg.backends.numba.stages.products",),
     ("fastlogreg.backends.numba.stages",),
     ("fastlogreg.backends.numba.formulas",),
     ("fastlogreg.backends.numba.intrinsics", "fastlogreg.backends.numba.jit"),

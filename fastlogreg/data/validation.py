@@ -30,6 +30,7 @@ from fastlogreg.backends import (
 _INDICES = {np.dtype(np.int32), np.dtype(np.int64)}  # of sparse matrices
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _PIECE = 1 << 16  # indices that are looked at together: they stay in cache
+_SUM_OF_PROBABILITIES = 1e-6  # how far from 1: probabilities may come from float32
 _NATIVE = (np.dtype(np.float64), np.dtype(np.float32))
 
 
@@ -277,6 +278,57 @@ def check_vector(
     return np.require(array, np.float64, ["C", "A"])
 
 
+def check_table(
+    value: ArrayLike, name: str, shape: tuple[int | None, int | None], of: str
+) -> NDArray[np.float64]:
+    """Return ``value`` as a C-contiguous float64 matrix of the given shape; None: any length."""
+    check_readable(value, name)
+    array = np.asarray(value)
+    if array.dtype.kind == "O":
+        array = _numbers_of_objects(array.ravel(), name).reshape(array.shape)
+    array = _as_float_array(array, name)
+    wanted = tuple("K" if size is None else size for size in shape)
+    fits = array.ndim == 2 and all(
+        size is None or size == found for size, found in zip(shape, array.shape, strict=True)
+    )
+    if not fits:
+        text = f"({wanted[0]}, {wanted[1]})"
+        raise ValueError(f"{name} must have shape {text} ({of}), got shape {array.shape}")
+    return np.require(array, np.float64, ["C", "A"])
+
+
+def check_targets(y: ArrayLike, n: int, n_classes: int | None) -> NDArray[np.float64]:
+    """Return what softmax is compared with: codes (n,), or rows of probabilities (n, K)."""
+    if not is_sparse(y) and np.ndim(y) == 2:
+        return check_table(y, "y", (n, n_classes), "a row of probabilities for each row of X")
+    return check_vector(y, "y", n)
+
+
+def check_classes(y: NDArray[np.float64], n_classes: int) -> None:
+    """Refuse codes that are no class, and rows that are no probabilities.
+
+    NaN in a row of probabilities is let through: NaN in gives NaN out.
+    """
+    if y.ndim == 1:
+        wrong = np.flatnonzero(~((y >= 0.0) & (y < n_classes) & (y == np.floor(y))))
+        if wrong.size:
+            raise ValueError(
+                f"y must hold the codes 0 .. {n_classes - 1} of the {n_classes} classes, got "
+                f"{y[wrong[0]]} at index {wrong[0]}"
+            )
+        return
+    outside = np.argwhere((y < 0.0) | (y > 1.0))
+    if outside.size:
+        i, k = outside[0]
+        raise ValueError(f"y must lie in [0, 1], got {y[i, k]} in row {i}, column {k}")
+    sums = y.sum(axis=1)
+    wrong = np.flatnonzero(np.abs(sums - 1.0) > _SUM_OF_PROBABILITIES)
+    if wrong.size:
+        raise ValueError(
+            f"each row of y must have the sum 1, got {sums[wrong[0]]} in row {wrong[0]}"
+        )
+
+
 def check_labels(y: NDArray[np.float64], activation: str) -> None:
     """Refuse labels outside [0, 1] unless the activation is the identity.
 
@@ -332,6 +384,27 @@ def check_theta(
     layout = "[b, w_1 .. w_d]" if intercept else "[w_1 .. w_d], since intercept=False"
     array = check_vector(theta, "theta", n_features + bool(intercept), of=layout)
     return array.copy() if copy else array
+
+
+def check_class_theta(
+    theta: ArrayLike, n_features: int, *, intercept: bool, copy: bool = False
+) -> NDArray[np.float64]:
+    """Return theta as (K, p) float64, one row for each class, two of them at the least."""
+    layout = "[b, w_1 .. w_d]" if intercept else "[w_1 .. w_d], since intercept=False,"
+    of = f"a row {layout} for each class"
+    array = check_table(theta, "theta", (None, n_features + bool(intercept)), of)
+    if array.shape[0] < 2:
+        raise ValueError(f"theta must have a row for each of two classes or more, got {len(array)}")
+    return array.copy() if copy else array
+
+
+def check_class_offset(
+    offset: ArrayLike | None, n: int, n_classes: int
+) -> NDArray[np.float64] | None:
+    """Return the offset as (n, K) float64, or None."""
+    if offset is None:
+        return None
+    return check_table(offset, "offset", (n, n_classes), "one value for each margin")
 
 
 def check_width(X: Matrix, n_features: int, estimator: str) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from fastlogreg.backends.numba.minibatch import epochs
-from fastlogreg.backends.numba.minibatch.epochs import train_epoch
 from fastlogreg.backends.numba.passes import bound, softmax
 from fastlogreg.backends.numba.passes.bound import BoundPass, solving
 from fastlogreg.backends.numba.passes.readers import read_sum
@@ -33,6 +32,35 @@ def bind(X: Any, y: Any, sample_weight: Any, offset: Any, spec: Any) -> BoundPas
     """Return a pass over these rows; see :class:`fastlogreg.backends.Backend`."""
     kind = SoftmaxPass if spec.activation == "softmax" else BoundPass
     return kind(X, y, sample_weight, offset, spec)
+
+
+def train_epoch(
+    X: Any,
+    y: Any,
+    theta: Any,
+    rows: Any = None,
+    *,
+    batch_size: int,
+    learning_rate: float,
+    loss: str = "bce",
+    activation: str = "sigmoid",
+    intercept: bool = True,
+    n_threads: int | None = None,
+) -> Any:
+    """Run one epoch of gradient steps; see :class:`fastlogreg.backends.Backend`."""
+    run = softmax.train_epoch if activation == "softmax" else epochs.train_epoch
+    return run(
+        X,
+        y,
+        theta,
+        rows,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        loss=loss,
+        activation=activation,
+        intercept=intercept,
+        n_threads=n_threads,
+    )
 
 
 def warmup(dtypes: tuple[str, ...] = ("float64", "float32")) -> Iterator[tuple[str, float]]:
