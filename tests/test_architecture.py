@@ -24,7 +24,7 @@ FLOORS = [
     ("fastlogreg.linear_model", "fastlogreg.minibatch"),  # names of former releases
     ("fastlogreg.estimators.logistic", "fastlogreg.estimators.minibatch", "fastlogreg.functional"),
     ("fastlogreg.estimators.linear_classifier",),
-    ("fastlogreg.estimators", "fastlogreg.estimators.callbacks"),
+    ("fastlogreg.estimators", "fastlogreg.estimators.callbacks", "fastlogreg.estimators.input"),
     ("fastlogreg.solvers.finish", "fastlogreg.solvers.descent"),
     ("fastlogreg.solvers.auto",),
     ("fastlogreg.solvers.lbfgs",),

@@ -1,6 +1,8 @@
 """What the estimators do at each step of a fit: print it, tell scikit-learn's callbacks."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
@@ -8,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastlogreg.data.memory import Columns, Rows
 
-__all__ = ["FitMonitor", "FitTasks"]
+__all__ = ["FitMonitor", "FitTasks", "fit_tasks"]
 
 
 class FitMonitor:
@@ -47,6 +49,31 @@ class FitMonitor:
         return self.tasks is not None and self.tasks.iteration_ended(theta)
 
 
+@contextmanager
+def fit_tasks(
+    estimator: Any, rows: Rows, y: NDArray[Any], columns: Columns, metadata: dict[str, Any]
+) -> Iterator["FitTasks | None"]:
+    """Set scikit-learn's callbacks up for a fit, and tear them down however it ends.
+
+    None where none are set. The estimator is fitted where the block ends.
+    """
+    if not hasattr(estimator, "_skl_callbacks"):
+        yield None
+        return
+    from sklearn.callback import with_callbacks
+
+    try:
+        tasks = FitTasks(estimator, rows, y, columns, metadata)
+        yield tasks
+        tasks.close()
+    finally:  # what follows a method under this decorator
+        with_callbacks(_nothing)(estimator)
+
+
+def _nothing(estimator: Any) -> None:
+    pass
+
+
 class FitTasks:
     """A fit as scikit-learn's callbacks see it: a task, and in it one for each iteration.
 
@@ -77,7 +104,8 @@ class FitTasks:
         self.known: dict[str, Any] = {"classes_": rows.classes, "n_features_in_": columns.number}
         if columns.names is not None or hasattr(estimator, "feature_names_in_"):
             self.known["feature_names_in_"] = columns.names
-        # how many iterations there will be is not known: those on parts of the rows come first
+        # how many iterations there will be is not known: those on parts of the rows come first;
+        # the method is what scikit-learn documents for fit to call
         self.root = CallbackSupportMixin._init_callback_context(estimator, max_subtasks=None)
         self.root.call_on_fit_task_begin(**self.told)
         self.open: Any = None

@@ -1,43 +1,37 @@
 """What the estimators of two classes share: all that does not depend on how they were fitted.
 
-Input as scikit-learn validates it, predictions, sparse coefficients, stored states, callbacks,
-tags. What scikit-learn offers is called and not rebuilt; only the check for NaN and infinity is our
-own, since it runs on all threads.
+Predictions, coefficients, sparse ones too, stored states, callbacks, tags.
 
 A fit looks at everything first and assigns everything at its end, in one step
 (:meth:`LinearClassifier._become`): one that is refused or interrupted leaves the estimator as it
 was.
 
-What only some callers need is imported by those calls: ``sklearn.linear_model`` takes 0.15 s
-and ``sklearn.callback`` 0.03 s, where this module takes 0.02.
+What only some callers need is imported by those calls: ``sklearn.callback`` takes 0.03 s, where
+this module takes 0.02.
 """
 
 from importlib.util import find_spec
 from inspect import signature
-from numbers import Real
 from typing import Any, Self
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
+from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from fastlogreg import backends
 from fastlogreg.data import validation as check
-from fastlogreg.data.labels import (
-    check_class_weight,
-    check_labels_of_model,
-    encode_known_classes,
-    encode_two_classes,
-)
-from fastlogreg.data.memory import Columns, Rows
+from fastlogreg.data.labels import check_labels_of_model
+from fastlogreg.data.memory import Columns
+from fastlogreg.estimators.input import is_plain, validated
 from fastlogreg.floating_point import numpy_defaults
 
 __all__ = ["LinearClassifier"]
 
-_DTYPES = [np.float64, np.float32]
 # of stored models; 0 had no number, nor l1_ratio, random_state, history_; 1 had no penalty, dual,
 # intercept_scaling, n_jobs
 _STATE_FORMAT = 2
@@ -134,104 +128,13 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return rows to predict, checked against the fit, [b, w_1 .. w_d] and the offset."""
         theta = self._theta()
         threads = self._threads()
-        if hasattr(self, "feature_names_in_") or not (_is_plain(X) or check.is_sparse(X)):
-            matrix = self._validated(X, reset=not hasattr(self, "n_features_in_"))[0]
+        if hasattr(self, "feature_names_in_") or not (is_plain(X) or check.is_sparse(X)):
+            matrix = validated(self, X, reset=not hasattr(self, "n_features_in_"))[0]
         else:
             matrix = check.check_matrix(X)
         check.check_width(matrix, theta.size - 1, type(self).__name__)
         check.check_finite(matrix, n_threads=threads)
         return matrix, theta, check.check_offset(offset, matrix.shape[0], finite=True)
-
-    def _validated(
-        self, X: Any, *y: Any, reset: bool = True
-    ) -> tuple[backends.Matrix, Any, Columns]:
-        """Return X under the strict contract, y (None without one) and what is noted of columns.
-
-        Both as scikit-learn's ``validate_data`` takes them, which notes on its way what it sees:
-        here on a stand-in, so that the estimator stays as it is.
-        """
-        for value, name in zip((X, *y), "Xy", strict=False):
-            check.check_readable(value, name)
-        sparse = check.is_sparse(X)
-        if sparse:  # before SciPy converts it: that reads what a damaged one says
-            X = check.check_matrix(X)
-        stand_in = object.__new__(type(self))
-        stand_in.__dict__.update(vars(self))
-        try:
-            found = validate_data(
-                stand_in,
-                X,
-                *y,
-                dtype=_DTYPES,
-                ensure_all_finite=False,
-                accept_sparse="csr",
-                reset=reset,
-            )
-        except (ValueError, TypeError) as error:
-            if str(error).startswith("could not convert string"):
-                raise ValueError(f"X must hold numbers alone: {error}") from error
-            # that of X is looked for later; the second is what pandas.NA says
-            if str(error) in ("Input contains NaN", "boolean value of NA is ambiguous"):
-                raise ValueError("Input y contains NaN or NA") from error
-            raise
-        table, labels = found if y else (found, None)
-        names = getattr(stand_in, "feature_names_in_", None)
-        matrix = X if sparse else check.check_matrix(table)
-        return matrix, labels, Columns(matrix.shape[1], names)
-
-    def _training_data(
-        self, X: Any, y: Any, *, reset: bool = True
-    ) -> tuple[backends.Matrix, NDArray[Any], Columns]:
-        """Return X and y as :meth:`_validated` does, and what is noted of X.
-
-        Plain arrays and sparse rows that it would let through as they are do without it: it takes
-        0.3 ms, as long as a fit of a hundred rows. ``reset`` says whether columns may be others
-        than before.
-        """
-        plain = (
-            (_is_plain(X) or check.is_sparse(X))
-            and type(y) is np.ndarray
-            and y.shape == X.shape[:1]
-            and (y.dtype.kind in "iub" or (y.dtype.kind == "f" and np.isfinite(y).all()))
-        )
-        same = reset or not (
-            hasattr(self, "feature_names_in_") or X.shape[1:] != (self.n_features_in_,)
-        )
-        if plain and same:
-            return check.check_matrix(X), y, Columns(X.shape[1], None)
-        return self._validated(X, y, reset=reset)
-
-    def _checked(
-        self,
-        matrix: backends.Matrix,
-        y: NDArray[Any],
-        sample_weight: ArrayLike | None,
-        offset: ArrayLike | None,
-        *,
-        labels: NDArray[Any] | None = None,
-        finite: bool = True,
-    ) -> Rows:
-        """Return the rows to fit under the strict contract.
-
-        ``labels`` are the classes where they are known; ``finite`` says whether to look for NaN and
-        infinity in X now.
-        """
-        if finite:
-            check.check_finite(matrix, estimator=type(self).__name__, n_threads=self._threads())
-        n = matrix.shape[0]
-        if isinstance(sample_weight, Real):  # one for all
-            sample_weight = np.full(n, sample_weight)
-        weights = check.check_weights(sample_weight, n)
-        known = check.check_offset(offset, n, finite=True)
-        if labels is None:
-            labels, targets = encode_two_classes(y, weights)
-        else:
-            targets = encode_known_classes(y, labels)
-        if self.class_weight is not None:
-            low, high = check_class_weight(self.class_weight, labels, targets, weights)
-            by_class = np.where(targets == 1.0, high, low)
-            weights = check.check_weights(by_class if weights is None else by_class * weights, n)
-        return Rows(matrix, targets, weights, known, labels)
 
     def _margins(
         self, X: ArrayLike, offset: ArrayLike | None
@@ -381,10 +284,10 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         -------
         self
         """
-        from sklearn.linear_model._base import SparseCoefMixin
-
         self._theta()  # whether the coefficients are some
-        return SparseCoefMixin.sparsify(self)  # type: ignore[no-any-return]
+        arrays = get_config().get("sparse_interface") == "sparray"  # from scikit-learn 1.9 on
+        self.coef_ = (sp.csr_array if arrays else sp.csr_matrix)(self.coef_)
+        return self
 
     def densify(self) -> Self:
         """Turn ``coef_`` back into an array; without effect where it is one.
@@ -393,10 +296,10 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         -------
         self
         """
-        from sklearn.linear_model._base import SparseCoefMixin
-
         self._theta()
-        return SparseCoefMixin.densify(self)  # type: ignore[no-any-return]
+        if sp.issparse(self.coef_):
+            self.coef_ = self.coef_.toarray()
+        return self
 
     @available_if(_has_callbacks)  # type: ignore[untyped-decorator]
     def set_callbacks(self, *callbacks: Any) -> Self:
@@ -472,8 +375,3 @@ def _narrowed(values: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[np.f
         return values
     with np.errstate(all="ignore"):
         return values.astype(np.float32)
-
-
-def _is_plain(X: Any) -> bool:
-    """Whether X is an array that scikit-learn's validation would return as it is."""
-    return type(X) is np.ndarray and X.dtype in _DTYPES and X.ndim == 2 and X.size > 0

@@ -18,7 +18,8 @@ from fastlogreg import backends
 from fastlogreg.data import validation as check
 from fastlogreg.data.labels import check_classes
 from fastlogreg.data.memory import MemoryRows, Rows
-from fastlogreg.estimators.callbacks import FitMonitor, FitTasks
+from fastlogreg.estimators.callbacks import FitMonitor, fit_tasks
+from fastlogreg.estimators.input import checked_rows, training_data
 from fastlogreg.estimators.linear_classifier import LinearClassifier
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.problem.problem import Problem
@@ -248,6 +249,7 @@ class MiniBatchLogisticRegression(LinearClassifier):
 
     # --- fitting -------------------------------------------------------------------------
 
+    @numpy_defaults
     def fit(
         self,
         X: ArrayLike,
@@ -286,12 +288,63 @@ class MiniBatchLogisticRegression(LinearClassifier):
             finite ones), reached ``max_iter`` before the loss plateaued, or ended farther than
             ``tol`` above the optimum.
         """
-        fit = type(self)._fit
-        if hasattr(self, "_skl_callbacks"):
-            from sklearn.callback import with_callbacks
-
-            fit = with_callbacks(fit)
-        self._warn(fit(self, X, y, sample_weight, offset))
+        begun = time.perf_counter()
+        settings = self._settings()
+        warm = check.check_flag(self.warm_start, "warm_start")
+        matrix, y, columns = training_data(self, X, y)
+        rows = checked_rows(self, matrix, y, sample_weight, offset)
+        train, kept = None, None
+        seed = self._seed()
+        if settings.early_stopping:
+            train, kept = _split(rows, settings.validation_fraction, seed)
+        stream = settings.stream(rows, self.n_threads, train)
+        start = self._start(columns.number) if warm else None
+        empty = _without_columns(rows, stream.size, settings) if settings.intercept else None
+        if (
+            start is None
+            and settings.loss == "bce"
+            and settings.rule["standardize"]
+            and self.shuffle
+        ):
+            start = empty
+        metadata = {"sample_weight": sample_weight, "offset": offset}
+        with fit_tasks(self, rows, y, columns, metadata) as tasks:
+            if tasks is not None:
+                tasks.iteration_ended(np.zeros(stream.size) if start is None else start)
+            stream.begin(start)
+            scorer = None
+            if kept is not None:
+                scorer = _Scorer(rows, kept, self.fit_intercept, self.n_threads)
+            monitor = _EpochMonitor(begun, bool(self.verbose > 0), tasks)
+            result = descend(
+                stream,
+                settings.stopping,
+                random=np.random.default_rng(seed) if self.shuffle else None,
+                score=scorer,
+                trace=Trace(monitor),
+            )
+            if result.history:
+                result.at_zero = _AT_ZERO[self.loss]
+                if result.diverged and rows.offset is not None:
+                    result.at_zero = _loss_at_zero(rows, settings)
+            if result.plateaued and kept is None and not result.diverged:
+                self._finish(result, stream, rows, settings, empty)
+            coef, intercept = self._coefficients(result.theta, rows.matrix)
+            self._become(
+                columns,
+                classes_=rows.classes,
+                coef_=coef,
+                intercept_=intercept,
+                n_iter_=result.n_iter,
+                t_=stream.n_updates,
+                loss_curve_=[epoch.loss for epoch in result.history],
+                validation_scores_=scorer and [epoch.score for epoch in result.history],
+                _state=stream.keep(),
+                _how=settings.how(stream),
+                _unjudged=_NOTHING,
+                forget=("_sample",),
+            )
+        self._warn(result)
         return self
 
     def partial_fit(
@@ -388,8 +441,8 @@ class MiniBatchLogisticRegression(LinearClassifier):
                 )
             labels = known
         assert labels is not None
-        matrix, y, columns = self._training_data(X, y, reset=first)
-        rows = self._checked(matrix, y, sample_weight, offset, labels=labels)
+        matrix, y, columns = training_data(self, X, y, reset=first)
+        rows = checked_rows(self, matrix, y, sample_weight, offset, labels=labels)
         if not first and self._state["theta"].size != columns.number + settings.intercept:
             raise ValueError(
                 f"fit_intercept={self.fit_intercept} is not what it was when training began: set "
@@ -436,68 +489,6 @@ class MiniBatchLogisticRegression(LinearClassifier):
             # in place: a stream of a million pieces would copy its history a million times
             curve.append(loss)
         return finite, judged
-
-    @numpy_defaults
-    def _fit(
-        self, X: Any, y: Any, sample_weight: ArrayLike | None, offset: ArrayLike | None
-    ) -> Outcome:
-        begun = time.perf_counter()
-        settings = self._settings()
-        warm = check.check_flag(self.warm_start, "warm_start")
-        matrix, y, columns = self._training_data(X, y)
-        rows = self._checked(matrix, y, sample_weight, offset)
-        train, kept = None, None
-        seed = self._seed()
-        if settings.early_stopping:
-            train, kept = _split(rows, settings.validation_fraction, seed)
-        stream = settings.stream(rows, self.n_threads, train)
-        start = self._start(columns.number) if warm else None
-        empty = _without_columns(rows, stream.size, settings) if settings.intercept else None
-        if (
-            start is None
-            and settings.loss == "bce"
-            and settings.rule["standardize"]
-            and self.shuffle
-        ):
-            start = empty
-        tasks = None
-        if hasattr(self, "_skl_callbacks"):
-            metadata = {"sample_weight": sample_weight, "offset": offset}
-            tasks = FitTasks(self, rows, y, columns, metadata)
-            tasks.iteration_ended(np.zeros(stream.size) if start is None else start)
-        stream.begin(start)
-        monitor = _EpochMonitor(begun, bool(self.verbose > 0), tasks)
-        result = descend(
-            stream,
-            settings.stopping,
-            random=np.random.default_rng(seed) if self.shuffle else None,
-            score=None if kept is None else _Scorer(rows, kept, self.fit_intercept, self.n_threads),
-            trace=Trace(monitor),
-        )
-        if result.history:
-            result.at_zero = _AT_ZERO[self.loss]
-            if result.diverged and rows.offset is not None:
-                result.at_zero = _loss_at_zero(rows, settings)
-        if result.plateaued and kept is None and not result.diverged:
-            self._finish(result, stream, rows, settings, empty)
-        coef, intercept = self._coefficients(result.theta, rows.matrix)
-        self._become(
-            columns,
-            classes_=rows.classes,
-            coef_=coef,
-            intercept_=intercept,
-            n_iter_=result.n_iter,
-            t_=stream.n_updates,
-            loss_curve_=[epoch.loss for epoch in result.history],
-            validation_scores_=None if kept is None else [epoch.score for epoch in result.history],
-            _state=stream.keep(),
-            _how=settings.how(stream),
-            _unjudged=_NOTHING,
-            forget=("_sample",),
-        )
-        if tasks is not None:
-            tasks.close()
-        return result
 
     def _finish(
         self,

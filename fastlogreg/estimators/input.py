@@ -1,0 +1,156 @@
+"""Rows and labels as scikit-learn validates them, under the strict contract of the backends.
+
+What scikit-learn offers is called and not rebuilt; only the check for NaN and infinity in X is our
+own, since it runs on all threads. Nothing here changes the estimator.
+"""
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import validate_data
+
+from fastlogreg import backends
+from fastlogreg.data import validation as check
+from fastlogreg.data.labels import check_class_weight, encode_known_classes, encode_two_classes
+from fastlogreg.data.memory import Columns, Rows
+
+__all__ = ["checked_rows", "is_plain", "training_data", "validated"]
+
+_DTYPES = [np.float64, np.float32]
+
+
+def validated(
+    estimator: Any, X: Any, *y: Any, reset: bool = True
+) -> tuple[backends.Matrix, Any, Columns]:
+    """Return X under the strict contract, y (None without one) and what is noted of columns.
+
+    Both as scikit-learn's ``validate_data`` takes them, which notes on its way what it sees:
+    here on a stand-in, so that the estimator stays as it is.
+    """
+    for value, name in zip((X, *y), "Xy", strict=False):
+        check.check_readable(value, name)
+    sparse = check.is_sparse(X)
+    if sparse:  # before SciPy converts it: that reads what a damaged one says
+        X = check.check_matrix(X)
+    stand_in = object.__new__(type(estimator))
+    stand_in.__dict__.update(vars(estimator))
+    try:
+        found = validate_data(
+            stand_in,
+            X,
+            *y,
+            dtype=_DTYPES,
+            ensure_all_finite=False,  # of X: looked for later
+            accept_sparse="csr",
+            reset=reset,
+        )
+    except (ValueError, TypeError) as error:
+        # the values say what was wrong, where scikit-learn names neither X nor y
+        if isinstance(error, ValueError) and not sparse and _holds_text(X):
+            raise ValueError(f"X must hold numbers alone: {error}") from error
+        if y and _holds_missing(y[0]):
+            raise ValueError("Input y contains NaN or NA") from error
+        raise
+    table, labels = found if y else (found, None)
+    names = getattr(stand_in, "feature_names_in_", None)
+    matrix = X if sparse else check.check_matrix(table)
+    return matrix, labels, Columns(matrix.shape[1], names)
+
+
+def training_data(
+    estimator: Any, X: Any, y: Any, *, reset: bool = True
+) -> tuple[backends.Matrix, NDArray[Any], Columns]:
+    """Return X and y as :func:`validated` does, and what is noted of X.
+
+    Plain arrays and sparse rows that it would let through as they are do without it: it takes
+    0.3 ms, as long as a fit of a hundred rows. ``reset`` says whether columns may be others
+    than before.
+    """
+    plain = (
+        (is_plain(X) or check.is_sparse(X))
+        and type(y) is np.ndarray
+        and y.shape == X.shape[:1]
+        and (y.dtype.kind in "iub" or (y.dtype.kind == "f" and np.isfinite(y).all()))
+    )
+    same = reset or not (
+        hasattr(estimator, "feature_names_in_") or X.shape[1:] != (estimator.n_features_in_,)
+    )
+    if plain and same:
+        return check.check_matrix(X), y, Columns(X.shape[1], None)
+    return validated(estimator, X, y, reset=reset)
+
+
+def checked_rows(
+    estimator: Any,
+    matrix: backends.Matrix,
+    y: NDArray[Any],
+    sample_weight: ArrayLike | None,
+    offset: ArrayLike | None,
+    *,
+    labels: NDArray[Any] | None = None,
+    finite: bool = True,
+) -> Rows:
+    """Return the rows to fit under the strict contract.
+
+    ``labels`` are the classes where they are known; ``finite`` says whether to look for NaN and
+    infinity in X now.
+    """
+    if finite:
+        name, threads = type(estimator).__name__, estimator._threads()
+        check.check_finite(matrix, estimator=name, n_threads=threads)
+    n = matrix.shape[0]
+    if isinstance(sample_weight, Real):  # one for all
+        sample_weight = np.full(n, sample_weight)
+    weights = check.check_weights(sample_weight, n)
+    known = check.check_offset(offset, n, finite=True)
+    if labels is None:
+        labels, targets = encode_two_classes(y, weights)
+    else:
+        targets = encode_known_classes(y, labels)
+    if estimator.class_weight is not None:
+        low, high = check_class_weight(estimator.class_weight, labels, targets, weights)
+        by_class = np.where(targets == 1.0, high, low)
+        weights = check.check_weights(by_class if weights is None else by_class * weights, n)
+    return Rows(matrix, targets, weights, known, labels)
+
+
+def is_plain(X: Any) -> bool:
+    """Whether X is an array that scikit-learn's validation would return as it is."""
+    return type(X) is np.ndarray and X.dtype in _DTYPES and X.ndim == 2 and X.size > 0
+
+
+def _holds_text(X: Any) -> bool:
+    """Whether X holds what does not become a number."""
+    try:
+        values = np.asarray(X)
+    except (ValueError, TypeError):
+        return False
+    if values.dtype.kind not in "OSTU":
+        return False
+    try:
+        values.astype(np.float64)
+    except (ValueError, TypeError):
+        return True
+    return False
+
+
+def _holds_missing(y: Any) -> bool:
+    """Whether y holds NaN, or an NA of pandas."""
+    try:
+        values = np.asarray(y)
+    except (ValueError, TypeError):
+        return False
+    if values.dtype.kind == "f":
+        return bool(np.isnan(values).any())
+    return values.dtype.kind == "O" and any(map(_is_missing, values.ravel()))
+
+
+def _is_missing(value: Any) -> bool:
+    try:
+        return bool(value != value)  # NaN and NaT
+    except TypeError:  # NA does not say whether it is itself
+        return True
+    except ValueError:  # an array
+        return False
