@@ -31,7 +31,7 @@ counts as a rise. When a small decrement is the distance is said by
 """
 
 from collections.abc import Callable
-from math import ceil, log
+from math import ceil, isfinite, log
 from typing import NamedTuple
 
 import numpy as np
@@ -260,7 +260,7 @@ class _Newton:
             assert self._model is not None
             gradient, value = at.point.gradient, at.point.value
             step, decrement = self._model.step(gradient, self._convergence.goal(value))
-            lost = not np.isfinite(decrement) or is_lost(self._curvature, gradient)
+            lost = not isfinite(decrement) or is_lost(self._curvature, gradient)
             if lost:
                 decrement = value  # the most that it can be: losses are not below zero
             # a kept Hessian may hide that the objective still falls along a direction flat in it

@@ -4,6 +4,7 @@ Shared by the solvers. A trial whose value or gradient is not finite counts as a
 """
 
 from collections.abc import Callable
+from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +31,7 @@ def all_finite(point: Point) -> bool:
     """Whether the value and all derivatives that were computed are finite."""
     hessian = point.curvature
     return bool(
-        np.isfinite(point.value)
+        isfinite(point.value)
         and np.isfinite(point.gradient).all()
         and (not isinstance(hessian, np.ndarray) or np.isfinite(hessian).all())
     )
@@ -92,7 +93,7 @@ def search(
     """
     with np.errstate(over="ignore", invalid="ignore"):
         slope = float(start.gradient @ step)
-    if not (np.isfinite(slope) and slope < 0.0):
+    if not (isfinite(slope) and slope < 0.0):
         return None
     length = 1.0
     slack = ROUNDING * start.value  # of the full step alone: shorter ones must gain
@@ -110,6 +111,6 @@ def search(
         slack = 0.0
         # the minimum of the parabola through value, slope and v, within bounds
         rise = v - start.value - length * slope
-        shrink = -0.5 * length * slope / rise if np.isfinite(rise) and rise > 0.0 else 0.0
+        shrink = -0.5 * length * slope / rise if isfinite(rise) and rise > 0.0 else 0.0
         length *= min(0.5, max(0.1, shrink))
     return None
