@@ -103,7 +103,7 @@ def _parameters(
         parameters = check.check_theta(theta, d, intercept=intercept)
         return parameters, check.check_offset(offset, n)
     parameters = check.check_class_theta(theta, d, intercept=intercept)
-    return parameters, check.check_class_offset(offset, n, parameters.shape[0])
+    return parameters, check.check_offset(offset, n, parameters.shape[0])
 
 
 def _check_labels(targets: NDArray[np.float64], activation: str, n_outputs: int) -> None:
@@ -473,21 +473,17 @@ def train(
     sizes[-1] = n - size * (sizes.size - 1)
     losses = np.empty((epochs, sizes.size))
     run_epoch = backends.get(backend).train_epoch
-    spec = backends.BatchSpec(
-        size,
-        loss=loss,
-        activation=activation,
-        intercept=bool(intercept),
-        n_threads=threads,
-        n_outputs=parameters.shape[0] if parameters.ndim == 2 else 1,
-    )
     for epoch in range(epochs):
         losses[epoch] = run_epoch(
             matrix,
             targets,
             parameters,
             None if random is None else random.permutation(n),
-            spec,
-            rate,
+            batch_size=size,
+            learning_rate=rate,
+            loss=loss,
+            activation=activation,
+            intercept=bool(intercept),
+            n_threads=threads,
         )
     return TrainingResult(parameters, losses.ravel(), sizes, epochs)

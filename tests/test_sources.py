@@ -66,11 +66,11 @@ def test_a_part_has_a_penalty_of_its_own(rows):
 
 def test_effective_rows_of_classes():
     y = np.repeat([0.0, 1.0, 2.0], [50, 30, 20])
-    assert MemoryRows(np.ones((100, 1)), y).effective_rows() == 100
+    assert MemoryRows(np.ones((100, 1)), y).effective_rows() == pytest.approx(100 / 3 + 50)
     y = np.repeat([0.0, 1.0, 2.0], [90, 9, 1])
-    assert MemoryRows(np.ones((100, 1)), y).effective_rows() == 6
+    assert MemoryRows(np.ones((100, 1)), y).effective_rows() == pytest.approx(100 / 3 + 10)
     shares = np.column_stack([y == k for k in range(3)]).astype(np.float64)
-    assert MemoryRows(np.ones((100, 1)), shares).effective_rows() == 6
+    assert MemoryRows(np.ones((100, 1)), shares).effective_rows() == pytest.approx(100 / 3 + 10)
 
 
 def test_the_first_value_that_is_not_finite():

@@ -10,6 +10,7 @@ A sparse X is made dense first: what the loop can do in a lifetime fits in memor
 
 import math
 from contextlib import AbstractContextManager, nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -402,6 +403,21 @@ class SoftmaxPass:
                 self._add_moments(i, self._weight(i) * p[k] * rest, moments[k])
         return moments
 
+    def coupling(self, probabilities: _Vector) -> _Vector:
+        """Return the sums of weight times (diag(p) - p p'), (K, K)."""
+        n, K = probabilities.shape
+        out = np.zeros((K, K))
+        for i in range(n):
+            p = probabilities[i].tolist()
+            for k in range(K):
+                for m in range(k):
+                    a = self._weight(i) * p[k] * p[m]
+                    out[k, m] -= a
+                    out[m, k] -= a
+                    out[k, k] += a
+                    out[m, m] += a
+        return out
+
     def largest_margin(self, vector: _Vector) -> float:
         """Return the largest size of V A' in rows of weight above 0."""
         largest = 0.0
@@ -456,17 +472,25 @@ def train_epoch(
     X: _Matrix,
     y: _Vector,
     theta: _Vector,
-    rows: NDArray[np.int64] | None,
-    spec: Any,
+    rows: NDArray[np.int64] | None = None,
+    *,
+    batch_size: int,
     learning_rate: float,
+    loss: str = "bce",
+    activation: str = "sigmoid",
+    intercept: bool = True,
+    n_threads: int | None = None,
 ) -> _Vector:
     """Run one epoch of gradient steps; see :class:`fastlogreg.backends.Backend`."""
     X = _dense(X)
+    spec = SimpleNamespace(
+        loss=loss, activation=activation, intercept=intercept, n_outputs=theta.shape[0]
+    )
     whole = bind(X, y, None, None, spec)
     order = np.arange(X.shape[0]) if rows is None else rows
     losses = []
-    for lo in range(0, X.shape[0], spec.batch_size):
-        batch = whole.sample(order[lo : lo + spec.batch_size])
+    for lo in range(0, X.shape[0], batch_size):
+        batch = whole.sample(order[lo : lo + batch_size])
         total, gradient, _ = batch(theta)
         assert gradient is not None
         losses.append(total / batch.n_rows)

@@ -11,6 +11,7 @@ X may be sparse: SciPy's products take the place of NumPy's.
 """
 
 from contextlib import AbstractContextManager, nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -325,6 +326,14 @@ class SoftmaxPass:
         squares = X * X if isinstance(X, np.ndarray) else X.multiply(X).tocsr()
         return np.vstack([h.sum(axis=0), X.T @ h, squares.T @ h]).T
 
+    def coupling(self, probabilities: _Vector) -> _Vector:
+        """Return the sums of weight times (diag(p) - p p'), (K, K)."""
+        s = self._sample_weight
+        P = probabilities if s is None else probabilities * s[:, None]
+        coupling = -(P.T @ probabilities)
+        np.fill_diagonal(coupling, 0.0)
+        return coupling - np.diag(coupling.sum(axis=1))  # without cancellation
+
     def largest_margin(self, vector: _Vector) -> float:
         """Return the largest size of V A' in rows of weight above 0."""
         size = np.abs(self.margins(vector, with_offset=False))
@@ -383,17 +392,26 @@ def train_epoch(
     X: _Matrix,
     y: _Vector,
     theta: _Vector,
-    rows: NDArray[np.int64] | None,
-    spec: Any,
+    rows: NDArray[np.int64] | None = None,
+    *,
+    batch_size: int,
     learning_rate: float,
+    loss: str = "bce",
+    activation: str = "sigmoid",
+    intercept: bool = True,
+    n_threads: int | None = None,
 ) -> _Vector:
     """Run one epoch of gradient steps; see :class:`fastlogreg.backends.Backend`."""
+    spec = SimpleNamespace(
+        loss=loss, activation=activation, intercept=intercept, n_outputs=theta.shape[0]
+    )
     whole = bind(X, y, None, None, spec)
-    size = spec.batch_size
-    starts = range(0, X.shape[0], size)
+    starts = range(0, X.shape[0], batch_size)
     losses = np.empty(len(starts))
     for k, lo in enumerate(starts):
-        batch = whole.sample(slice(lo, lo + size) if rows is None else rows[lo : lo + size])
+        batch = whole.sample(
+            slice(lo, lo + batch_size) if rows is None else rows[lo : lo + batch_size]
+        )
         total, gradient, _ = batch(theta)
         assert gradient is not None
         losses[k] = total / batch.n_rows

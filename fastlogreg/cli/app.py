@@ -170,9 +170,7 @@ def warmup(
 ) -> None:
     """Compile every kernel and store it in the cache, so that no later process waits."""
     names = tuple(_dtype(text) for text in dtype or ("float64", "float32"))
-    from fastlogreg import backends
-
-    kernels = backends.get("numba")
+    from fastlogreg.backends import numba as kernels
 
     total = 0.0
     for name, seconds in kernels.warmup(names):
@@ -192,9 +190,7 @@ def info(
     import scipy
     import sklearn
 
-    from fastlogreg import backends
-
-    kernels = backends.get("numba")
+    from fastlogreg.backends import numba as kernels
 
     facts: dict[str, Any] = {
         "fastlogreg": fastlogreg.__version__,

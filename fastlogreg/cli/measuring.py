@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastlogreg as flr
-from fastlogreg import backends
+from fastlogreg.backends import numba as kernels
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -81,7 +81,7 @@ def machine() -> dict[str, Any]:
     """Return what the figures depend on: processor, threads, versions, the time."""
     import sklearn
 
-    info = backends.get("numba").info()
+    info = kernels.info()
     return {
         "cpu": info["cpu"],
         "system": platform.platform(terse=True),

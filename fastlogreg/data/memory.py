@@ -84,8 +84,9 @@ class MemoryRows:
     def effective_rows(self) -> float:
         """Return how many rows of equal weight and balanced labels would say as much.
 
-        That is ``(sum s)² / sum s²``, and not more than if all classes were as rare as the rarest,
-        twice over: a part of one row in a million positives says nothing.
+        That is ``(sum s)² / sum s²``, and of two classes not more than four times the rows of the
+        rarer: a part of one row in a million positives says nothing. Of several classes each says
+        its own: those of a class beyond its equal share count for nothing.
         """
         return self._effective
 
@@ -98,7 +99,9 @@ class MemoryRows:
             largest = float(s.max())
             weighted = float(s.sum() / largest) ** 2 / float(((s / largest) ** 2).sum())
         counts = _class_counts(y)
-        return min(weighted, 2.0 * counts.size * float(counts.min()))
+        if counts.size == 2:
+            return min(weighted, 4.0 * float(counts.min()))
+        return min(weighted, float(np.minimum(counts, n / counts.size).sum()))
 
     def bind(self, spec: PassSpec) -> Pass:
         """Return a pass over the rows, to be called many times."""

@@ -365,15 +365,22 @@ def check_weights(sample_weight: ArrayLike | None, n: int) -> NDArray[np.float64
 
 
 def check_offset(
-    offset: ArrayLike | None, n: int, *, finite: bool = False
+    offset: ArrayLike | None, n: int, n_outputs: int = 1, *, finite: bool = False
 ) -> NDArray[np.float64] | None:
-    """Return the offset as (n,) float64, or None; refuse NaN and infinity where asked to."""
+    """Return the offset as float64, (n,) or for several columns of margins (n, m), or None.
+
+    NaN and infinity are refused where that is asked for.
+    """
     if offset is None:
         return None
-    array = check_vector(offset, "offset", n)
+    if n_outputs == 1:
+        array = check_vector(offset, "offset", n)
+    else:
+        array = check_table(offset, "offset", (n, n_outputs), "one value for each class")
     if finite and not np.isfinite(array).all():
-        first = int(np.flatnonzero(~np.isfinite(array))[0])
-        raise ValueError(f"offset must be finite, got {array[first]} at index {first}")
+        first = np.argwhere(~np.isfinite(array))[0].tolist()
+        at = f"index {first[0]}" if n_outputs == 1 else f"row {first[0]}, column {first[1]}"
+        raise ValueError(f"offset must be finite, got {array[tuple(first)]} at {at}")
     return array
 
 
@@ -398,15 +405,6 @@ def check_class_theta(
     return array.copy() if copy else array
 
 
-def check_class_offset(
-    offset: ArrayLike | None, n: int, n_classes: int
-) -> NDArray[np.float64] | None:
-    """Return the offset as (n, K) float64, or None."""
-    if offset is None:
-        return None
-    return check_table(offset, "offset", (n, n_classes), "one value for each margin")
-
-
 def check_width(X: Matrix, n_features: int, estimator: str) -> None:
     """Refuse rows of another width than the model's, in scikit-learn's words."""
     if X.shape[1] != n_features:
@@ -419,33 +417,41 @@ def check_width(X: Matrix, n_features: int, estimator: str) -> None:
 def check_coefficients(
     coef: Any, intercept: Any, n_features: int | None = None
 ) -> NDArray[np.float64]:
-    """Return [b, w_1 .. w_d], (1 + d,), of coefficients in whatever form a user set them.
+    """Return rows of [b, w_1 .. w_d], (m, 1 + d), of coefficients in whatever form they were set.
 
-    ``coef`` is (1, d), dense or sparse, or (d,); d is its own where ``n_features`` is None.
+    ``coef`` is (m, d), dense or sparse, one row for two classes and else one a class, or (d,); d is
+    its own where ``n_features`` is None. ``intercept`` is (m,), or a number.
     """
     if is_sparse(coef):
         coef = cast(Any, _check_csr(coef, "coef_")).toarray()
     w = _as_float_array(coef, "coef_")
     b = _as_float_array(intercept, "intercept_")
     d = (w.shape[-1] if w.ndim else 1) if n_features is None else n_features
-    if w.shape != (1, d) and (w.shape != (d,) or d < 1):
+    rows = w.shape[0] if w.ndim == 2 else 1
+    if (w.shape != (rows, d) and (w.shape != (d,) or d < 1)) or rows in (0, 2):
         raise ValueError(
-            f"coef_ must have shape (1, {d}), one value for each column of X, got shape {w.shape}"
+            f"coef_ must have shape (1, {d}), one value for each column of X, or for more than two "
+            f"classes (n_classes, {d}); got shape {w.shape}"
         )
-    if b.shape not in ((1,), ()):
-        raise ValueError(f"intercept_ must have shape (1,), got shape {b.shape}")
-    theta = np.empty(1 + d)
-    theta[:1] = b
-    theta[1:] = w
+    if b.shape not in ((rows,), ()) or (b.shape == () and rows > 1 and b != 0.0):
+        raise ValueError(f"intercept_ must have shape ({rows},), got shape {b.shape}")
+    theta = np.empty((rows, 1 + d))
+    theta[:, 0] = b
+    theta[:, 1:] = w
     return theta
 
 
 def check_start(theta: NDArray[np.float64]) -> None:
-    """Refuse coefficients, [b, w_1 .. w_d], from which no fit can start."""
-    bad = np.flatnonzero(~np.isfinite(theta))
+    """Refuse coefficients, rows of [b, w_1 .. w_d], from which no fit can start."""
+    bad = np.argwhere(~np.isfinite(theta))
     if bad.size:
-        j = int(bad[0])
-        what = f"coef_ has {theta[j]} for column {j - 1}" if j else f"intercept_ is {theta[0]}"
+        k, j = bad[0].tolist()
+        row = f" of row {k}" if len(theta) > 1 else ""
+        what = (
+            f"coef_ has {theta[k, j]} for column {j - 1}{row}"
+            if j
+            else f"intercept_ is {theta[k, 0]}{row}"
+        )
         raise ValueError(
             f"{what}: warm_start=True starts from these coefficients, which must be finite; set "
             "others, or warm_start=False"

@@ -94,6 +94,7 @@ class FitTasks:
 
         given = {name: value for name, value in metadata.items() if value is not None}
         self.estimator = estimator
+        self.width = columns.number + int(estimator.fit_intercept)
         self.told = {
             "estimator": estimator,
             "X": rows.matrix,
@@ -112,7 +113,8 @@ class FitTasks:
 
     def iteration_ended(self, theta: NDArray[np.float64]) -> bool:
         """End the open task at this theta and open the next; return whether to stop instead."""
-        coef, intercept = self.estimator._coefficients(theta, self.told["X"])
+        rows = theta.reshape(-1, self.width)
+        coef, intercept = self.estimator._coefficients(rows, self.told["X"])
         fitted = {**self.known, "coef_": coef, "intercept_": intercept}
         at = {**self.told, "reconstruction_attributes": fitted}
         if self.open is not None:

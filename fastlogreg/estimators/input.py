@@ -13,7 +13,7 @@ from sklearn.utils.validation import validate_data
 
 from fastlogreg import backends
 from fastlogreg.data import validation as check
-from fastlogreg.data.labels import check_class_weight, encode_known_classes, encode_two_classes
+from fastlogreg.data.labels import check_class_weight, encode_classes, encode_known_classes
 from fastlogreg.data.memory import Columns, Rows
 
 __all__ = ["checked_rows", "is_plain", "training_data", "validated"]
@@ -104,14 +104,14 @@ def checked_rows(
     if isinstance(sample_weight, Real):  # one for all
         sample_weight = np.full(n, sample_weight)
     weights = check.check_weights(sample_weight, n)
-    known = check.check_offset(offset, n, finite=True)
     if labels is None:
-        labels, targets = encode_two_classes(y, weights)
+        labels, targets = encode_classes(y, weights)
     else:
         targets = encode_known_classes(y, labels)
+    known = check.check_offset(offset, n, 1 if labels.size == 2 else labels.size, finite=True)
     if estimator.class_weight is not None:
-        low, high = check_class_weight(estimator.class_weight, labels, targets, weights)
-        by_class = np.where(targets == 1.0, high, low)
+        each = check_class_weight(estimator.class_weight, labels, targets, weights)
+        by_class = each[targets.astype(np.intp)]
         weights = check.check_weights(by_class if weights is None else by_class * weights, n)
     return Rows(matrix, targets, weights, known, labels)
 

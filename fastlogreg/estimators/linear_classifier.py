@@ -1,4 +1,4 @@
-"""What the estimators of two classes share: all that does not depend on how they were fitted.
+"""What the estimators share: all that does not depend on how they were fitted.
 
 Predictions, coefficients, sparse ones too, stored states, callbacks, tags.
 
@@ -12,7 +12,7 @@ this module takes 0.02.
 
 from importlib.util import find_spec
 from inspect import signature
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -33,8 +33,8 @@ from fastlogreg.floating_point import numpy_defaults
 __all__ = ["LinearClassifier"]
 
 # of stored models; 0 had no number, nor l1_ratio, random_state, history_; 1 had no penalty, dual,
-# intercept_scaling, n_jobs; 2 had other arrays in the state of mini-batches
-_STATE_FORMAT = 3
+# intercept_scaling, n_jobs
+_STATE_FORMAT = 2
 _MOVED = 1e-4  # how far float32 coefficients may move margins: the root of the mean square
 _JUDGED = 1_000_000  # values of X that this is judged on, at most
 
@@ -45,7 +45,7 @@ def _has_callbacks(estimator: Any) -> bool:
 
 
 class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """What does not depend on how a model of two classes was fitted.
+    """What does not depend on how a model was fitted.
 
     Predictions from ``coef_``, ``intercept_`` and ``classes_``, sparse coefficients, stored
     states, callbacks, tags.
@@ -71,31 +71,40 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return how a margin becomes the probability of the second class."""
         return "sigmoid"
 
-    def _start(self, n_features: int) -> NDArray[np.float64] | None:
+    def _start(self, n_features: int, n_outputs: int = 1) -> NDArray[np.float64] | None:
         """Return the theta of the coefficients there are, whoever made them; None without any."""
         if not hasattr(self, "coef_"):
             return None
         theta = self._theta(n_features)
         check.check_start(theta)
-        return theta[1 - int(self.fit_intercept) :]
+        if len(theta) != n_outputs:
+            raise ValueError(
+                f"warm_start=True starts from coef_, which has {len(theta)} row(s) where the "
+                f"classes of y ask for {n_outputs}: set warm_start=False for other classes"
+            )
+        return theta[:, 1 - int(self.fit_intercept) :].reshape(-1)
 
     def _coefficients(
         self, theta: NDArray[np.float64], X: Any
     ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        """Return ``coef_`` and ``intercept_``, of the dtype of X where that can hold them."""
+        """Return ``coef_`` and ``intercept_``, of the dtype of X where that can hold them.
+
+        ``theta`` is (p,) or (m, p).
+        """
         first = int(self.fit_intercept)
+        theta = np.atleast_2d(theta)
         kept: NDArray[np.floating] = theta
         if X.dtype == np.float32:
             with np.errstate(all="ignore"):
                 rounded = theta.astype(np.float32)
                 error = rounded - theta
                 if self._wide_intercept:
-                    error[:first] = 0.0
+                    error[:, :first] = 0.0
                 if _same_margins(error, X):
                     kept = rounded
         constant = theta if self._wide_intercept else kept
-        intercept = constant[:1].copy() if first else np.zeros(1, constant.dtype)
-        return kept[None, first:].copy(), intercept
+        intercept = constant[:, 0].copy() if first else np.zeros(len(theta), constant.dtype)
+        return kept[:, first:].copy(), intercept
 
     def _become(self, columns: Columns, *, forget: tuple[str, ...] = (), **fitted: Any) -> None:
         """Take on all that a fit found, in one step: before it, nothing has changed."""
@@ -110,7 +119,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     # --- predictions ---------------------------------------------------------------------
 
     def _theta(self, n_features: int | None = None) -> NDArray[np.float64]:
-        """Return [b, w_1 .. w_d], whoever made the coefficients and in whatever form."""
+        """Return rows [b, w_1 .. w_d], (m, 1 + d), whoever made the coefficients."""
         missing = [name for name in ("coef_", "intercept_") if not hasattr(self, name)]
         if missing == ["intercept_"] and not self.fit_intercept:
             intercept: Any = 0.0
@@ -125,16 +134,17 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _rows(
         self, X: ArrayLike, offset: ArrayLike | None
     ) -> tuple[backends.Matrix, NDArray[np.float64], NDArray[np.float64] | None]:
-        """Return rows to predict, checked against the fit, [b, w_1 .. w_d] and the offset."""
+        """Return rows to predict, checked against the fit, theta (m, 1 + d) and the offset."""
         theta = self._theta()
         threads = self._threads()
         if hasattr(self, "feature_names_in_") or not (is_plain(X) or check.is_sparse(X)):
             matrix = validated(self, X, reset=not hasattr(self, "n_features_in_"))[0]
         else:
             matrix = check.check_matrix(X)
-        check.check_width(matrix, theta.size - 1, type(self).__name__)
+        check.check_width(matrix, theta.shape[1] - 1, type(self).__name__)
         check.check_finite(matrix, n_threads=threads)
-        return matrix, theta, check.check_offset(offset, matrix.shape[0], finite=True)
+        known = check.check_offset(offset, matrix.shape[0], len(theta), finite=True)
+        return matrix, theta, known
 
     def _margins(
         self, X: ArrayLike, offset: ArrayLike | None
@@ -149,6 +159,10 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return these rows bound to the model's predictions, theta, and their dtype."""
         matrix, theta, known = self._rows(X, offset)
         spec = backends.PassSpec(activation=self._activation(), n_threads=self._threads())
+        if len(theta) == 1:
+            theta = theta[0]
+        else:
+            spec = spec._replace(loss="cross_entropy", activation="softmax", n_outputs=len(theta))
         bound = backends.get("numba").bind(matrix, None, None, known, spec)
         return bound, theta, self._dtype(matrix)
 
@@ -162,17 +176,17 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def decision_function(
         self, X: ArrayLike, *, offset: ArrayLike | None = None
     ) -> NDArray[np.floating]:
-        """Return the margins ``X @ w + b + offset``: above 0 for the second class.
+        """Return the margins ``X @ w + b + offset``: above 0 for the second of two classes.
 
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
-        offset : array-like of shape (n_samples,), optional
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
             The known part of the margins; default 0.
 
         Returns
         -------
-        ndarray of shape (n_samples,)
+        ndarray of shape (n_samples,), or (n_samples, n_classes) for more than two classes
             float32 where X, ``coef_`` and ``intercept_`` are, else float64.
         """
         return _narrowed(*self._margins(X, offset))
@@ -184,62 +198,64 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
-        offset : array-like of shape (n_samples,), optional
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
             The known part of the margins; default 0.
 
         Returns
         -------
         ndarray of shape (n_samples,), of the dtype of the labels
         """
-        labels = self._labels()
-        second = self._margins(X, offset)[0] > 0.0
-        return labels[second.astype(np.intp)]
-
-    def _labels(self) -> NDArray[Any]:
-        """Return both labels, whoever set them."""
         if not hasattr(self, "classes_"):
             check_is_fitted(self, "classes_", msg=_unfitted("classes_"))
-        return check_labels_of_model(self.classes_)
+        bound, theta, _ = self._bound(X, offset)
+        labels = check_labels_of_model(self.classes_, 2 if theta.ndim == 1 else len(theta))
+        if theta.ndim == 1:
+            return labels[(bound.margins(theta) > 0.0).astype(np.intp)]
+        return labels[cast(backends.ClassesPass, bound).predict_class(theta)]
 
     @numpy_defaults
     def predict_proba(
         self, X: ArrayLike, *, offset: ArrayLike | None = None
     ) -> NDArray[np.floating]:
-        """Return the probabilities of both classes, each accurate however small it is.
+        """Return the probabilities of the classes, each accurate however small it is.
 
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
-        offset : array-like of shape (n_samples,), optional
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
             The known part of the margins; default 0.
 
         Returns
         -------
-        ndarray of shape (n_samples, 2)
+        ndarray of shape (n_samples, n_classes)
             Columns in the order of ``classes_``. float32 where X, ``coef_`` and ``intercept_``
             are, else float64.
         """
         bound, theta, dtype = self._bound(X, offset)
-        return _narrowed(bound.predict_pair(theta), dtype)
+        pair = theta.ndim == 1
+        return _narrowed(bound.predict_pair(theta) if pair else bound.predict(theta), dtype)
 
     @numpy_defaults
     def predict_log_proba(
         self, X: ArrayLike, *, offset: ArrayLike | None = None
     ) -> NDArray[np.floating]:
-        """Return the logarithms of the probabilities of both classes; never log 0.
+        """Return the logarithms of the probabilities of the classes; never log 0.
 
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
-        offset : array-like of shape (n_samples,), optional
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
             The known part of the margins; default 0.
 
         Returns
         -------
-        ndarray of shape (n_samples, 2)
+        ndarray of shape (n_samples, n_classes)
             float32 where X, ``coef_`` and ``intercept_`` are, else float64.
         """
-        z, dtype = self._margins(X, offset)
+        bound, theta, dtype = self._bound(X, offset)
+        if theta.ndim == 2:
+            return _narrowed(cast(backends.ClassesPass, bound).log_proba(theta), dtype)
+        z = bound.margins(theta)
         if self._activation() == "tanh":
             z *= 2.0
         return _narrowed(-np.logaddexp(0.0, np.column_stack([z, -z])), dtype)
@@ -261,7 +277,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         y : array-like of shape (n_samples,)
             The true labels.
         sample_weight : array-like of shape (n_samples,), optional
-        offset : array-like of shape (n_samples,), optional
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
             The known part of the margins; default 0.
 
         Returns
@@ -339,10 +355,9 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Tags:
-        """Return scikit-learn's tags: two classes only, sparse rows welcome."""
+        """Return scikit-learn's tags: sparse rows are welcome."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        tags.classifier_tags.multi_class = False
         return tags
 
 
@@ -363,9 +378,9 @@ def _same_margins(error: NDArray[np.float64], X: NDArray[np.float32] | Any) -> b
     """
     n, d = X.shape
     count = min(n, max(8, min(256, _JUDGED // d)))
-    moved = X[:: n // count] @ error[-d:]
-    if error.size > d:
-        moved += error[0]
+    moved = X[:: n // count] @ error[:, -d:].T
+    if error.shape[1] > d:
+        moved += error[:, 0]
     return bool(np.mean(moved**2) <= _MOVED**2)  # not where it overflows: NaN and infinity
 
 

@@ -6,7 +6,7 @@ hand rows to the backend. What scikit-learn offers (input validation, tags, meta
 routing, callbacks) is called and not rebuilt; only the check for NaN and infinity is our own,
 since it runs on all threads.
 
-Refused for now, each with a clear error: more than two classes, L1.
+Refused for now, with a clear error: L1.
 """
 
 import time
@@ -21,6 +21,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastlogreg.backends import PassSpec
 from fastlogreg.data import validation as check
+from fastlogreg.data.class_separation import find_class_separation, names_of_entries
 from fastlogreg.data.memory import MemoryRows, Rows
 from fastlogreg.data.separation import Separation, find_separation
 from fastlogreg.estimators.callbacks import FitMonitor, FitTasks, fit_tasks
@@ -65,14 +66,16 @@ _HISTORY = np.dtype(
 
 
 class LogisticRegression(LinearClassifier):
-    """Exact logistic regression for two classes, with an L2 penalty.
+    """Exact logistic regression for any number of classes, with an L2 penalty.
 
     Minimizes scikit-learn's objective
 
-        C * sum_i s_i loss_i + 1/2 ||w||^2,    loss_i = log(1 + exp(-(2 y_i - 1) z_i)),
+        C * sum_i s_i loss_i + 1/2 ||w||^2
 
-    with the margins ``z = X @ w + b + offset`` and the weights s; the intercept b is never
-    penalized. Scales of columns do not matter to any solver.
+    with the weights s, the margins ``z = X @ w + b + offset`` and, for two classes, ``loss_i =
+    log(1 + exp(-(2 y_i - 1) z_i))``. For K > 2 each class k has margins z_k of its own, and ``loss_i
+    = log(sum_k exp(z_ik)) - z_i,y_i`` (softmax; all K rows are kept, and sum to 0). Intercepts b
+    are never penalized. Scales of columns do not matter to any solver.
 
     Every fit ends within ``tol`` of the optimum, as far as that can be estimated, or warns
     ``ConvergenceWarning`` with figures and advice.
@@ -99,7 +102,7 @@ class LogisticRegression(LinearClassifier):
         Without effect: the intercept is not penalized, whatever the solver.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied with ``sample_weight``. A dict gives 1 to a class it
-        does not name; "balanced" gives both classes the same total weight.
+        does not name; "balanced" gives all classes the same total weight.
     random_state : int, RandomState instance or None, default=None
         Without effect: the same data give the same fit. Here so that code written for
         scikit-learn runs.
@@ -129,12 +132,12 @@ class LogisticRegression(LinearClassifier):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (2,)
-        The two labels; the model gives the probability of the second.
-    coef_ : ndarray of shape (1, n_features), of the dtype of X
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted; of two the model gives the probability of the second.
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features), of the dtype of X
         Or a SciPy CSR matrix of that shape after :meth:`sparsify`. float32 for float32 X (all sums
         are float64 even so), unless that would move the margins: float64 then, as for all else.
-    intercept_ : ndarray of shape (1,), of the dtype of ``coef_``
+    intercept_ : ndarray of shape (1,) or (n_classes,), of the dtype of ``coef_``
     n_iter_ : ndarray of shape (1,), int32
         Steps taken.
     n_passes_ : float
@@ -234,10 +237,10 @@ class LogisticRegression(LinearClassifier):
             float32 and float64 arrays in C or Fortran order are used in place, and so are CSR
             matrices with int32 or int64 indices; other sparse forms are converted to CSR once.
         y : array-like of shape (n_samples,)
-            Labels: any two values.
+            Labels: two different values or more.
         sample_weight : array-like of shape (n_samples,), optional
             Weights: finite, none negative, not all zero. A weight of 0 leaves a sample out.
-        offset : array-like of shape (n_samples,), optional
+        offset : array-like of shape (n_samples,), or (n_samples, n_classes) beyond two, optional
             A known part of the margins, finite; it has the coefficient 1 and no penalty.
             Predictions do not know it: hand theirs to them.
 
@@ -264,14 +267,15 @@ class LogisticRegression(LinearClassifier):
             sample_weight = np.full(matrix.shape[0], sample_weight)
         rows = checked_rows(self, matrix, y, sample_weight, offset, finite=False)
         problem = settings.problem(rows)
-        start = self._start(columns.number) if settings.warm_start else None
+        n_outputs = problem.layout.n_outputs
+        start = self._start(columns.number, n_outputs) if settings.warm_start else None
         metadata = {"sample_weight": sample_weight, "offset": offset}
         with fit_tasks(self, rows, y, columns, metadata) as tasks:
             monitor = _IterationMonitor(begun, settings.prints, tasks)
             result, separation = settings.solve(problem, rows, start, Trace(monitor))
             if not result.finite:
                 _refuse(rows, start, settings.n_threads)
-            coef, intercept = self._coefficients(result.theta, rows.matrix)
+            coef, intercept = self._coefficients(problem.layout.rows(result.theta), rows.matrix)
             self._become(
                 columns,
                 classes_=rows.classes,
@@ -314,6 +318,9 @@ class LogisticRegression(LinearClassifier):
         )
         if separation is not None:
             names = getattr(self, "feature_names_in_", None)
+            if self.classes_.size > 2:
+                width = self.n_features_in_ + int(self.fit_intercept)
+                names = names_of_entries(names, self.classes_, width, self.fit_intercept)
             text = f"{separation.describe(names)}; {separation.advice()} ({figures})"
         else:
             ended = result.n_iter >= self.max_iter
@@ -346,7 +353,12 @@ class _Settings:
         """Return what is to be minimized."""
         source = MemoryRows(rows.matrix, rows.targets, rows.weights, rows.offset)
         l2 = check.check_penalty(self.C, source.total_weight)
-        return Problem(source, l2, PassSpec(intercept=self.intercept, n_threads=self.n_threads))
+        spec = PassSpec(intercept=self.intercept, n_threads=self.n_threads)
+        if rows.classes.size > 2:
+            spec = spec._replace(
+                loss="cross_entropy", activation="softmax", n_outputs=rows.classes.size
+            )
+        return Problem(source, l2, spec)
 
     def solve(
         self,
@@ -392,6 +404,13 @@ class _Settings:
         return result, separation
 
     def _separation(self, rows: Rows, result: Result) -> Separation | None:
+        if rows.classes.size > 2:
+            return find_class_separation(
+                rows,
+                result.theta.reshape(rows.classes.size, -1),
+                intercept=self.intercept,
+                decrement=result.decrement,
+            )
         return find_separation(
             rows.matrix,
             rows.targets,

@@ -8,7 +8,7 @@ For the optimum itself see :class:`fastlogreg.LogisticRegression`.
 import time
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastlogreg import backends
 from fastlogreg.data import validation as check
-from fastlogreg.data.labels import check_classes
+from fastlogreg.data.labels import check_classes, check_labels_of_model
 from fastlogreg.data.memory import MemoryRows, Rows
 from fastlogreg.estimators.callbacks import FitMonitor, fit_tasks
 from fastlogreg.estimators.input import checked_rows, training_data
@@ -26,6 +26,9 @@ from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers.descent import DIVERGED, Epoch, Outcome, Stopping, descend, go_over
 from fastlogreg.solvers.finish import finish
 from fastlogreg.solvers.trace import Trace
+
+if TYPE_CHECKING:
+    from fastlogreg.backends.numba.minibatch.epochs import Stream
 
 __all__ = ["MiniBatchLogisticRegression"]
 
@@ -290,6 +293,7 @@ class MiniBatchLogisticRegression(LinearClassifier):
         warm = check.check_flag(self.warm_start, "warm_start")
         matrix, y, columns = training_data(self, X, y)
         rows = checked_rows(self, matrix, y, sample_weight, offset)
+        _check_two(rows.classes)
         train, kept = None, None
         seed = self._seed()
         if settings.early_stopping:
@@ -297,7 +301,12 @@ class MiniBatchLogisticRegression(LinearClassifier):
         stream = settings.stream(rows, self.n_threads, train)
         start = self._start(columns.number) if warm else None
         empty = _without_columns(rows, stream.size, settings) if settings.intercept else None
-        if start is None and settings.loss == "bce" and settings.steps.standardize and self.shuffle:
+        if (
+            start is None
+            and settings.loss == "bce"
+            and settings.rule["standardize"]
+            and self.shuffle
+        ):
             start = empty
         metadata = {"sample_weight": sample_weight, "offset": offset}
         with fit_tasks(self, rows, y, columns, metadata) as tasks:
@@ -424,8 +433,10 @@ class MiniBatchLogisticRegression(LinearClassifier):
         if first and classes is None:
             raise ValueError("classes must be given at the first call of partial_fit")
         labels = None if classes is None else check_classes(classes)
+        if labels is not None:
+            _check_two(labels)
         if not first:
-            known = self._labels()
+            known = check_labels_of_model(self.classes_, 2)
             if labels is not None and not np.array_equal(labels, known):
                 raise ValueError(
                     f"classes must be those of the first call of partial_fit, "
@@ -485,7 +496,7 @@ class MiniBatchLogisticRegression(LinearClassifier):
     def _finish(
         self,
         result: Outcome,
-        stream: backends.Stream,
+        stream: "Stream",
         rows: Rows,
         settings: "_Settings",
         empty: NDArray[np.float64] | None,
@@ -494,11 +505,11 @@ class MiniBatchLogisticRegression(LinearClassifier):
         weight = rows.targets.size if rows.weights is None else float(rows.weights.sum())
         mean = rows.targets.size / weight  # the objective divides by rows, the solvers by weights
         ended = finish(
-            settings.problem(rows, self.n_threads, settings.steps.l2 * mean),
+            settings.problem(rows, self.n_threads, settings.rule["l2"] * mean),
             result.theta,
             tol=settings.stopping.tol or 0.0,
             n_rows=rows.targets.size,
-            l1=settings.steps.l1 * mean,
+            l1=settings.rule["l1"] * mean,
             penalized=self.alpha > 0.0,
             other=np.zeros(stream.size) if empty is None else empty,
         )
@@ -532,11 +543,9 @@ class MiniBatchLogisticRegression(LinearClassifier):
 
     def _trained(self) -> NDArray[np.float64]:
         """Return the parameters that the optimizer's state gives."""
-        how = dict(self._how)
-        intercept, sparse = how.pop("intercept"), how.pop("sparse")
-        return backends.get("numba").kept_theta(
-            self._state, backends.StepSpec(**how), intercept=intercept, sparse=sparse
-        )
+        from fastlogreg.backends.numba.minibatch.epochs import parameters
+
+        return parameters(self._state, **self._how)
 
     def _as_trained(self, n_features: int) -> bool:
         """Whether the coefficients are those that training gave, and nobody has set others."""
@@ -545,7 +554,7 @@ class MiniBatchLogisticRegression(LinearClassifier):
         if "_how" not in self.__dict__:  # stored by an earlier release
             return True
         first = int(self.fit_intercept)
-        theta, trained = self._theta(n_features)[1 - first :], self._trained()
+        theta, trained = self._theta(n_features)[0, 1 - first :], self._trained()
         for given, own, name in (
             (theta[:first], trained[:first], "intercept_"),
             (theta[first:], trained[first:], "coef_"),
@@ -556,6 +565,12 @@ class MiniBatchLogisticRegression(LinearClassifier):
                 if not np.array_equal(given, own.astype(dtype)):
                     return False
         return True
+
+    def __sklearn_tags__(self) -> Any:
+        """Return scikit-learn's tags: two classes only."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        return tags
 
     def _advice(self) -> str:
         named = (
@@ -658,21 +673,21 @@ class MiniBatchLogisticRegression(LinearClassifier):
             intercept=check.check_flag(self.fit_intercept, "fit_intercept"),
             batch_size=check.check_count(self.batch_size, "batch_size", none=True),
             shuffle=self.shuffle if isinstance(self.shuffle, str) else bool(self.shuffle),
-            steps=backends.StepSpec(
-                optimizer=optimizer,
-                schedule="constant" if schedule == "adaptive" else schedule,
-                eta0=eta0,
-                power=check.check_real(self.power_t, "power_t", positive=False),
-                alpha=alpha,
-                momentum=momentum,
-                beta1=check.check_share(self.beta_1, "beta_1"),
-                beta2=check.check_share(self.beta_2, "beta_2"),
-                epsilon=check.check_real(self.epsilon, "epsilon"),
-                l1=alpha * l1_ratio,
-                l2=alpha * (1.0 - l1_ratio),
-                average_from=average_from,
-                standardize=standardize,
-            ),
+            rule={
+                "optimizer": optimizer,
+                "schedule": "constant" if schedule == "adaptive" else schedule,
+                "eta0": eta0,
+                "power": check.check_real(self.power_t, "power_t", positive=False),
+                "alpha": alpha,
+                "momentum": momentum,
+                "beta1": check.check_share(self.beta_1, "beta_1"),
+                "beta2": check.check_share(self.beta_2, "beta_2"),
+                "epsilon": check.check_real(self.epsilon, "epsilon"),
+                "l1": alpha * l1_ratio,
+                "l2": alpha * (1.0 - l1_ratio),
+                "average_from": average_from,
+                "standardize": standardize,
+            },
             stopping=Stopping(max_iter, tol, no_change, schedule == "adaptive", eta0),
             early_stopping=early,
             validation_fraction=fraction,
@@ -681,48 +696,48 @@ class MiniBatchLogisticRegression(LinearClassifier):
 
 @dataclass(frozen=True)
 class _Settings:
-    """The estimator's parameters, checked."""
+    """The estimator's parameters, checked; ``rule`` as the backend's ``rule_of`` takes it."""
 
     loss: str
     activation: str
     intercept: bool
     batch_size: int | None
     shuffle: bool | str
-    steps: backends.StepSpec
+    rule: dict[str, Any]
     stopping: Stopping
     early_stopping: bool
     validation_fraction: float
 
     def stream(
         self, rows: Rows, n_threads: int | None, subset: NDArray[np.int64] | None = None
-    ) -> backends.Stream:
+    ) -> "Stream":
         """Return the rows, or a subset of them, as the solver runs them."""
+        from fastlogreg.backends.numba.minibatch.epochs import Epochs, Stream
+
         n = rows.targets.size if subset is None else subset.size
-        return backends.get("numba").mini_batches(
+        epochs = Epochs(
             rows.matrix,
             rows.targets,
-            backends.BatchSpec(
-                n if self.batch_size is None else self.batch_size,
-                self.shuffle,
-                self.loss,
-                self.activation,
-                self.intercept,
-                n_threads,
-            ),
-            self.steps,
+            batch_size=n if self.batch_size is None else self.batch_size,
+            shuffle=self.shuffle,
             sample_weight=rows.weights,
             offset=rows.offset,
             subset=subset,
+            loss=self.loss,
+            activation=self.activation,
+            intercept=self.intercept,
+            n_threads=n_threads,
         )
+        return Stream(epochs, self.rule)
 
-    def how(self, stream: backends.Stream) -> dict[str, Any]:
+    def how(self, stream: "Stream") -> dict[str, Any]:
         """Return what makes parameters of a state, in words and numbers alone."""
         return {
-            "optimizer": self.steps.optimizer,
-            "l1": self.steps.l1,
-            "l2": self.steps.l2,
+            "optimizer": self.rule["optimizer"],
+            "l1": self.rule["l1"],
+            "l2": self.rule["l2"],
             "intercept": self.intercept,
-            "sparse": stream.sparse,
+            "sparse": stream.epochs.sparse,
         }
 
     def problem(self, rows: Rows, n_threads: int | None, l2: float) -> Problem:
@@ -731,6 +746,15 @@ class _Settings:
             MemoryRows(rows.matrix, rows.targets, rows.weights, rows.offset),
             l2,
             backends.PassSpec(self.loss, self.activation, self.intercept, n_threads),
+        )
+
+
+def _check_two(classes: NDArray[Any]) -> None:
+    if classes.size > 2:
+        raise ValueError(
+            "Only binary classification is supported. The type of the target is multiclass: y has "
+            f"{classes.size} classes; LogisticRegression fits them, and "
+            "sklearn.multiclass.OneVsRestClassifier one model a class"
         )
 
 

@@ -78,6 +78,12 @@ class Layout:
         self.coefficients(out)[:] = values
         return out
 
+    def alike(self, values: _Vector) -> _Vector:
+        """Return the values, (m p,), with their mean over the rows of theta in each row."""
+        if self.n_outputs == 1:
+            return values
+        return np.tile(self.rows(values).mean(axis=0), self.n_outputs)
+
     def centred(self, theta: _Vector) -> _Vector:
         """Return theta with rows that sum to 0: softmax gives the same probabilities."""
         if self.n_outputs == 1:

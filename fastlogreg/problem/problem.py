@@ -20,11 +20,12 @@ Nothing is checked here: the rows follow the contract of :mod:`fastlogreg.backen
 
 from contextlib import AbstractContextManager
 from copy import copy
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.backends import PassSpec
+from fastlogreg.backends import ClassesPass, PassSpec
 from fastlogreg.data.sources import RowSource
 from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.moments import Moments
@@ -242,6 +243,12 @@ class HessianProduct:
         of = self._problem
         of._counter.total += of.share
         return of._moments(np.atleast_2d(of._pass.moments(self._curvatures)))
+
+    def coupling(self) -> NDArray[np.float64]:
+        """Return the Hessian's entries between intercepts, (m, m), without reading X."""
+        of = self._problem
+        bound = cast(ClassesPass, of._pass)
+        return bound.coupling(self._curvatures) / bound.total_weight
 
 
 class _Counter:

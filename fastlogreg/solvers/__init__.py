@@ -98,6 +98,9 @@ class HessianProduct(Protocol):
     def moments(self) -> Moments:
         """Return what is cheap to know of the Hessian, in one pass."""
 
+    def coupling(self) -> NDArray[np.float64]:
+        """Return the Hessian's entries between intercepts, (m, m), without reading X."""
+
 
 class Implicit(Smooth, Protocol):
     """An objective whose Hessian multiplies vectors and is never made.

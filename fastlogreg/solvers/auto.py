@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg.solvers import Iteration, Result, Universal
-from fastlogreg.solvers.handover import CHEAP, fits
+from fastlogreg.solvers.handover import is_cheap
 from fastlogreg.solvers.newton import newton
 from fastlogreg.solvers.newton_cg import newton_cg
 from fastlogreg.solvers.trace import Trace
@@ -55,6 +55,6 @@ def auto(
     True
     """
     solve: Callable[..., Result] = newton_cg
-    if fits(theta.size) and objective.hessian_passes <= CHEAP:
+    if is_cheap(objective):
         solve = partial(newton, stages=stages)
     return solve(objective, theta, tol=tol, max_iter=max_iter, stop_value=stop_value, trace=trace)

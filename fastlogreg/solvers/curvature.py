@@ -31,12 +31,14 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 
 from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.moments import Moments
+from fastlogreg.problem.problem import HessianProduct
 
 __all__ = [
     "Base",
     "Centred",
     "Curvature",
     "Secants",
+    "bound",
     "centred_diagonal",
     "is_lost",
     "recalibrated",
@@ -76,7 +78,11 @@ class Curvature:
         the value at most.
     """
 
-    def __init__(self, hessian: NDArray[np.float64], value: float = 0.0) -> None:
+    def __init__(
+        self, hessian: NDArray[np.float64], value: float = 0.0, layout: Layout | None = None
+    ) -> None:
+        if layout is not None and layout.n_outputs > 1:
+            hessian = filled(hessian, layout)
         diagonal = np.abs(hessian.diagonal())
         self.tiny = diagonal < _TINY
         self.frozen = diagonal == 0.0
@@ -185,7 +191,7 @@ class Centred:
 
     def __init__(self, moments: Moments) -> None:
         self._moments = moments
-        layout = moments.layout
+        self.layout = layout = moments.layout
         self._diagonal = np.zeros(layout.size)
         layout.intercepts(self._diagonal)[:] = moments.total[:, None]
         free = moments.spread + moments.penalty
@@ -198,20 +204,28 @@ class Centred:
 
     def solve(self, gradient: _Vector, negligible: float) -> _Vector:
         """Return about ``H^-1 gradient``, in O(p)."""
-        return self._moments.from_centred(self._inverse * self._moments.to_centred(gradient))
+        step = self._moments.from_centred(self._inverse * self._moments.to_centred(gradient))
+        return self.layout.centred(step)
 
     def most(self, gradient: _Vector) -> float:
         """Return a bound on half the Newton decrement that holds whatever the Hessian is.
 
         In centred columns the Hessian is the penalty's and something positive, and the bias stands
-        alone: the decrement is at most ``g_b² / total + sum_j g_j² / penalty_j``.
+        alone: the decrement is at most ``g_b² / total + sum_j g_j² / penalty_j``. With several
+        intercepts, which do not stand alone, :func:`bound` takes them out first.
         """
-        layout, moments = self._moments.layout, self._moments
+        return self._most(self._moments.to_centred(gradient))
+
+    def most_of_weights(self, gradient: _Vector) -> float:
+        """Return the same for a gradient, (p,), that is 0 at the intercepts."""
+        return self._most(gradient)
+
+    def _most(self, g: _Vector) -> float:
+        layout, moments = self.layout, self._moments
         least = np.empty(layout.size)
         layout.intercepts(least)[:] = moments.total[:, None]
         layout.coefficients(least)[:] = moments.penalty
         with np.errstate(all="ignore"):
-            g = moments.to_centred(gradient)
             most = 0.5 * float(np.sum(np.where(g == 0.0, 0.0, g * g / least)))
         return most if np.isfinite(most) else np.inf
 
@@ -270,6 +284,53 @@ class Secants:
             if not np.isfinite(decrease) or not np.isfinite(r).all():
                 return -r, np.nan
         return -r, abs(decrease)
+
+
+def bound(product: HessianProduct, base: Centred, gradient: _Vector, enough: float) -> float:
+    """Return a bound on half the Newton decrement that holds whatever the Hessian is.
+
+    Steps of the intercepts alone (by the Hessian's entries between them, which are known) leave a
+    gradient of the weights, and there the penalty bounds what is left. With several intercepts that
+    costs a pass, which is saved where the bound without it is above ``enough``.
+
+    Parameters
+    ----------
+    product : HessianProduct
+    base : Centred
+        Made of its moments.
+    gradient : ndarray of shape (p,)
+    enough : float
+    """
+    layout = base.layout
+    most = base.most(gradient)
+    if layout.n_outputs == 1 or not layout.intercept or most > enough:
+        return most
+    coupling = product.coupling()
+    alone = np.zeros_like(gradient)
+    along = layout.intercepts(gradient)[:, 0]
+    layout.intercepts(alone)[:, 0] = np.linalg.pinv(coupling, hermitian=True) @ along
+    left = gradient - product(alone)
+    won = 0.5 * float(gradient @ alone)
+    rest = layout.intercepts(left)
+    if (np.abs(rest[:, 0]) > 1e-6 * np.abs(along).max()).any():  # singular, and asked for
+        return np.inf
+    rest[:] = 0.0
+    return won + base.most_of_weights(left)
+
+
+def filled(hessian: NDArray[np.float64], layout: Layout) -> NDArray[np.float64]:
+    """Return the Hessian of softmax with curvature where it has none.
+
+    The same step in all rows of theta changes no probability. Where theta is centred
+    (:meth:`fastlogreg.problem.layout.Layout.centred`) no gradient asks for such a step, so whatever
+    is added there changes no step, and makes the Hessian regular: here the mean of the blocks on
+    its diagonal, which has their scales.
+    """
+    m, width = layout.n_outputs, layout.width
+    blocks = hessian.reshape(m, width, m, width)
+    mean = np.einsum("kikj->ij", blocks) / m**2
+    out: NDArray[np.float64] = (blocks + mean[:, None]).reshape(hessian.shape)
+    return out
 
 
 def centred_diagonal(hessian: NDArray[np.float64], layout: Layout) -> _Vector:

@@ -24,7 +24,7 @@ from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Universal
 from fastlogreg.solvers.auto import auto
 from fastlogreg.solvers.curvature import Curvature, Secants, is_lost
-from fastlogreg.solvers.handover import CHEAP
+from fastlogreg.solvers.handover import is_cheap
 from fastlogreg.solvers.search import Point, all_finite
 
 __all__ = ["Finish", "finish"]
@@ -76,11 +76,11 @@ def finish(
         return _judge_l1(problem, theta, tol, l1)
     tol = max(tol, _TIGHTEST)
     many = n_rows / _STEP >= max(_PART_ROWS, _ROWS_A_COLUMN * theta.size)
-    if many and problem.hessian_passes <= CHEAP:
+    if many and is_cheap(cast(Universal, problem)):
         here = Point(*problem.value_gradient(theta), None)
         part = problem.part(_STEP).value_gradient_hessian(theta)
         if all_finite(here) and np.isfinite(part[2]).all():
-            curvature = Curvature(part[2], here.value)
+            curvature = Curvature(part[2], here.value, problem.layout)
             goal = _WELL_WITHIN * tol * here.value
             decrement = Secants(curvature).step(here.gradient, 0.1 * goal)[1]
             if decrement <= goal and not is_lost(curvature, here.gradient):

@@ -36,7 +36,7 @@ def minimize(
     Result
         Handed over where the direction says so; nothing is noted where it proposes no step.
     """
-    theta = theta.copy()
+    theta = objective.layout.centred(theta.copy())
     at = Iterate(theta, direction.start(theta))
     if not all_finite(at.point):
         trace.note(_iteration(objective, at, np.nan), theta)

@@ -37,6 +37,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.moments import Moments
 from fastlogreg.solvers import Iteration, Result, Status, TwiceDifferentiable
 from fastlogreg.solvers.convergence import NEWTON, STAGE, Convergence, Limits
@@ -142,11 +143,11 @@ class _Kept(NamedTuple):
     rate: float  # share of the distance that a step with it may leave
     damping: _Vector | None = None
 
-    def curvature(self) -> Curvature:
+    def curvature(self, layout: Layout) -> Curvature:
         """Return what steps are made with."""
         if self.damping is None:
-            return Curvature(self.hessian, self.value)
-        return Curvature(self.hessian + np.diag(self.damping), self.value)
+            return Curvature(self.hessian, self.value, layout)
+        return Curvature(self.hessian + np.diag(self.damping), self.value, layout)
 
 
 def _stages(
@@ -169,6 +170,7 @@ def _stages(
         # be separated there and run away; of centred columns, or one far from 0 could not move
         least = centred_diagonal(kept.hessian, objective.layout) / m
         objective.layout.intercepts(least)[:] = 0.0
+        least = objective.layout.alike(least)
         subsample = objective.part(step, least)
         damping = subsample.penalty.smooth_diagonal - objective.penalty.smooth_diagonal
         kept = kept._replace(hessian=kept.hessian + np.diag(damping), damping=None)
@@ -310,7 +312,7 @@ class _Newton:
         """Solve with the Hessian that was made here."""
         point = at.point
         self.kept = _Kept(point.curvature, point.value, self._rate)
-        curvature = Curvature(self.kept.hessian, point.value)
+        curvature = Curvature(self.kept.hessian, point.value, self._objective.layout)
         if self._entire and curvature.underflowed(point.gradient).any():
             product = self._objective.value_gradient_product(at.theta)[2]
             curvature.thaw(self.kept.hessian, point.gradient, product)
@@ -323,7 +325,7 @@ class _Newton:
     def _take_kept(self) -> None:
         """Solve with the Hessian from elsewhere."""
         assert self.kept is not None
-        self._curvature = self.kept.curvature()
+        self._curvature = self.kept.curvature(self._objective.layout)
         self._model = Secants(self._curvature)
         self._judged = not self._entire
 
@@ -339,7 +341,7 @@ class _Newton:
             at.point, self._last = self._eval_hessian(at.theta), None
             return
         self.kept = _Kept(better, value, self._rate)
-        self._curvature = self.kept.curvature()
+        self._curvature = self.kept.curvature(self._objective.layout)
         self._model = self._model.rebased(self._curvature)
         self._judged = True
 

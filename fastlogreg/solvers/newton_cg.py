@@ -41,9 +41,9 @@ from numpy.typing import NDArray
 
 from fastlogreg.solvers import HessianProduct, Iteration, Result, Status, Universal
 from fastlogreg.solvers.convergence import TRUNCATED, Convergence, Limits
-from fastlogreg.solvers.curvature import Centred, Secants, is_lost
+from fastlogreg.solvers.curvature import Centred, Secants, bound, is_lost
 from fastlogreg.solvers.direction import Iterate, Proposal
-from fastlogreg.solvers.handover import CHEAP, budget, fits, go_on
+from fastlogreg.solvers.handover import budget, fits, go_on, is_cheap
 from fastlogreg.solvers.loop import minimize
 from fastlogreg.solvers.newton import newton
 from fastlogreg.solvers.search import Point, polyak, search
@@ -171,14 +171,15 @@ class _Truncated:
         return Proposal(step, decrement, known=True, fresh=not lost, lost=lost, ends=ends)
 
     def proves(self, at: Iterate) -> bool:
-        most = self._base.most(at.point.gradient)
-        return most <= self._convergence.limits.tol * at.point.value
+        _, gradient, product = at.point
+        within = self._convergence.limits.tol * at.point.value
+        return bound(product, self._base, gradient, within) <= within
 
     def confirm(self, at: Iterate, proposal: Proposal) -> Proposal | None:
         if self.proves(at):
             return None
         cost = self._objective.hessian_passes
-        if not self._large and cost <= CHEAP:
+        if not self._large and is_cheap(self._objective):
             return replace(proposal, ends=True)
         within = self._convergence.limits.tol * at.point.value
         limit = _CONFIRMING if self._large else int(cost)
@@ -256,7 +257,7 @@ def _bounded(
             break
         s += rz / curvature * v
         r -= rz / curvature * Hv
-        left = base.most(r)
+        left = bound(current.curvature, base, r, enough)
         if left <= enough:
             return s, -0.5 * float(current.gradient @ s) + left
         z = -model.step(r, 0.0)[0]

@@ -27,6 +27,8 @@ SKIPPED = {
     "what one of scikit-learn's solvers does on its way": [
         "test_liblinear_dual_random_state",
         "test_newton_cholesky_fallback_to_lbfgs",
+        "test_warm_start_newton_solver",  # two fits of a step each keep no Hessian
+        "test_logreg_predict_proba_multinomial",  # a private method, one against the rest
         "test_logistic_regression_callback_support 0",  # an iteration where there was none
     ],
     "a limit of scikit-learn's solvers; ours take it": [
@@ -39,24 +41,16 @@ SKIPPED = {
         "test_logistic_regression_callback_support_warning",
         "test_logisticregression_warns_with_n_jobs",
     ],
+    # tol bounds the objective here, and coefficients differ by its root
+    "coefficients closer than tol asks for": [
+        "test_logistic_glmnet lbfgs",
+        "test_logistic_regression_solvers_multiclass False",
+        "test_logistic_regression_solvers_multiclass True",
+    ],
     "words of a message; ours has others (tests/test_as_scikit_learn.py)": ["test_max_iter"],
     "the array API": ["test_logistic_regression_array_api_*"],
 }
 XFAILED = {
-    "more than two classes": [
-        "test_logistic_glmnet",
-        "test_logistic_regression_callback_fitted_estimator *-3",
-        "test_logistic_regression_class_weights",
-        "test_logistic_regression_solvers_multiclass*",
-        "test_logreg_predict_proba_multinomial",
-        "test_multinomial_identifiability_on_iris",
-        "test_multinomial_logistic_regression_string_inputs",
-        "test_predict_3_classes",
-        "test_sample_weight_not_modified",
-        "test_sparsify",
-        "test_warm_start",
-        "test_warm_start_newton_solver",
-    ],
     "L1 and elastic net": [
         "test_LogisticRegression_elastic_net_objective",
         "test_elastic_net_coeffs",
@@ -75,6 +69,7 @@ XFAILED = {
         "test_LogisticRegressionCV_*",
         "test_elasticnet_l1_ratio_err_helpful *CV*",
         "test_get_default_scorer",
+        "test_multinomial_logistic_regression_string_inputs",
         "test_l1_ratio_None_deprecated",
         "test_logistic_cv*",
         "test_logistic_regression_cv_refit",

@@ -118,6 +118,7 @@ class Stub:
     hessian_passes = 2.0
     n_passes = 0.0
     n_rows = 1
+    layout = Layout(1)
 
     def effective_rows(self):
         return 1.0

@@ -41,6 +41,7 @@ _Spec = Any  # fastlogreg.backends.PassSpec, of a floor above
 _Array = NDArray[np.float64]
 
 _NO_MATRIX = np.empty((0, 0))
+_COUPLED = 4096  # rows whose probabilities are multiplied together
 _NO_TILE = readonly(_NO_MATRIX)
 
 
@@ -138,6 +139,16 @@ class SoftmaxPass(RowsPass):
         """Return the sums of h, h x and h x², (K, 1 + 2 d), for h = weight p_k (1 - p_k)."""
         model = self._model(np.zeros((self.n_classes, self._p)), kernels.MOMENTS)
         return self._moments_of(self._run(model, self._rows, 0, probabilities, True))
+
+    def coupling(self, probabilities: _Array) -> _Array:
+        """Return the sums of weight times (diag(p) - p p'), (K, K), without reading X."""
+        weight, out = self._rows.weight, np.zeros((self.n_classes, self.n_classes))
+        for first in range(0, len(probabilities), _COUPLED):
+            P = probabilities[first : first + _COUPLED]
+            weighted = P * weight[first : first + _COUPLED, None] if weight.size else P
+            out -= weighted.T @ P
+        np.fill_diagonal(out, 0.0)
+        return out - np.diag(out.sum(axis=1))  # without cancellation
 
     def margins(self, theta: _Array, *, with_offset: bool = True) -> _Array:
         """Return the margins, (n_rows, K)."""
@@ -319,15 +330,20 @@ def train_epoch(
     X: _Matrix,
     y: _Array,
     theta: _Array,
-    rows: NDArray[np.int64] | None,
-    spec: Any,
+    rows: NDArray[np.int64] | None = None,
+    *,
+    batch_size: int,
     learning_rate: float,
+    loss: str = "cross_entropy",
+    activation: str = "softmax",
+    intercept: bool = True,
+    n_threads: int | None = None,
 ) -> _Array:
     """Run one epoch of gradient steps; see :class:`fastlogreg.backends.Backend`.
 
     A pass over each batch: no loop of its own as with one margin a row.
     """
-    batch_size = spec.batch_size
+    spec = SimpleNamespace(intercept=intercept, n_threads=n_threads, n_outputs=theta.shape[0])
     whole = SoftmaxPass(X, y, None, None, spec)
     n = whole.n_rows
     order = np.arange(n) if rows is None else rows
