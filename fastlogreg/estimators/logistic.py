@@ -73,9 +73,9 @@ class LogisticRegression(LinearClassifier):
         C * sum_i s_i loss_i + 1/2 ||w||^2
 
     with the weights s, the margins ``z = X @ w + b + offset`` and, for two classes, ``loss_i =
-    log(1 + exp(-(2 y_i - 1) z_i))``. For K > 2 each class k has margins z_k of its own, and ``loss_i
-    = log(sum_k exp(z_ik)) - z_i,y_i`` (softmax; all K rows are kept, and sum to 0). Intercepts b
-    are never penalized. Scales of columns do not matter to any solver.
+    log(1 + exp(-(2 y_i - 1) z_i))``. For K > 2 each class k has margins z_k of its own, and
+    ``loss_i = log(sum_k exp(z_ik)) - z_i,y_i`` (softmax; all K rows are kept, and sum to 0).
+    Intercepts b are never penalized. Scales of columns do not matter to any solver.
 
     Every fit ends within ``tol`` of the optimum, as far as that can be estimated, or warns
     ``ConvergenceWarning`` with figures and advice.
