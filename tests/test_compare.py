@@ -29,6 +29,21 @@ def test_each_backend_at_each_size(rows):
         assert row.bandwidth == row.n_bytes / row.best
 
 
+def test_softmax_is_measured_alike():
+    from rich.console import Console
+
+    rows = list(compare.measure((60,), 3, classes=10, threads=1, round_seconds=0.02))
+    assert [r.backend for r in rows] == ["loop", "numpy", "numba"]
+    assert all(row.best is not None and row.classes == 10 for row in rows)
+    console = Console(record=True, width=110, file=io.StringIO())
+    console.print(compare.table(rows))
+    assert "3 features, 10 classes, float64" in console.export_text()
+    X, y, theta = measuring.make_classes(50, 3, 4, "float32")
+    assert X.dtype == np.float32
+    assert theta.shape == (4, 4)
+    assert set(y) <= {0.0, 1.0, 2.0, 3.0}
+
+
 def test_the_loop_is_left_out_where_it_would_take_too_long():
     rows = list(compare.measure((50, 100_000), 2, loop_seconds=1e-3, round_seconds=0.02))
     small, large = (r for r in rows if r.backend == "loop")

@@ -88,6 +88,9 @@ def compare(
         typer.Option(callback=_checked_numbers, help="Row counts, separated by commas."),
     ] = "1000,10000,100000,1000000",
     features: Annotated[int, typer.Option(min=1, help="Columns of X.")] = 20,
+    classes: Annotated[
+        int, typer.Option(min=2, help="2: the sigmoid; more: the softmax of so many.")
+    ] = 2,
     dtype: Annotated[str, typer.Option(callback=_dtype, help="float64 or float32.")] = "float64",
     threads: Annotated[
         int | None, typer.Option(min=1, help="What 'all threads' means; default all.")
@@ -127,13 +130,17 @@ def compare(
     with _progress(notes) as progress:
         task = progress.add_task("compiling, or loading from the cache")
         try:
-            for row in comparison.measure(_numbers(sizes), features, dtype, threads=threads):
+            measured = comparison.measure(
+                _numbers(sizes), features, dtype, classes=classes, threads=threads
+            )
+            for row in measured:
                 rows.append(row)
                 progress.update(task, description=f"measured {row.n:,} rows: {row.backend}")
-            progress.update(task, description="training the lecture's petals")
-            petals = comparison.train_petals()
-            progress.update(task, description="fitting the breast-cancer data")
-            fits = comparison.fit_cancer()
+            if classes == 2:  # the petals and the tumours have two
+                progress.update(task, description="training the lecture's petals")
+                petals = comparison.train_petals()
+                progress.update(task, description="fitting the breast-cancer data")
+                fits = comparison.fit_cancer()
         except KeyboardInterrupt:
             interrupted = True
     if rows:

@@ -30,6 +30,7 @@ from fastlogreg.cli.measuring import (
     best_of_rounds,
     duration,
     machine,
+    make_classes,
     make_data,
     new_table,
 )
@@ -49,6 +50,8 @@ _ROUND_SECONDS = 1.2  # of rounds a size
 class Row:
     """One backend at one size; times in seconds for one evaluation of loss and gradient.
 
+    With more than two ``classes`` the loss is cross-entropy of the softmax.
+
     ``best`` and ``median`` are None where the loop was left out; ``loop_best`` is what
     the loop took, or would have taken by its rate at the largest size it did.
     """
@@ -65,6 +68,7 @@ class Row:
     loop_measured: bool
     numpy_best: float
     read_best: float
+    classes: int = 2
 
     @property
     def n_values(self) -> int:
@@ -92,6 +96,7 @@ def measure(
     features: int = FEATURES,
     dtype: str = "float64",
     *,
+    classes: int = 2,
     threads: int | None = None,
     loop_seconds: float = LOOP_SECONDS,
     round_seconds: float = _ROUND_SECONDS,
@@ -106,6 +111,8 @@ def measure(
         Number of columns.
     dtype : {"float64", "float32"}
         Of X.
+    classes : int
+        2: binary cross-entropy of the sigmoid; more: cross-entropy of the softmax.
     threads : int, optional
         What "all threads" means; default all of this machine.
     loop_seconds : float
@@ -116,9 +123,14 @@ def measure(
     all_threads = threads or kernels.default_threads()
     loop_rate: float | None = None  # seconds a row, at the largest size so far
     for n in sorted(sizes):
-        X, y, theta = make_data(n, features, dtype)
-
-        evaluate = partial(flr.loss_gradient, X, y, theta)
+        if classes == 2:
+            X, y, theta = make_data(n, features, dtype)
+            evaluate = partial(flr.loss_gradient, X, y, theta)
+        else:
+            X, y, theta = make_classes(n, features, classes, dtype)
+            evaluate = partial(
+                flr.loss_gradient, X, y, theta, loss="cross_entropy", activation="softmax"
+            )
         calls: dict[Any, Callable[[], object]] = {
             "read": partial(kernels.read_sum, X, n_threads=all_threads),
             ("numpy", all_threads): partial(evaluate, backend="numpy"),
@@ -149,6 +161,7 @@ def measure(
                 loop_measured=with_loop,
                 numpy_best=min(times["numpy", all_threads]),
                 read_best=min(times["read"]),
+                classes=classes,
             )
 
 
@@ -259,11 +272,15 @@ def _ratio(numerator: float, denominator: float | None, *, about: bool = False) 
     return f"{'~' if about else ''}{text} x"
 
 
+def _of_classes(row: Row) -> str:
+    return f"{row.classes} classes, " if row.classes > 2 else ""
+
+
 def table(rows: Sequence[Row]) -> "Table":
     """Return the rows as a table for the terminal."""
     first = rows[0]
     out = new_table(
-        f"loss + gradient, {first.d} features, {first.dtype}",
+        f"loss + gradient, {first.d} features, {_of_classes(first)}{first.dtype}",
         "backend",
         *("rows", "threads", "time", "ns/val", "vs loop", "vs NumPy", "GB/s", "read"),
         caption="~ against the loop's rate at the largest size it did; "
@@ -397,7 +414,8 @@ def chart(rows: Sequence[Row], path: Path, command: str) -> None:
     axes.legend(frameon=False, fontsize=9)
     first, where = rows[0], machine()
     axes.set_title(
-        f"Loss and gradient of logistic regression, {first.d} features, {first.dtype}",
+        f"Loss and gradient of logistic regression, {first.d} features, "
+        f"{_of_classes(first)}{first.dtype}",
         loc="left",
         fontsize=11,
     )

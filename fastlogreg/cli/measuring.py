@@ -19,7 +19,15 @@ from fastlogreg.backends import numba as kernels
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["PAUSE", "best_of_rounds", "duration", "machine", "make_data", "new_table"]
+__all__ = [
+    "PAUSE",
+    "best_of_rounds",
+    "duration",
+    "machine",
+    "make_classes",
+    "make_data",
+    "new_table",
+]
 
 PAUSE = 0.05  # seconds before a fit, for the threads of the one before to come to rest
 _MAX_ROUNDS = 200
@@ -35,6 +43,18 @@ def make_data(
     w = rng.standard_normal(d) / np.sqrt(d)
     y = (rng.random(n) < 1.0 / (1.0 + np.exp(-(X @ w)))).astype(np.float64)
     return X.astype(dtype), y, np.concatenate([[0.1], rng.standard_normal(d) / np.sqrt(d)])
+
+
+def make_classes(
+    n: int, d: int, n_classes: int, dtype: str = "float64", seed: int = 0
+) -> tuple[NDArray[np.floating], NDArray[np.float64], NDArray[np.float64]]:
+    """Return seeded X (n, d), codes y (n,) of K classes and theta (K, d + 1) to evaluate at."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, d), dtype=np.float32)
+    W = rng.standard_normal((n_classes, d)) / np.sqrt(d)
+    y = (X @ W.T + rng.gumbel(size=(n, n_classes))).argmax(axis=1).astype(np.float64)
+    theta = rng.standard_normal((n_classes, d + 1)) / np.sqrt(d)
+    return X.astype(dtype), y, theta
 
 
 def best_of_rounds(
