@@ -7,7 +7,7 @@ import sys
 import pytest
 
 pytest.importorskip("typer")
-from benchmarks import cold_start, growth, roofline, threads
+from benchmarks import cold_start, growth, roofline, softmax_kernels, threads
 from benchmarks.harness import ceilings
 
 
@@ -131,3 +131,13 @@ def test_minibatch_table_measures(tmp_path):
     ours = [row for row in rows if row.get("peer") == "fastlogreg"]
     assert [row["target"] for row in ours] == [1e-2, 1e-3]
     assert all(row["seconds"] is not None for row in ours)
+
+
+@pytest.mark.parametrize("shape", softmax_kernels.SMALL_SHAPES, ids=lambda shape: shape.text)
+def test_all_who_evaluate_softmax_agree(shape):
+    rows = softmax_kernels.measure(shape, 2, 0.02)
+    assert {"NumPy", "fastlogreg", "scikit-learn"} <= {row["who"] for row in rows}
+    for row in rows:
+        assert row["loss_off"] < 1e-12
+        assert row["gradient_off"] < 1e-11
+        assert row["gflops"] > 0

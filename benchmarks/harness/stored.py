@@ -70,6 +70,7 @@ FIGURES = {
         Figure("compare", ("fastlogreg", "compare"), whole_folder=True),
         _benchmark("gate"),
         _benchmark("kernels", "kernel_matrix"),
+        _benchmark("softmax_kernels"),
         _benchmark("growth"),
         _benchmark("threads"),
         _benchmark("roofline"),

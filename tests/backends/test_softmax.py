@@ -1,6 +1,11 @@
 """Softmax and cross-entropy: passes of all backends, against the oracle and each other."""
 
+import json
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import mpmath as mp
 import numpy as np
@@ -10,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
+import fastlogreg
 from fastlogreg import backends
 from fastlogreg.backends import PassSpec
 from fastlogreg.backends.numba import threads
@@ -392,3 +398,42 @@ def test_what_a_chunk_raises_is_raised(monkeypatch, rng):
     for call in (one, one.predict):
         with pytest.raises(MemoryError):
             call(theta)
+
+
+# --- compiled when it is used, and once -----------------------------------------------------
+
+SCRIPT = """
+import json
+import numpy as np
+from fastlogreg.backends import PassSpec
+from fastlogreg.backends.numba import bind
+from fastlogreg.backends.numba.passes import kernels, softmax_kernels
+
+X = np.arange(12.0).reshape(4, 3)
+bind(X, None, None, None, PassSpec()).predict(np.zeros(4))
+after_two_classes = len(softmax_kernels.predict._compiled)
+spec = PassSpec("cross_entropy", "softmax", n_outputs=2)
+P = bind(X, None, None, None, spec).predict(np.zeros((2, 4)))
+used = softmax_kernels.predict["d"]
+print(json.dumps([
+    after_two_classes, P.tolist(), sum(used.stats.cache_hits.values()), len(used.signatures)
+]))
+"""
+
+
+def test_the_next_process_loads_what_one_compiled(tmp_path):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
+    environment |= {
+        "PYTHONPATH": str(Path(fastlogreg.__file__).parents[1]),
+        "NUMBA_CACHE_DIR": str(tmp_path),
+    }
+    for hits in (0, 1):
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=300,
+        )
+        assert json.loads(done.stdout) == [0, [[0.5, 0.5]] * 4, hits, 1]

@@ -30,6 +30,7 @@ from fastlogreg.backends.numba.passes.storage import (
     prepared,
     readonly,
     storage_code,
+    symmetric,
 )
 from fastlogreg.backends.numba.stages.csr import Csr
 from fastlogreg.backends.numba.threads import one_blas_thread, run_chunks
@@ -230,7 +231,7 @@ class BoundPass(RowsPass):
         if order < 2:
             return total, None
         whole = out.hessians[0] if chunks == 1 else out.hessians.sum(axis=0)
-        return total, _symmetric(whole[:p, :p])
+        return total, symmetric(whole[:p, :p])
 
 
 class _Prepared(NamedTuple):
@@ -245,16 +246,6 @@ class _Prepared(NamedTuple):
 
 
 bind = BoundPass
-
-
-@lru_cache(maxsize=16)
-def _above_diagonal(p: int) -> NDArray[np.bool_]:
-    return np.triu(np.ones((p, p), dtype=bool))
-
-
-def _symmetric(upper: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the symmetric matrix with this upper triangle."""
-    return np.where(_above_diagonal(upper.shape[0]), upper, upper.T)
 
 
 def _sum_chunks_by_blas(
@@ -297,7 +288,7 @@ def _sum_chunks_by_blas(
 
     with one_blas_thread():
         run_chunks(run, None, chunks, seconds, n_threads)
-    return sums.sum(axis=0), _symmetric(hessians.sum(axis=0))
+    return sums.sum(axis=0), symmetric(hessians.sum(axis=0))
 
 
 def warmup(dtypes: tuple[str, ...] = ("float64", "float32")) -> Iterator[tuple[str, float]]:

@@ -30,6 +30,7 @@ from fastlogreg.backends.numba.passes.storage import (
     forms,
     readonly,
     stored,
+    symmetric,
 )
 from fastlogreg.backends.numba.stages import products, softmax
 from fastlogreg.backends.numba.threads import one_blas_thread, run_chunks
@@ -57,6 +58,11 @@ def _left_out(chunks: int) -> Sums:
         _NO_MATRIX,
         _NO_MATRIX,
     )
+
+
+@lru_cache(maxsize=16)
+def _pairs(K: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return np.triu_indices(K)
 
 
 class _Prepared(NamedTuple):
@@ -256,13 +262,12 @@ class SoftmaxPass(RowsPass):
     def _whole(self, blocks: _Array) -> _Array:
         """Return the (K p, K p) matrix of the upper triangles of the blocks of pairs."""
         K, p = self.n_classes, self._p
+        blocks = symmetric(blocks[:, :p, :p])
+        first, second = _pairs(K)
         whole = np.empty((K, p, K, p))
-        upper = np.triu(np.ones((p, p), dtype=bool))
-        pairs = zip(*np.triu_indices(K), blocks[:, :p, :p], strict=True)
-        for k, m, block in pairs:
-            symmetric = np.where(upper, block, block.T)
-            whole[k, :, m, :] = symmetric
-            whole[m, :, k, :] = symmetric
+        by_pair = whole.swapaxes(1, 2)
+        by_pair[first, second] = blocks
+        by_pair[second, first] = blocks
         return whole.reshape(K * p, K * p)
 
     def _sums_by_blas(self, theta: _Array) -> tuple[float, _Array, _Array]:

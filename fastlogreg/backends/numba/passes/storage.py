@@ -1,6 +1,7 @@
-"""Rows as kernels take them: read-only views, one type for each storage of X."""
+"""Rows as kernels take them, read-only views of one type for each storage, and their results."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -75,3 +76,13 @@ def forms(
             serial[code](*before, first, last, *after)
 
     return lambda first, last: serial[code](*before, first, last, *after), threaded
+
+
+@lru_cache(maxsize=16)
+def _above_diagonal(p: int) -> NDArray[np.bool_]:
+    return np.triu(np.ones((p, p), dtype=bool))
+
+
+def symmetric(upper: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the symmetric matrices (..., p, p) with these upper triangles."""
+    return np.where(_above_diagonal(upper.shape[-1]), upper, upper.swapaxes(-1, -2))
