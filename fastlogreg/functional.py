@@ -473,17 +473,21 @@ def train(
     sizes[-1] = n - size * (sizes.size - 1)
     losses = np.empty((epochs, sizes.size))
     run_epoch = backends.get(backend).train_epoch
+    spec = backends.BatchSpec(
+        size,
+        loss=loss,
+        activation=activation,
+        intercept=bool(intercept),
+        n_threads=threads,
+        n_outputs=parameters.shape[0] if parameters.ndim == 2 else 1,
+    )
     for epoch in range(epochs):
         losses[epoch] = run_epoch(
             matrix,
             targets,
             parameters,
             None if random is None else random.permutation(n),
-            batch_size=size,
-            learning_rate=rate,
-            loss=loss,
-            activation=activation,
-            intercept=bool(intercept),
-            n_threads=threads,
+            spec,
+            rate,
         )
     return TrainingResult(parameters, losses.ravel(), sizes, epochs)

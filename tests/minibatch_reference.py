@@ -1,7 +1,8 @@
 """Mini-batch training in plain NumPy, one formula a line: the witness of the compiled loop.
 
-Follows the docstring of ``fastlogreg/backends/numba/updates.py`` and the papers it names, with
-means, sums and averages taken from all that was seen so far instead of being carried along.
+Follows the docstrings of ``optimizers.py`` and ``scales.py`` in
+``fastlogreg/backends/numba/minibatch/`` and the papers that they name, with means, sums and
+averages taken from all that was seen so far instead of being carried along.
 """
 
 import numpy as np
@@ -43,7 +44,7 @@ def train(
     activation="sigmoid",
     look_until=4096,
     look_every=64,
-    sure=20,
+    trusted=20,
 ):
     """Return [b, w_1 .. w_d] after the batches, lists of rows, and the loss of each before it."""
     n, d = X.shape
@@ -72,12 +73,12 @@ def train(
                 square = (looked**2).sum(axis=0)
             else:
                 mean = looked.mean(axis=0)
-                doubt = np.exp(-len(seen) / sure) / len(seen)
+                doubt = np.exp(-len(seen) / trusted) / len(seen)
                 square = ((looked - mean) ** 2).sum(axis=0) + (looked**2).mean(axis=0) * doubt
             inverse = np.sqrt(np.divide(counts, square, where=square > 0, out=np.zeros(d)))
         eta = rate(t)
         if scales:
-            eta *= min(1.0, len(seen) / sure) ** 2
+            eta *= min(1.0, len(seen) / trusted) ** 2
         if scales and optimizer not in ("adagrad", "adam"):
             eta /= 1.0 + (X[seen] != 0.0).sum() / len(seen)
         moves = np.ones(d + 1, bool) if not lazy else np.concatenate([[True], g[1:] != 0.0])

@@ -20,6 +20,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastlogreg as flr
 from fastlogreg import MiniBatchLogisticRegression
+from tests.store_model import DATA
 from tests.test_lecture import THETA, X, Y, by_hand
 
 # one sample of weight 2 is one place in one batch, the same sample twice is two: as for
@@ -406,6 +407,23 @@ class TestEstimator:
         assert np.shares_memory(seen[0], mapped)
         model.partial_fit(mapped, targets)
         assert np.shares_memory(seen[-1], mapped)
+
+    @pytest.mark.parametrize("number", [2, 3])
+    def test_models_of_former_releases(self, number):
+        """Written by ``python -m tests.store_model`` when that was the format of states."""
+        stored = pickle.loads((DATA / f"minibatch_format_{number}.pickle").read_bytes())
+        X, y = stored["X"], stored["y"]
+        for name, model, before, after in stored["streams"]:
+            form = csr_array if name == "csr" else np.asarray
+            model = pickle.loads(model)
+            assert_array_equal(model.coef_, before[0])
+            assert_array_equal(model._trained()[1:], before[0][0])
+            model = pickle.loads(pickle.dumps(model)).partial_fit(form(X[200:]), y[200:])
+            assert_allclose(model.coef_, after[0], rtol=1e-12)
+            assert_allclose(model.intercept_, after[1], rtol=1e-12)
+        model = pickle.loads(stored["fitted"])
+        assert_allclose(model.predict_proba(X[:8]), stored["probabilities"], rtol=1e-12)
+        assert model.partial_fit(X, y).t_ > 19
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="signals as POSIX has them")
     @pytest.mark.usefixtures("ctrl_c_is_heard")

@@ -6,7 +6,7 @@ import numpy as np
 
 import fastlogreg as flr
 from benchmarks import cases, minibatch_table
-from fastlogreg.backends.numba.minibatch.epochs import Epochs, Stream
+from fastlogreg import backends
 
 
 class Epoch:
@@ -19,8 +19,8 @@ class Epoch:
 
     def setup(self, shape, batch):
         X, y = cases.synthetic(*shape)
-        rule = flr.MiniBatchLogisticRegression(alpha=1e-6)._settings().rule
-        self.stream = Stream(Epochs(X, y, batch_size=batch), rule)
+        steps = flr.MiniBatchLogisticRegression(alpha=1e-6)._settings().steps
+        self.stream = backends.get("numba").mini_batches(X, y, backends.BatchSpec(batch), steps)
         self.stream.begin(None)
         self.random = np.random.default_rng(0)
         self.stream.epoch(self.random, 1.0)  # compilation is not what is timed

@@ -6,7 +6,8 @@ with the functions of :class:`Backend`; :func:`get` imports it on first use, so 
 nobody pays for Numba who asked for NumPy.
 
 Rows are bound once to what is to be computed on them (:meth:`Backend.bind`), which gives a
-:class:`Pass` to be called many times.
+:class:`Pass` to be called many times. What the Numba backend offers beyond the others, mini-batch
+training with state (:class:`Stream`) above all, is in :class:`CompiledBackend`.
 
 The contract of every function (:mod:`fastlogreg.data.validation` establishes it, the
 backends rely on it and check nothing):
@@ -27,10 +28,21 @@ With softmax a row has K margins (``n_outputs``) and theta is (K, p), C-contiguo
 the probabilities p (n, K), to which ``product`` and ``moments`` apply the weights themselves.
 """
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias, cast
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Literal,
+    NamedTuple,
+    Protocol,
+    TypeAlias,
+    cast,
+    overload,
+)
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,6 +159,109 @@ class ClassesPass(Pass, Protocol):
         """Return the sums of weight times (diag(p) - p p'), (K, K), without reading X."""
 
 
+class BatchSpec(NamedTuple):
+    """How rows are cut into batches, and what is computed on them.
+
+    Attributes
+    ----------
+    batch_size : int
+        Rows of a batch; more than there are means all.
+    shuffle : bool or "full"
+        False: as stored. True: in an order that mixes what fits the cache. "full": a permutation
+        of all rows.
+    loss, activation, intercept, n_threads, n_outputs
+        As in :class:`PassSpec`.
+    """
+
+    batch_size: int
+    shuffle: bool | str = True
+    loss: str = "bce"
+    activation: str = "sigmoid"
+    intercept: bool = True
+    n_threads: int | None = None
+    n_outputs: int = 1
+
+
+class StepSpec(NamedTuple):
+    """How the gradients of batches become steps.
+
+    Attributes
+    ----------
+    optimizer : {"sgd", "momentum", "nesterov", "adagrad", "adam"}
+    schedule : {"constant", "invscaling", "optimal"}
+    eta0, power, alpha : float
+        The first rate; the exponent of "invscaling"; what "optimal" divides by.
+    momentum, beta1, beta2, epsilon : float
+        Of the optimizers.
+    l1, l2 : float
+        Strengths of the penalties on the mean loss.
+    average_from : float
+        Samples after which updates are averaged; negative for no average.
+    standardize : bool
+        Whether columns move in units of scales that are learned.
+    """
+
+    optimizer: str = "sgd"
+    schedule: str = "constant"
+    eta0: float = 0.0
+    power: float = 0.5
+    alpha: float = 0.0
+    momentum: float = 0.0
+    beta1: float = 0.0
+    beta2: float = 0.0
+    epsilon: float = 0.0
+    l1: float = 0.0
+    l2: float = 0.0
+    average_from: float = -1.0
+    standardize: bool = False
+
+
+class Stream(Protocol):
+    """Rows cut into batches, and the state of the optimizer that goes over them."""
+
+    @property
+    def size(self) -> int:
+        """Return the length p of theta."""
+
+    @property
+    def sparse(self) -> bool:
+        """Return whether rows are sparse."""
+
+    @property
+    def n_updates(self) -> int:
+        """Return the updates made."""
+
+    def begin(self, theta: NDArray[np.float64] | None) -> None:
+        """Start at theta, (p,), or at zeros, with nothing learned."""
+
+    def go_on(self, kept: dict[str, NDArray[Any]]) -> None:
+        """Go on from a state that was kept, which changes, perhaps by rows in another storage."""
+
+    def go_from(self, theta: NDArray[np.float64]) -> None:
+        """Go on from other parameters, (p,), with what was learned; an average begins anew."""
+
+    def epoch(self, random: np.random.Generator | None, shrink: float) -> tuple[float, bool]:
+        """Run one epoch, rates times ``shrink``; return its mean loss and whether all is finite.
+
+        ``random`` draws the order of the rows. Losses are those before each update.
+        """
+
+    def theta(self) -> NDArray[np.float64]:
+        """Return the parameters, (p,), or their average."""
+
+    def save(self) -> Any:
+        """Return a copy of what the next epoch may change."""
+
+    def restore(self, saved: Any) -> None:
+        """Go back to before the epoch that was saved for."""
+
+    def keep(self, *, sums: bool = False) -> dict[str, NDArray[Any]]:
+        """Return the state itself, arrays by name, for the stream that goes on from it.
+
+        With ``sums``, buffers are in it that would cost that stream what there are of columns.
+        """
+
+
 class Backend(Protocol):
     """What a backend module offers."""
 
@@ -169,23 +284,66 @@ class Backend(Protocol):
         y: NDArray[np.float64],
         theta: NDArray[np.float64],
         rows: NDArray[np.int64] | None,
-        *,
-        batch_size: int,
+        spec: BatchSpec,
         learning_rate: float,
-        loss: str,
-        activation: str,
-        intercept: bool,
-        n_threads: int | None,
     ) -> NDArray[np.float64]:
         """Run one epoch of the lecture's five steps; ``theta`` is updated in place.
 
         Batch k takes the samples ``rows[k * batch_size : (k + 1) * batch_size]`` (in
-        their stored order where ``rows`` is None; the last batch may be smaller).
+        their stored order where ``rows`` is None, whatever ``spec.shuffle`` says; the last batch
+        may be smaller).
         Returns the mean loss of each batch before its update, (n_batches,).
         """
 
 
-@cache
+class CompiledBackend(Backend, Protocol):
+    """What the Numba backend offers beside."""
+
+    def mini_batches(
+        self,
+        X: Matrix,
+        y: NDArray[np.float64],
+        batches: BatchSpec,
+        steps: StepSpec,
+        *,
+        sample_weight: NDArray[np.float64] | None = None,
+        offset: NDArray[np.float64] | None = None,
+        subset: NDArray[np.int64] | None = None,
+    ) -> Stream:
+        """Return a stream over these rows, or a subset of them; it has yet to begin or go on."""
+
+    def kept_theta(
+        self, kept: dict[str, NDArray[Any]], steps: StepSpec, *, intercept: bool, sparse: bool
+    ) -> NDArray[np.float64]:
+        """Return the parameters, (p,), or their average, that a stream kept (:meth:`Stream.keep`).
+
+        Of ``steps`` the optimizer and the penalties are looked at.
+        """
+
+    def read_sum(self, X: Matrix, *, n_threads: int | None = None) -> float:
+        """Return the sum of X by one parallel pass: the floor under every pass over X."""
+
+    def default_threads(self) -> int:
+        """Return how many threads are used where nobody says."""
+
+    def warmup(
+        self, dtypes: tuple[str, ...] = ("float64", "float32")
+    ) -> Iterator[tuple[str, float]]:
+        """Compile (or load) every kernel; yield its name and the seconds it took."""
+
+    def info(self) -> dict[str, Any]:
+        """Return versions, threads, threading layer, processor and cache folder."""
+
+
+@overload
+def get(name: Literal["numba"]) -> CompiledBackend: ...
+@overload
+def get(name: str) -> Backend: ...
 def get(name: str) -> Backend:
     """Return the backend of that name (one of :data:`BACKENDS`)."""
+    return _module(name)
+
+
+@cache
+def _module(name: str) -> Backend:
     return cast(Backend, import_module(f"fastlogreg.backends.{name}"))

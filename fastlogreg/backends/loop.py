@@ -10,7 +10,6 @@ A sparse X is made dense first: what the loop can do in a lifetime fits in memor
 
 import math
 from contextlib import AbstractContextManager, nullcontext
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -472,25 +471,17 @@ def train_epoch(
     X: _Matrix,
     y: _Vector,
     theta: _Vector,
-    rows: NDArray[np.int64] | None = None,
-    *,
-    batch_size: int,
+    rows: NDArray[np.int64] | None,
+    spec: Any,
     learning_rate: float,
-    loss: str = "bce",
-    activation: str = "sigmoid",
-    intercept: bool = True,
-    n_threads: int | None = None,
 ) -> _Vector:
     """Run one epoch of gradient steps; see :class:`fastlogreg.backends.Backend`."""
     X = _dense(X)
-    spec = SimpleNamespace(
-        loss=loss, activation=activation, intercept=intercept, n_outputs=theta.shape[0]
-    )
     whole = bind(X, y, None, None, spec)
     order = np.arange(X.shape[0]) if rows is None else rows
     losses = []
-    for lo in range(0, X.shape[0], batch_size):
-        batch = whole.sample(order[lo : lo + batch_size])
+    for lo in range(0, X.shape[0], spec.batch_size):
+        batch = whole.sample(order[lo : lo + spec.batch_size])
         total, gradient, _ = batch(theta)
         assert gradient is not None
         losses.append(total / batch.n_rows)

@@ -11,7 +11,6 @@ X may be sparse: SciPy's products take the place of NumPy's.
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -392,26 +391,17 @@ def train_epoch(
     X: _Matrix,
     y: _Vector,
     theta: _Vector,
-    rows: NDArray[np.int64] | None = None,
-    *,
-    batch_size: int,
+    rows: NDArray[np.int64] | None,
+    spec: Any,
     learning_rate: float,
-    loss: str = "bce",
-    activation: str = "sigmoid",
-    intercept: bool = True,
-    n_threads: int | None = None,
 ) -> _Vector:
     """Run one epoch of gradient steps; see :class:`fastlogreg.backends.Backend`."""
-    spec = SimpleNamespace(
-        loss=loss, activation=activation, intercept=intercept, n_outputs=theta.shape[0]
-    )
     whole = bind(X, y, None, None, spec)
-    starts = range(0, X.shape[0], batch_size)
+    size = spec.batch_size
+    starts = range(0, X.shape[0], size)
     losses = np.empty(len(starts))
     for k, lo in enumerate(starts):
-        batch = whole.sample(
-            slice(lo, lo + batch_size) if rows is None else rows[lo : lo + batch_size]
-        )
+        batch = whole.sample(slice(lo, lo + size) if rows is None else rows[lo : lo + size])
         total, gradient, _ = batch(theta)
         assert gradient is not None
         losses[k] = total / batch.n_rows

@@ -177,7 +177,9 @@ def warmup(
 ) -> None:
     """Compile every kernel and store it in the cache, so that no later process waits."""
     names = tuple(_dtype(text) for text in dtype or ("float64", "float32"))
-    from fastlogreg.backends import numba as kernels
+    from fastlogreg import backends
+
+    kernels = backends.get("numba")
 
     total = 0.0
     for name, seconds in kernels.warmup(names):
@@ -197,7 +199,9 @@ def info(
     import scipy
     import sklearn
 
-    from fastlogreg.backends import numba as kernels
+    from fastlogreg import backends
+
+    kernels = backends.get("numba")
 
     facts: dict[str, Any] = {
         "fastlogreg": fastlogreg.__version__,

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import fastlogreg as flr
-from fastlogreg.backends import numba as kernels
+from fastlogreg import backends
 from fastlogreg.cli.measuring import (
     PAUSE,
     best_of_rounds,
@@ -120,7 +120,7 @@ def measure(
     round_seconds : float
         How long the rounds over one size take, roughly.
     """
-    all_threads = threads or kernels.default_threads()
+    all_threads = threads or backends.get("numba").default_threads()
     loop_rate: float | None = None  # seconds a row, at the largest size so far
     for n in sorted(sizes):
         if classes == 2:
@@ -132,7 +132,7 @@ def measure(
                 flr.loss_gradient, X, y, theta, loss="cross_entropy", activation="softmax"
             )
         calls: dict[Any, Callable[[], object]] = {
-            "read": partial(kernels.read_sum, X, n_threads=all_threads),
+            "read": partial(backends.get("numba").read_sum, X, n_threads=all_threads),
             ("numpy", all_threads): partial(evaluate, backend="numpy"),
             ("numba", 1): partial(evaluate, n_threads=1),
         }

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastlogreg as flr
-from fastlogreg.backends import numba as kernels
+from fastlogreg import backends
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -101,7 +101,7 @@ def machine() -> dict[str, Any]:
     """Return what the figures depend on: processor, threads, versions, the time."""
     import sklearn
 
-    info = kernels.info()
+    info = backends.get("numba").info()
     return {
         "cpu": info["cpu"],
         "system": platform.platform(terse=True),

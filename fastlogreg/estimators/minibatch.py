@@ -8,7 +8,7 @@ For the optimum itself see :class:`fastlogreg.LogisticRegression`.
 import time
 from dataclasses import dataclass
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,9 +26,6 @@ from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers.descent import DIVERGED, Epoch, Outcome, Stopping, descend, go_over
 from fastlogreg.solvers.finish import finish
 from fastlogreg.solvers.trace import Trace
-
-if TYPE_CHECKING:
-    from fastlogreg.backends.numba.minibatch.epochs import Stream
 
 __all__ = ["MiniBatchLogisticRegression"]
 
@@ -301,12 +298,7 @@ class MiniBatchLogisticRegression(LinearClassifier):
         stream = settings.stream(rows, self.n_threads, train)
         start = self._start(columns.number) if warm else None
         empty = _without_columns(rows, stream.size, settings) if settings.intercept else None
-        if (
-            start is None
-            and settings.loss == "bce"
-            and settings.rule["standardize"]
-            and self.shuffle
-        ):
+        if start is None and settings.loss == "bce" and settings.steps.standardize and self.shuffle:
             start = empty
         metadata = {"sample_weight": sample_weight, "offset": offset}
         with fit_tasks(self, rows, y, columns, metadata) as tasks:
@@ -496,7 +488,7 @@ class MiniBatchLogisticRegression(LinearClassifier):
     def _finish(
         self,
         result: Outcome,
-        stream: "Stream",
+        stream: backends.Stream,
         rows: Rows,
         settings: "_Settings",
         empty: NDArray[np.float64] | None,
@@ -505,11 +497,11 @@ class MiniBatchLogisticRegression(LinearClassifier):
         weight = rows.targets.size if rows.weights is None else float(rows.weights.sum())
         mean = rows.targets.size / weight  # the objective divides by rows, the solvers by weights
         ended = finish(
-            settings.problem(rows, self.n_threads, settings.rule["l2"] * mean),
+            settings.problem(rows, self.n_threads, settings.steps.l2 * mean),
             result.theta,
             tol=settings.stopping.tol or 0.0,
             n_rows=rows.targets.size,
-            l1=settings.rule["l1"] * mean,
+            l1=settings.steps.l1 * mean,
             penalized=self.alpha > 0.0,
             other=np.zeros(stream.size) if empty is None else empty,
         )
@@ -543,9 +535,11 @@ class MiniBatchLogisticRegression(LinearClassifier):
 
     def _trained(self) -> NDArray[np.float64]:
         """Return the parameters that the optimizer's state gives."""
-        from fastlogreg.backends.numba.minibatch.epochs import parameters
-
-        return parameters(self._state, **self._how)
+        how = dict(self._how)
+        intercept, sparse = how.pop("intercept"), how.pop("sparse")
+        return backends.get("numba").kept_theta(
+            self._state, backends.StepSpec(**how), intercept=intercept, sparse=sparse
+        )
 
     def _as_trained(self, n_features: int) -> bool:
         """Whether the coefficients are those that training gave, and nobody has set others."""
@@ -673,21 +667,21 @@ class MiniBatchLogisticRegression(LinearClassifier):
             intercept=check.check_flag(self.fit_intercept, "fit_intercept"),
             batch_size=check.check_count(self.batch_size, "batch_size", none=True),
             shuffle=self.shuffle if isinstance(self.shuffle, str) else bool(self.shuffle),
-            rule={
-                "optimizer": optimizer,
-                "schedule": "constant" if schedule == "adaptive" else schedule,
-                "eta0": eta0,
-                "power": check.check_real(self.power_t, "power_t", positive=False),
-                "alpha": alpha,
-                "momentum": momentum,
-                "beta1": check.check_share(self.beta_1, "beta_1"),
-                "beta2": check.check_share(self.beta_2, "beta_2"),
-                "epsilon": check.check_real(self.epsilon, "epsilon"),
-                "l1": alpha * l1_ratio,
-                "l2": alpha * (1.0 - l1_ratio),
-                "average_from": average_from,
-                "standardize": standardize,
-            },
+            steps=backends.StepSpec(
+                optimizer=optimizer,
+                schedule="constant" if schedule == "adaptive" else schedule,
+                eta0=eta0,
+                power=check.check_real(self.power_t, "power_t", positive=False),
+                alpha=alpha,
+                momentum=momentum,
+                beta1=check.check_share(self.beta_1, "beta_1"),
+                beta2=check.check_share(self.beta_2, "beta_2"),
+                epsilon=check.check_real(self.epsilon, "epsilon"),
+                l1=alpha * l1_ratio,
+                l2=alpha * (1.0 - l1_ratio),
+                average_from=average_from,
+                standardize=standardize,
+            ),
             stopping=Stopping(max_iter, tol, no_change, schedule == "adaptive", eta0),
             early_stopping=early,
             validation_fraction=fraction,
@@ -696,48 +690,48 @@ class MiniBatchLogisticRegression(LinearClassifier):
 
 @dataclass(frozen=True)
 class _Settings:
-    """The estimator's parameters, checked; ``rule`` as the backend's ``rule_of`` takes it."""
+    """The estimator's parameters, checked."""
 
     loss: str
     activation: str
     intercept: bool
     batch_size: int | None
     shuffle: bool | str
-    rule: dict[str, Any]
+    steps: backends.StepSpec
     stopping: Stopping
     early_stopping: bool
     validation_fraction: float
 
     def stream(
         self, rows: Rows, n_threads: int | None, subset: NDArray[np.int64] | None = None
-    ) -> "Stream":
+    ) -> backends.Stream:
         """Return the rows, or a subset of them, as the solver runs them."""
-        from fastlogreg.backends.numba.minibatch.epochs import Epochs, Stream
-
         n = rows.targets.size if subset is None else subset.size
-        epochs = Epochs(
+        return backends.get("numba").mini_batches(
             rows.matrix,
             rows.targets,
-            batch_size=n if self.batch_size is None else self.batch_size,
-            shuffle=self.shuffle,
+            backends.BatchSpec(
+                n if self.batch_size is None else self.batch_size,
+                self.shuffle,
+                self.loss,
+                self.activation,
+                self.intercept,
+                n_threads,
+            ),
+            self.steps,
             sample_weight=rows.weights,
             offset=rows.offset,
             subset=subset,
-            loss=self.loss,
-            activation=self.activation,
-            intercept=self.intercept,
-            n_threads=n_threads,
         )
-        return Stream(epochs, self.rule)
 
-    def how(self, stream: "Stream") -> dict[str, Any]:
+    def how(self, stream: backends.Stream) -> dict[str, Any]:
         """Return what makes parameters of a state, in words and numbers alone."""
         return {
-            "optimizer": self.rule["optimizer"],
-            "l1": self.rule["l1"],
-            "l2": self.rule["l2"],
+            "optimizer": self.steps.optimizer,
+            "l1": self.steps.l1,
+            "l2": self.steps.l2,
             "intercept": self.intercept,
-            "sparse": stream.epochs.sparse,
+            "sparse": stream.sparse,
         }
 
     def problem(self, rows: Rows, n_threads: int | None, l2: float) -> Problem:

@@ -7,11 +7,19 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 
+from fastlogreg.backends import BatchSpec
 from fastlogreg.backends.numba import threads
 from fastlogreg.backends.numba.minibatch import epochs
 from fastlogreg.backends.numba.minibatch import order as orders
-from fastlogreg.backends.numba.minibatch.epochs import OPTIMIZERS, SCHEDULES, Epochs
-from fastlogreg.backends.numba.minibatch.updates import Rule
+from fastlogreg.backends.numba.minibatch.epochs import Epochs
+from fastlogreg.backends.numba.minibatch.state import (
+    OPTIMIZERS,
+    SCHEDULES,
+    Rule,
+    apply_lazy_updates,
+    forget_scales,
+    new_state,
+)
 from tests import minibatch_reference as reference
 
 ALL = np.empty(0, np.int64)
@@ -48,14 +56,17 @@ def make(n, d, seed=0, *, empty=0.0):
 
 def run(X, y, how, *, batch_size, n_epochs=1, shuffle=False, seed=0, losses=None, **kind):
     """Return theta after some epochs from zeros."""
-    batches = Epochs(X, y, batch_size=batch_size, shuffle=shuffle, **kind)
-    state = epochs.new_state(batches.p, sparse=batches.sparse)
+    spec, rows = {}, {}
+    for name, value in kind.items():
+        (spec if name in BatchSpec._fields else rows)[name] = value
+    batches = Epochs(X, y, BatchSpec(batch_size, shuffle, **spec), **rows)
+    state = new_state(batches.p, sparse=batches.sparse)
     if how.learns_scales:
-        epochs.learn_scales(state, intercept=True)
+        forget_scales(state, intercept=True)
     random = np.random.default_rng(seed)
     for _ in range(n_epochs):
         batches.run(state, how, batches.order(random), losses)
-    return epochs.apply_lazy_updates(state, how, intercept=True, sparse=batches.sparse)
+    return apply_lazy_updates(state, how, intercept=True, sparse=batches.sparse)
 
 
 def in_order(n, batch_size, n_epochs=1):
@@ -202,11 +213,11 @@ def test_a_leader_does_without_its_workers(monkeypatch):
 def test_an_epoch_ends_at_a_loss_that_is_not_finite():
     X, y, _ = make(100, 3)
     X[57] = np.inf
-    batches = Epochs(X, y, batch_size=10, shuffle=False)
-    state = epochs.new_state(4)
+    batches = Epochs(X, y, BatchSpec(10, shuffle=False))
+    state = new_state(4)
     batches.run(state, rule(), batches.order(None))
-    assert state.clock[epochs.updates.FAILED] == 1.0
-    assert state.clock[epochs.updates.UPDATES] == 5.0
+    assert state.clock[0].failed == 1
+    assert state.clock[0].updates == 5
     assert np.isfinite(state.theta).all()
 
 
@@ -253,13 +264,13 @@ class TestOrder:
 
     def test_few_rows_are_permuted_whole(self):
         X, y, _ = make(500, 3)
-        order = Epochs(X, y, batch_size=10).order(np.random.default_rng(0))
+        order = Epochs(X, y, BatchSpec(10)).order(np.random.default_rng(0))
         assert order.listed.size == 500
 
 
 def test_serial_work_asks_for_no_threads():
     X, y, _ = make(300, 3)
-    assert Epochs(X, y, batch_size=10).threads == 1
+    assert Epochs(X, y, BatchSpec(10)).threads == 1
     X, y, _ = make(30_000, 20)
-    assert Epochs(X, y, batch_size=4096, n_threads=4).threads == 4
+    assert Epochs(X, y, BatchSpec(4096, n_threads=4)).threads == 4
     assert threads.default_threads() >= 1

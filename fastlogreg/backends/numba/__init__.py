@@ -3,14 +3,16 @@
 From the top: ``passes`` (rows bound to what is computed on them: ``bound``; ``plan``: chunks;
 ``kernels``: what is compiled and cached), ``threads`` (who runs the chunks), ``stages`` (block
 stages), ``formulas`` (scalar mathematics), ``jit`` (compile options and the disk cache).
-``minibatch`` has its own: ``epochs`` (plans, the group of threads), ``batches`` (the compiled
-loop), ``updates`` (optimizers, penalties, scales) and ``order`` (of the rows).
+``minibatch`` has its own: ``epochs`` (the group of threads, what is kept), ``batches`` and
+``single`` (the compiled loops), ``optimizers`` and ``scales`` (an update), ``plan`` (what a batch
+is), ``order`` (of the rows) and ``state``.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
 from fastlogreg.backends.numba.minibatch import epochs
+from fastlogreg.backends.numba.minibatch.epochs import kept_theta, mini_batches
 from fastlogreg.backends.numba.passes import bound, softmax
 from fastlogreg.backends.numba.passes.bound import BoundPass, solving
 from fastlogreg.backends.numba.passes.readers import read_sum
@@ -21,6 +23,8 @@ __all__ = [
     "bind",
     "default_threads",
     "info",
+    "kept_theta",
+    "mini_batches",
     "read_sum",
     "solving",
     "train_epoch",
@@ -34,33 +38,10 @@ def bind(X: Any, y: Any, sample_weight: Any, offset: Any, spec: Any) -> BoundPas
     return kind(X, y, sample_weight, offset, spec)
 
 
-def train_epoch(
-    X: Any,
-    y: Any,
-    theta: Any,
-    rows: Any = None,
-    *,
-    batch_size: int,
-    learning_rate: float,
-    loss: str = "bce",
-    activation: str = "sigmoid",
-    intercept: bool = True,
-    n_threads: int | None = None,
-) -> Any:
+def train_epoch(X: Any, y: Any, theta: Any, rows: Any, spec: Any, learning_rate: float) -> Any:
     """Run one epoch of gradient steps; see :class:`fastlogreg.backends.Backend`."""
-    run = softmax.train_epoch if activation == "softmax" else epochs.train_epoch
-    return run(
-        X,
-        y,
-        theta,
-        rows,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        loss=loss,
-        activation=activation,
-        intercept=intercept,
-        n_threads=n_threads,
-    )
+    run = softmax.train_epoch if spec.activation == "softmax" else epochs.train_epoch
+    return run(X, y, theta, rows, spec, learning_rate)
 
 
 def warmup(dtypes: tuple[str, ...] = ("float64", "float32")) -> Iterator[tuple[str, float]]:

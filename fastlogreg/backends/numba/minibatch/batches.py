@@ -26,18 +26,13 @@ from fastlogreg.backends.numba.intrinsics import (
     pause,
 )
 from fastlogreg.backends.numba.jit import allocating, borrowing, kernel
+from fastlogreg.backends.numba.minibatch import optimizers, scales, single
 from fastlogreg.backends.numba.minibatch import order as orders
-from fastlogreg.backends.numba.minibatch import single, updates
-from fastlogreg.backends.numba.minibatch.updates import (
-    AVERAGED,
-    FAILED,
-    LOSS,
-    SAMPLES,
-    SEEN,
-    STEPS,
-    UPDATES,
-    WEIGHT,
-)
+from fastlogreg.backends.numba.minibatch.optimizers import Update
+from fastlogreg.backends.numba.minibatch.order import Order
+from fastlogreg.backends.numba.minibatch.plan import Plan
+from fastlogreg.backends.numba.minibatch.state import ADAGRAD, ADAM, SGD, Rule, State
+from fastlogreg.backends.numba.passes.kernels import Rows
 
 _COLUMNS = 257  # sparse columns that are moved together, and one
 _ROWS_AHEAD = 8  # how far ahead rows are fetched that come one by one
@@ -49,23 +44,23 @@ _SPINS_BEFORE_YIELD = 4096  # rounds of a waiting loop before the core is offere
 _SPINS_BEFORE_LEAVING = 1 << 25  # rounds after which a worker leaves: the leader was interrupted
 
 
-class Plan(NamedTuple):
-    """How an epoch of ``samples`` positions is cut, and what is computed.
+class Epoch(NamedTuple):
+    """What the threads of a group share.
 
-    Batch k is ``chunks`` runs of ``chunk`` positions from ``k * batch_stride + c * chunk_stride``;
-    what is left after the last whole batch is one smaller batch, cut in the same way.
+    ``sums`` are (chunks, 2 + p or more): the loss, the weight and the gradient of each chunk.
+    ``control`` has a word for the open batch and one for each chunk, each in a cache line of its
+    own, and is 0 where the threads start. ``losses`` takes the mean loss of each batch, if it is
+    not empty.
     """
 
-    samples: int
-    batch: int
-    chunks: int
-    chunk: int
-    batch_stride: int
-    chunk_stride: int
-    block: int
-    intercept: int
-    kind: int
-    scale: float
+    rows: Rows
+    order: Order
+    plan: Plan
+    rule: Rule
+    state: State
+    sums: NDArray[np.float64]
+    control: NDArray[np.int64]
+    losses: NDArray[np.float64]
 
 
 class BatchWorkspace(NamedTuple):
@@ -112,13 +107,16 @@ def _chunk_range(plan, k, c):
 
 
 @borrowing
-def _chunk(X, rows, order, plan, theta, workspace, lo, hi, sums):
+def _chunk(X, epoch, workspace, lo, hi, sums):
     """Set sums to (loss, weight, gradient) over the positions lo : hi."""
+    rows = epoch.rows
+    order = epoch.order
+    plan = epoch.plan
     intercept = plan.intercept
-    b = theta[0] if intercept else 0.0
-    w = theta[intercept:]
+    b = epoch.state.theta[0] if intercept else 0.0
+    w = epoch.state.theta[intercept:]
     g = sums[2 + intercept :]
-    updates.clear(X, 2 + intercept, sums)
+    optimizers.clear(X, 2 + intercept, sums)
     for p in range(lo, hi, plan.block):
         n = min(plan.block, hi - p)
         orders.fill(order, p, n, workspace.picked)
@@ -156,22 +154,24 @@ def _chunk(X, rows, order, plan, theta, workspace, lo, hi, sums):
 
 
 @borrowing
-def _run_free_chunks(X, rows, order, plan, theta, workspace, k, turn, begin, sums, control):
+def _run_free_chunks(X, epoch, workspace, k, turn, begin):
     """Do the chunks of batch k that nobody has taken, from ``begin`` on."""
-    for i in range(plan.chunks):
-        c = (begin + i) % plan.chunks
+    chunks = epoch.plan.chunks
+    control = epoch.control
+    for i in range(chunks):
+        c = (begin + i) % chunks
         word = (1 + c) * LINE  # 2 turn - 1: somebody does the chunk; 2 turn: it is done
         free = 2 * turn - 2
         if atomic_load(control, word) == free and compare_exchange(control, word, free, free + 1):
-            lo, hi = _chunk_range(plan, k, c)
-            _chunk(X, rows, order, plan, theta, workspace, lo, hi, sums[c])
+            lo, hi = _chunk_range(epoch.plan, k, c)
+            _chunk(X, epoch, workspace, lo, hi, epoch.sums[c])
             atomic_store(control, word, free + 2)
 
 
 @borrowing
-def _wait_for_chunks(plan, turn, control):
+def _wait_for_chunks(chunks, turn, control):
     """Wait until all chunks are done."""
-    for c in range(plan.chunks):
+    for c in range(chunks):
         spins = 0
         while atomic_load(control, (1 + c) * LINE) != 2 * turn:
             spins += 1
@@ -182,82 +182,88 @@ def _wait_for_chunks(plan, turn, control):
 
 
 @borrowing
-def _learn_scales(X, rows, order, plan, rule, state, index, lo, hi):
+def _learn_scales(X, epoch, index, lo, hi):
     """Learn scales from the positions lo : hi."""
+    plan = epoch.plan
+    state = epoch.state
+    by_column = epoch.rows.by_column
     intercept = plan.intercept
+    centres = epoch.rule.centres
     for p in range(lo, hi, plan.block):
         n = min(plan.block, hi - p)
-        orders.fill(order, p, n, index)
-        if state.clock[SEEN] == 0.0:
-            updates.set_reference(X, rows.by_column, index[0], intercept, rule.centres, state)
-        updates.add_moments(X, rows.by_column, index, n, intercept, state)
-        state.clock[SEEN] += n
-        updates.set_scales(X, index, n, intercept, rule.centres, state)
+        orders.fill(epoch.order, p, n, index)
+        if state.clock[0].scale_samples == 0:
+            scales.set_reference(X, by_column, index[0], intercept, centres, state)
+        scales.add_moments(X, by_column, index, n, intercept, state)
+        state.clock[0].scale_samples += n
+        scales.set_scales(X, index, n, intercept, centres, state)
 
 
 @borrowing
-def _move_stored(X, order, plan, rule, eta, state, workspace, lo, hi, scale, sums):
+def _move_stored(X, epoch, workspace, update, lo, hi):
     """Move the columns that the positions lo : hi hold."""
+    plan = epoch.plan
     for p in range(lo, hi, plan.block):
         n = min(plan.block, hi - p)
-        orders.fill(order, p, n, workspace.picked)
-        updates.move_stored(
-            X,
-            workspace.picked,
-            n,
-            plan.intercept,
-            scale,
-            rule,
-            eta,
-            sums,
-            state,
-            workspace.places,
-            workspace.gradients,
-        )
+        orders.fill(epoch.order, p, n, workspace.picked)
+        optimizers.move_stored(X, workspace, n, plan.intercept, update, epoch.sums, epoch.state)
 
 
 @borrowing
-def _finish_batch(X, rows, order, plan, rule, state, workspace, k, sums, losses):
+def _step_length(rule, by_row_square, clock):
+    """Return the rate of an update and take note of it."""
+    eta = optimizers.rate(rule, clock) * scales.scale_confidence(rule, clock)
+    if by_row_square:
+        eta /= scales.row_square(rule, clock)
+    clock.steps += eta
+    if rule.average_from >= 0.0 and clock.samples >= rule.average_from:
+        clock.averaged += 1
+    return eta
+
+
+@borrowing
+def _finish_batch(X, epoch, workspace, k):
     """Make the update of batch k from its chunks' sums; return whether they are finite."""
-    clock = state.clock
-    updates.total_chunks(X, plan.chunks, sums)
+    plan = epoch.plan
+    rule = epoch.rule
+    state = epoch.state
+    sums = epoch.sums
+    clock = state.clock[0]
+    optimizers.total_chunks(X, plan.chunks, sums)
     loss = sums[0, 0]
     if rule.stops and not abs(loss) < _INFINITY:
-        clock[FAILED] = 1.0
+        clock.failed = 1
         return False
     n = min(plan.batch, plan.samples - k * plan.batch)
-    if losses.size:
-        losses[k] = loss / sums[0, 1]
-    clock[LOSS] += loss
-    clock[WEIGHT] += sums[0, 1]
-    updates_scales = updates.updates_scales(rule, clock, k)
-    if updates_scales or (
-        rule.learns_scales and updates.has_unscaled_column(X, plan.intercept, sums[0], state)
+    if epoch.losses.size:
+        epoch.losses[k] = loss / sums[0, 1]
+    clock.loss += loss
+    clock.weight += sums[0, 1]
+    if scales.updates_scales(rule, clock) or (
+        rule.learns_scales and scales.has_unscaled_column(X, plan.intercept, sums[0], state)
     ):
         for c in range(plan.chunks):
             lo, hi = _chunk_range(plan, k, c)
-            _learn_scales(X, rows, order, plan, rule, state, workspace.picked, lo, hi)
-    eta = updates.rate(rule, clock) * updates.scale_confidence(rule, clock)
-    if rule.optimizer != updates.ADAGRAD and rule.optimizer != updates.ADAM:
-        eta /= updates.row_square(rule, clock)
-    clock[STEPS] += eta
-    if rule.average_from >= 0.0 and clock[SAMPLES] >= rule.average_from:
-        clock[AVERAGED] += 1.0
-    scale = 1.0 / n
-    by_row = updates.move(X, plan.chunks, plan.intercept, scale, rule, eta, sums, state)
-    if by_row:
+            _learn_scales(X, epoch, workspace.picked, lo, hi)
+    adapts = rule.optimizer == ADAGRAD or rule.optimizer == ADAM
+    update = Update(rule, _step_length(rule, not adapts, clock), 1.0 / n)
+    if optimizers.move(X, plan.chunks, plan.intercept, update, sums, state):
         for c in range(plan.chunks):
             lo, hi = _chunk_range(plan, k, c)
-            _move_stored(X, order, plan, rule, eta, state, workspace, lo, hi, scale, sums)
-    clock[UPDATES] += 1.0
-    clock[SAMPLES] += n
+            _move_stored(X, epoch, workspace, update, lo, hi)
+    clock.updates += 1
+    clock.samples += n
     return True
 
 
 @borrowing
-def _run_single_rows(X, rows, order, plan, rule, state, workspace, losses, first, last):
+def _run_single_rows(X, epoch, workspace, first, last):
     """Make the updates first <= k < last, of one row each."""
-    clock = state.clock
+    rows = epoch.rows
+    plan = epoch.plan
+    rule = epoch.rule
+    state = epoch.state
+    clock = state.clock[0]
     theta = state.theta
     intercept = plan.intercept
     picked = workspace.picked
@@ -266,7 +272,7 @@ def _run_single_rows(X, rows, order, plan, rule, state, workspace, losses, first
     for k in range(first, last):
         i = (k - first) % plan.block
         if i == 0:
-            orders.fill(order, k, min(plan.block, last - k), picked)
+            orders.fill(epoch.order, k, min(plan.block, last - k), picked)
         row = picked[i]
         if i + _ROWS_AHEAD < min(plan.block, last - k + i):
             single.fetch(X, rows.by_column, picked[i + _ROWS_AHEAD])
@@ -279,49 +285,44 @@ def _run_single_rows(X, rows, order, plan, rule, state, workspace, losses, first
         if rows.weight.size:
             weight = rows.weight[row]
         if rule.stops and not abs(weight * value) < _INFINITY:
-            clock[FAILED] = 1.0
+            clock.failed = 1
             return
-        if losses.size:
-            losses[k] = value
-        clock[LOSS] += weight * value
-        clock[WEIGHT] += weight
-        if updates.updates_scales(rule, clock, k) or (
+        if epoch.losses.size:
+            epoch.losses[k] = value
+        clock.loss += weight * value
+        clock.weight += weight
+        if scales.updates_scales(rule, clock) or (
             has_unscaled_column
             and single.holds_unscaled_column(X, rows.by_column, row, intercept, state)
         ):
-            _learn_scales(X, rows, order, plan, rule, state, workspace.places, k, k + 1)
+            _learn_scales(X, epoch, workspace.places, k, k + 1)
             has_unscaled_column = single.any_unscaled_column(X, intercept, state)
-        eta = updates.rate(rule, clock) * updates.scale_confidence(rule, clock)
-        if rule.optimizer == updates.SGD:
-            eta /= updates.row_square(rule, clock)
-        clock[STEPS] += eta
-        if rule.average_from >= 0.0 and clock[SAMPLES] >= rule.average_from:
-            clock[AVERAGED] += 1.0
+        eta = _step_length(rule, rule.optimizer == SGD, clock)
         residual *= weight
-        single.step(X, rows.by_column, row, residual, rule, eta, columns, theta, state.squares)
-        updates.sweep_average(rule, state)
-        clock[UPDATES] += 1.0
-        clock[SAMPLES] += 1.0
+        single.step(X, rows.by_column, row, residual, Update(rule, eta, 1.0), columns, state)
+        optimizers.sweep_average(state)
+        clock.updates += 1
+        clock.samples += 1
 
 
 @borrowing
-def _run_leader(X, rows, order, plan, rule, state, workspace, sums, control, losses, first, last):
+def _run_leader(X, epoch, workspace, first, last):
     for k in range(first, last):
         turn = k - first + 1
-        atomic_store(control, _BATCH, turn)
-        _run_free_chunks(X, rows, order, plan, state.theta, workspace, k, turn, 0, sums, control)
-        _wait_for_chunks(plan, turn, control)
-        if not _finish_batch(X, rows, order, plan, rule, state, workspace, k, sums, losses):
+        atomic_store(epoch.control, _BATCH, turn)
+        _run_free_chunks(X, epoch, workspace, k, turn, 0)
+        _wait_for_chunks(epoch.plan.chunks, turn, epoch.control)
+        if not _finish_batch(X, epoch, workspace, k):
             break
-    atomic_store(control, _BATCH, _CLOSED)
+    atomic_store(epoch.control, _BATCH, _CLOSED)
 
 
 @borrowing
-def _run_worker(X, rows, order, plan, state, workspace, sums, control, first, begin):
+def _run_worker(X, epoch, workspace, first, begin):
     last_turn = 0
     spins = 0
     while True:
-        turn = atomic_load(control, _BATCH)
+        turn = atomic_load(epoch.control, _BATCH)
         if turn == _CLOSED:
             return
         if turn == last_turn:
@@ -335,25 +336,19 @@ def _run_worker(X, rows, order, plan, state, workspace, sums, control, first, be
             continue
         last_turn = turn
         spins = 0
-        k = first + turn - 1
-        _run_free_chunks(
-            X, rows, order, plan, state.theta, workspace, k, turn, begin, sums, control
-        )
+        _run_free_chunks(X, epoch, workspace, first + turn - 1, turn, begin)
 
 
 @kernel
-def train(X, rows, order, plan, rule, state, sums, control, losses, first, last, begin):
+def train(X, epoch, first, last, begin):
     """Run the batches first <= k < last, as the leader or as a worker.
 
-    A worker takes chunks from ``begin`` on. All threads of a group get the same arguments;
-    ``control`` must be 0 where they start.
+    A worker takes chunks from ``begin`` on. All threads of a group get the same ``epoch``.
     """
-    workspace = _workspace(plan.block)
-    if plan.batch == 1 and single.handles(X, rule):
-        _run_single_rows(X, rows, order, plan, rule, state, workspace, losses, first, last)
+    workspace = _workspace(epoch.plan.block)
+    if epoch.plan.batch == 1 and single.handles(X, epoch.rule):
+        _run_single_rows(X, epoch, workspace, first, last)
     elif begin == LEADER:
-        _run_leader(
-            X, rows, order, plan, rule, state, workspace, sums, control, losses, first, last
-        )
+        _run_leader(X, epoch, workspace, first, last)
     else:
-        _run_worker(X, rows, order, plan, state, workspace, sums, control, first, begin)
+        _run_worker(X, epoch, workspace, first, begin)

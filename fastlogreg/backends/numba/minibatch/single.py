@@ -2,7 +2,7 @@
 
 The blocks and thread groups of :mod:`.batches` cost 0.5 us a batch, ten times what one row of 20
 columns needs. Here a row is read, its residual made and its step taken in three short loops. The
-rules are those of :mod:`.updates`, for the two optimizers that keep no velocity.
+rules are those of :mod:`.optimizers`, for the two optimizers that keep no velocity.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from fastlogreg.backends.numba.intrinsics import prefetch
 from fastlogreg.backends.numba.jit import borrowing, by_storage, stage
-from fastlogreg.backends.numba.minibatch import updates
+from fastlogreg.backends.numba.minibatch.optimizers import prox
+from fastlogreg.backends.numba.minibatch.state import ADAGRAD, SGD
 
 
 class Columns(NamedTuple):
@@ -71,54 +72,46 @@ def _gradient(X, by_column, row, residual, mean, g):
 
 
 @stage
-def _plain(g, eta, inverse, l1, l2, mean, w):
+def _plain(rule, eta, columns):
+    g, inverse, mean, w = columns.g, columns.inverse, columns.mean, columns.w
     mean_shift = 0.0
     for j in range(g.size):
         a = eta * inverse[j] * inverse[j]
-        new = updates.prox(w[j] - a * g[j], l1, l2, a)
+        new = prox(w[j] - a * g[j], rule.l1, rule.l2, a)
         mean_shift += mean[j] * (new - w[j])
         w[j] = new
     return mean_shift
 
 
 @stage
-def _adapting(g, eta, inverse, epsilon, l1, l2, mean, squares, w):
+def _adapting(rule, eta, columns):
+    g, inverse, mean, w = columns.g, columns.inverse, columns.mean, columns.w
+    squares = columns.squares
     mean_shift = 0.0
     for j in range(g.size):
         s = squares[j] + g[j] * g[j]
         squares[j] = s
-        a = eta * inverse[j] * inverse[j] / (inverse[j] * np.sqrt(s) + epsilon)
-        new = updates.prox(w[j] - a * g[j], l1, l2, a)
+        a = eta * inverse[j] * inverse[j] / (inverse[j] * np.sqrt(s) + rule.epsilon)
+        new = prox(w[j] - a * g[j], rule.l1, rule.l2, a)
         mean_shift += mean[j] * (new - w[j])
         w[j] = new
     return mean_shift
 
 
-def _step(X, by_column, row, residual, rule, eta, columns, theta, squares):
+def _step(X, by_column, row, residual, update, columns, state):
     """Move all parameters by one row's residual."""
+    rule = update.rule
     _gradient(X, by_column, row, residual, columns.mean, columns.g)
-    intercept_rate = eta
-    if rule.optimizer == updates.ADAGRAD:
-        mean_shift = _adapting(
-            columns.g,
-            eta,
-            columns.inverse,
-            rule.epsilon,
-            rule.l1,
-            rule.l2,
-            columns.mean,
-            columns.squares,
-            columns.w,
-        )
-        if columns.w.size < theta.size:
-            squares[0] += residual * residual
-            intercept_rate = eta / (np.sqrt(squares[0]) + rule.epsilon)
+    rate = update.eta
+    if rule.optimizer == ADAGRAD:
+        mean_shift = _adapting(rule, update.eta, columns)
+        if columns.w.size < state.theta.size:
+            state.squares[0] += residual * residual
+            rate = update.eta / (np.sqrt(state.squares[0]) + rule.epsilon)
     else:
-        mean_shift = _plain(
-            columns.g, eta, columns.inverse, rule.l1, rule.l2, columns.mean, columns.w
-        )
-    if columns.w.size < theta.size:
-        theta[0] -= intercept_rate * residual + mean_shift
+        mean_shift = _plain(rule, update.eta, columns)
+    if columns.w.size < state.theta.size:
+        state.theta[0] -= rate * residual + mean_shift
 
 
 def _fetch(X, by_column, row):
@@ -151,7 +144,7 @@ def _no_margin(X, by_column, row, w, b):
     return 0.0
 
 
-def _no_step(X, by_column, row, residual, rule, eta, columns, theta, squares):
+def _no_step(X, by_column, row, residual, update, columns, state):
     pass
 
 
@@ -169,7 +162,7 @@ def _any_none(X, intercept, state):
 
 def _handles_dense(X, rule):
     """Whether rows are taken one by one here."""
-    return rule.optimizer == updates.SGD or rule.optimizer == updates.ADAGRAD
+    return rule.optimizer == SGD or rule.optimizer == ADAGRAD
 
 
 def _handles_csr(X, rule):

@@ -335,20 +335,15 @@ def train_epoch(
     X: _Matrix,
     y: _Array,
     theta: _Array,
-    rows: NDArray[np.int64] | None = None,
-    *,
-    batch_size: int,
+    rows: NDArray[np.int64] | None,
+    spec: Any,
     learning_rate: float,
-    loss: str = "cross_entropy",
-    activation: str = "softmax",
-    intercept: bool = True,
-    n_threads: int | None = None,
 ) -> _Array:
     """Run one epoch of gradient steps; see :class:`fastlogreg.backends.Backend`.
 
     A pass over each batch: no loop of its own as with one margin a row.
     """
-    spec = SimpleNamespace(intercept=intercept, n_threads=n_threads, n_outputs=theta.shape[0])
+    batch_size = spec.batch_size
     whole = SoftmaxPass(X, y, None, None, spec)
     n = whole.n_rows
     order = np.arange(n) if rows is None else rows
