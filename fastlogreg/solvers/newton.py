@@ -49,6 +49,7 @@ from fastlogreg.solvers.curvature import (
     recalibrated,
 )
 from fastlogreg.solvers.direction import Iterate, Proposal
+from fastlogreg.solvers.handover import parts
 from fastlogreg.solvers.loop import minimize
 from fastlogreg.solvers.search import Point, all_finite, polyak, search
 from fastlogreg.solvers.trace import Trace
@@ -59,9 +60,6 @@ _EPS = float(np.finfo(np.float64).eps)
 _RATE = 30.0  # a new Hessian divides a relative distance r by 1 / (30 r), until seen otherwise
 _FIRST_RATE = 0.5  # what a step is expected to leave where nothing is known
 _CLOSE = 100.0  # times the goal: a step that should come so near may reach it
-_STAGE = 8  # rows of one stage over those of the one before
-_STAGE_ROWS = 20  # times p: the least rows of a stage
-_STAGE_LEAST = 1000  # rows
 _STAGE_ITERATIONS = 15
 _STAGE_FLOOR = 1e-6  # value at which a stage ends: its rows can be separated
 _STAGE_TOL = 0.02  # times p / m
@@ -159,7 +157,7 @@ def _stages(
     """
     kept: _Kept | None = None
     rows = objective.effective_rows()
-    for step in _parts(rows, theta.size):
+    for step in parts(rows, objective.layout):
         m = rows / step
         if kept is None:
             start = Point(*objective.part(step).value_gradient_hessian(theta))
@@ -187,16 +185,6 @@ def _stages(
         undamped = kept.hessian - np.diag(damping)
         kept = _Kept(undamped, kept.value, min(0.5, 4.0 * theta.size / m), damping)
     return theta, kept, False
-
-
-def _parts(rows: float, size: int) -> list[int]:
-    """Return of how many rows each stage takes one, the smallest part first."""
-    steps = []
-    step = _STAGE
-    while rows / step >= max(_STAGE_ROWS * size, _STAGE_LEAST):
-        steps.append(step)
-        step *= _STAGE
-    return steps[::-1]
 
 
 def _stopped_in_stages(
