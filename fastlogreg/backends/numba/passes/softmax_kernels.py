@@ -104,7 +104,7 @@ def _workspace(X, rows, model, block):
         freeze(values[0]) if chosen else rows.codes,
         freeze(values[1]) if chosen and rows.weight.size else rows.weight,
         gathered,
-        products.column_buffer(X, model.intercept, model.W.shape[1], block),
+        products.column_buffer(X, rows.by_column, model.intercept, model.W.shape[1], block),
         tiles[0],
         tiles[1],
         tiles[2],

@@ -68,12 +68,14 @@ def columns_csr(X, by_column, lo, n, intercept, T):
     """Do nothing: sparse rows are used where they lie."""
 
 
-def column_buffer_dense(X, intercept, p, n):
-    """Return a buffer for p columns (padded) of n rows, the intercept's ones in place.
+def column_buffer_dense(X, by_column, intercept, p, n):
+    """Return a buffer for p columns of n rows: the intercept's ones and the zeros in place.
 
     Rows are not a power of two apart, so that columns of one row do not fight for a set of L1.
     """
-    T = np.zeros((p, n + 8))
+    T = np.empty((p, n + 8))
+    d = X.shape[0] if by_column else X.shape[1]
+    T[intercept + d :, :] = 0.0
     if intercept:
         T[0, :] = 1.0
     return T
@@ -89,7 +91,7 @@ def value_buffer_csr(X, K, n):
     return np.zeros((n, K))
 
 
-def column_buffer_csr(X, intercept, p, n):
+def column_buffer_csr(X, by_column, intercept, p, n):
     """Return an empty buffer: sparse rows need none."""
     return np.zeros((0, 0))
 
