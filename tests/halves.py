@@ -43,6 +43,11 @@ class HalvesPass:
         parts = zip(self.passes, self._cut(curvatures), strict=True)
         return sum(each.moments(part) for each, part in parts)
 
+    def coupling(self, curvatures):
+        """Return the sum of both halves' entries between intercepts."""
+        parts = zip(self.passes, self._cut(curvatures), strict=True)
+        return sum(each.coupling(part) for each, part in parts)
+
     def largest_margin(self, vector):
         """Return the larger of both."""
         return max(each.largest_margin(vector) for each in self.passes)

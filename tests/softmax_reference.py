@@ -37,10 +37,13 @@ def optimum(X, y, C, sample_weight=None, max_iter=300):
     X, y, s = np.asarray(X[keep], dtype=np.float64), y[keep].astype(int), s[keep]
     S = s.sum()
     s = s / S
-    mean = np.average(X, axis=0, weights=s)
-    spread = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=s))
-    spread[spread <= 1e-12 * (1e-300 + np.abs(mean))] = 1.0
-    A = np.column_stack([np.ones(len(y)), (X - mean) / spread])
+    # not the mean and the deviation: one row far outside would make them
+    middle = np.median(X, axis=0)
+    spread = np.median(np.abs(X - middle), axis=0)
+    rare = spread <= 1e-12 * (1e-300 + np.abs(middle))  # more than half the rows hold one value
+    spread[rare] = np.sqrt(np.mean((X - middle) ** 2, axis=0))[rare]
+    spread[spread == 0.0] = 1.0
+    A = np.column_stack([np.ones(len(y)), (X - middle) / spread])
     penalty = np.r_[0.0, 1.0 / (C * S * spread**2)]
     T = np.eye(K)[y]
     p = A.shape[1]
@@ -64,7 +67,7 @@ def optimum(X, y, C, sample_weight=None, max_iter=300):
         scale = 1.0 / np.sqrt(np.maximum(np.diag(H), 1e-300))
         values, vectors = np.linalg.eigh(H * scale[:, None] * scale)
         along = vectors.T @ (scale * g)
-        held = values > 1e-13
+        held = values > 1e-15
         step = -scale * (vectors[:, held] @ (along[held] / values[held]))
         decrement = -0.5 * float(g @ step)
         length = 1.0

@@ -81,8 +81,9 @@ class Curvature:
     def __init__(
         self, hessian: NDArray[np.float64], value: float = 0.0, layout: Layout | None = None
     ) -> None:
-        if layout is not None and layout.n_outputs > 1:
-            hessian = filled(hessian, layout)
+        self._layout = layout if layout is not None and layout.n_outputs > 1 else None
+        if self._layout is not None:
+            hessian = filled(hessian, self._layout)
         diagonal = np.abs(hessian.diagonal())
         self.tiny = diagonal < _TINY
         self.frozen = diagonal == 0.0
@@ -174,7 +175,8 @@ class Curvature:
             shares[(self.values <= self.flat) & nothing] = 0.0
             s = self.vectors @ shares
         found: _Vector = self.scale * s
-        return found
+        # rounding that flat directions magnify must not add up to a shift that has a penalty
+        return found if self._layout is None else self._layout.centred(found)
 
 
 class Centred:
