@@ -10,6 +10,7 @@ gives NaN out.
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -113,20 +114,32 @@ def _check_labels(targets: NDArray[np.float64], activation: str, n_outputs: int)
         check.check_labels(targets, activation)
 
 
+class _Given(NamedTuple):
+    """The rows and parameters as a caller hands them over."""
+
+    X: ArrayLike
+    y: ArrayLike
+    theta: ArrayLike
+    sample_weight: ArrayLike | None
+    offset: ArrayLike | None
+
+
+class _How(NamedTuple):
+    """What is to be computed of them, and by whom."""
+
+    loss: str
+    activation: str
+    intercept: bool
+    backend: str
+    n_threads: int | None
+
+
 @numpy_defaults
 def _evaluate(
-    X: ArrayLike,
-    y: ArrayLike,
-    theta: ArrayLike,
-    loss: str,
-    activation: str,
-    sample_weight: ArrayLike | None,
-    offset: ArrayLike | None,
-    intercept: bool,
-    backend: str,
-    n_threads: int | None,
-    order: int,
+    given: _Given, how: _How, order: int
 ) -> tuple[float, NDArray[np.float64] | None, NDArray[np.float64] | None]:
+    X, y, theta, sample_weight, offset = given
+    loss, activation, intercept, backend, n_threads = how
     check.check_backend(backend)
     check.check_combination(loss, activation)
     matrix = check.check_matrix(X)
@@ -222,7 +235,9 @@ def loss(
     0.6693
     """
     return _evaluate(
-        X, y, theta, loss, activation, sample_weight, offset, intercept, backend, n_threads, 0
+        _Given(X, y, theta, sample_weight, offset),
+        _How(loss, activation, intercept, backend, n_threads),
+        0,
     )[0]
 
 
@@ -268,7 +283,9 @@ def loss_gradient(
     array([ 0.27 ,  0.243, -0.02 ])
     """
     value, gradient, _ = _evaluate(
-        X, y, theta, loss, activation, sample_weight, offset, intercept, backend, n_threads, 1
+        _Given(X, y, theta, sample_weight, offset),
+        _How(loss, activation, intercept, backend, n_threads),
+        1,
     )
     assert gradient is not None
     return value, gradient
@@ -321,7 +338,9 @@ def loss_gradient_hessian(
            [3., 5.]]))
     """
     value, gradient, hessian = _evaluate(
-        X, y, theta, loss, activation, sample_weight, offset, intercept, backend, n_threads, 2
+        _Given(X, y, theta, sample_weight, offset),
+        _How(loss, activation, intercept, backend, n_threads),
+        2,
     )
     assert gradient is not None and hessian is not None
     return value, gradient, hessian

@@ -69,56 +69,6 @@ def _margin(
     return z
 
 
-def _sums(
-    X: NDArray[np.floating],
-    y: _Vector,
-    theta: _Vector,
-    sample_weight: _Vector | None,
-    offset: _Vector | None,
-    loss: str,
-    activation: str,
-    intercept: bool,
-    order: int,
-    rows: NDArray[np.int64] | None = None,
-    curvatures: _Vector | None = None,
-    moments: _Vector | None = None,
-) -> tuple[float, list[float], list[list[float]]]:
-    """Return the sums of loss, gradient and (upper triangle of the) Hessian."""
-    b, w = _split(theta, intercept)
-    p, first = theta.size, int(intercept)
-    total = 0.0
-    gradient = [0.0] * p
-    hessian = [[0.0] * p for _ in range(p)] if order >= 2 else []
-    for k, i in enumerate(range(X.shape[0]) if rows is None else rows.tolist()):
-        z = _margin(X, i, b, w, offset)
-        value, residual, curvature = _jet(z, float(y[i]), loss, activation)
-        weight = 1.0 if sample_weight is None else float(sample_weight[i])
-        total += weight * value
-        if curvatures is not None:
-            curvatures[k] = weight * curvature
-        if moments is not None:
-            d = p - first
-            moments[0] += weight * curvature
-            for j in range(d):
-                first_power = weight * curvature * float(X[i, j])
-                moments[1 + j] += first_power
-                moments[1 + d + j] += first_power * float(X[i, j])
-        if order == 0:
-            continue
-        residual *= weight
-        if intercept:
-            gradient[0] += residual
-        for j in range(p - first):
-            gradient[first + j] += residual * float(X[i, j])
-        if order >= 2:
-            curvature *= weight
-            x = [1.0] * first + [float(X[i, j]) for j in range(p - first)]
-            for j in range(p):
-                for m in range(j, p):
-                    hessian[j][m] += curvature * x[j] * x[m]
-    return total, gradient, hessian
-
-
 def _first_not_finite(X: NDArray[np.floating]) -> tuple[int, int] | None:
     for i in range(X.shape[0]):
         for j in range(X.shape[1]):
@@ -163,29 +113,60 @@ class BoundPass:
         moments: _Vector | None = None,
     ) -> tuple[float, _Vector | None, NDArray[np.float64] | None]:
         """Return the sums of loss, gradient and Hessian."""
-        assert self._y is not None
         if moments is not None:
             moments[:] = 0.0
-        total, gradient, upper = _sums(
-            self._X,
-            self._y,
-            theta,
-            self._sample_weight,
-            self._offset,
-            self._spec.loss,
-            self._spec.activation,
-            self._spec.intercept,
-            order,
-            self._rows,
-            curvatures,
-            moments,
-        )
+        total, gradient, upper = self._sums(theta, order, curvatures, moments)
         if order == 0:
             return total, None, None
         if order == 1:
             return total, np.array(gradient), None
         H = np.array(upper)
         return total, np.array(gradient), H + np.triu(H, 1).T
+
+    def _sums(
+        self,
+        theta: _Vector,
+        order: int,
+        curvatures: _Vector | None,
+        moments: _Vector | None,
+    ) -> tuple[float, list[float], list[list[float]]]:
+        """Return the sums of loss, gradient and (upper triangle of the) Hessian."""
+        assert self._y is not None
+        X, y, sample_weight, spec = self._X, self._y, self._sample_weight, self._spec
+        b, w = _split(theta, spec.intercept)
+        p, first = theta.size, int(spec.intercept)
+        total = 0.0
+        gradient = [0.0] * p
+        hessian = [[0.0] * p for _ in range(p)] if order >= 2 else []
+        rows = range(X.shape[0]) if self._rows is None else self._rows.tolist()
+        for k, i in enumerate(rows):
+            z = _margin(X, i, b, w, self._offset)
+            value, residual, curvature = _jet(z, float(y[i]), spec.loss, spec.activation)
+            weight = 1.0 if sample_weight is None else float(sample_weight[i])
+            total += weight * value
+            if curvatures is not None:
+                curvatures[k] = weight * curvature
+            if moments is not None:
+                d = p - first
+                moments[0] += weight * curvature
+                for j in range(d):
+                    first_power = weight * curvature * float(X[i, j])
+                    moments[1 + j] += first_power
+                    moments[1 + d + j] += first_power * float(X[i, j])
+            if order == 0:
+                continue
+            residual *= weight
+            if first:
+                gradient[0] += residual
+            for j in range(p - first):
+                gradient[first + j] += residual * float(X[i, j])
+            if order >= 2:
+                curvature *= weight
+                x = [1.0] * first + [float(X[i, j]) for j in range(p - first)]
+                for j in range(p):
+                    for m in range(j, p):
+                        hessian[j][m] += curvature * x[j] * x[m]
+        return total, gradient, hessian
 
     def product(self, curvatures: _Vector, vector: _Vector) -> _Vector:
         """Return A' diag(h) A v."""

@@ -132,9 +132,7 @@ def _chunk(X, epoch, workspace, lo, hi, sums):
             workspace.y,
             0,
             n,
-            workspace.value,
-            workspace.residual,
-            workspace.curvature,
+            (workspace.value, workspace.residual, workspace.curvature),
         )
         if rows.weight.size:
             stages.gather(rows.weight, workspace.picked, 0, n, workspace.weight)

@@ -173,11 +173,11 @@ class BoundPass(RowsPass):
     ) -> NDArray[np.float64]:
         n = self._given.shape[0]
         out = np.empty((n, width))
-        model = Model(readonly(theta), self._intercept, self._kind, self._scale)
+        model = Model(readonly(theta), self._intercept, form, self._scale)
         block, chunk, chunks, seconds = plan(n, self._shape, theta.size, False, 0)
         cut = Cut(0, n, chunk, block)
         arguments = (self._storage, rows, model, cut)
-        run = forms(kernels.predict, kernels.predict_on_threads, self._code, arguments, form, out)
+        run = forms(kernels.predict, kernels.predict_on_threads, self._code, arguments, out)
         run_chunks(*run, chunks, seconds, self._n_threads)
         return out[rows.chosen] if rows.chosen.size else out
 
@@ -314,7 +314,7 @@ def warmup(dtypes: tuple[str, ...] = ("float64", "float32")) -> Iterator[tuple[s
             1,
             _left_out(1)._replace(sums=sums, hessians=hessians),
         )
-        predicting = (matrix, rows, model, cut, 0, 1, stages.PROBABILITY, out)
+        predicting = (matrix, rows, model._replace(kind=stages.PROBABILITY), cut, 0, 1, out)
         calls: list[tuple[Any, tuple[Any, ...]]] = [
             (kernels.evaluate, evaluating),
             (kernels.predict, predicting),

@@ -151,9 +151,7 @@ def _block(work, model, lo, n, sums):
         work.y,
         lo,
         n,
-        work.value,
-        work.residual,
-        work.curvature,
+        (work.value, work.residual, work.curvature),
     )
     if work.weight.size:
         stages.apply_weights(work.weight, lo, n, work.value, work.residual, work.curvature)
@@ -166,10 +164,13 @@ def _block(work, model, lo, n, sums):
 
 
 @borrowing
-def _blocks(X, rows, work, model, lo, hi, block, sums, hessian, moments, out):
-    """Add the rows lo : hi to sums = (loss, gradient) and fill what else is asked for."""
-    for start in range(lo, hi, block):
-        n = min(block, hi - start)
+def _blocks(X, rows, work, model, cut, c, out):
+    """Add the rows of chunk c to its sums = (loss, gradient) and fill what else is asked for."""
+    sums, hessian, moments = out.sums[c], out.hessians[c], out.moments[c]
+    lo = cut.lo + c * cut.chunk
+    hi = min(lo + cut.chunk, cut.hi)
+    for start in range(lo, hi, cut.block):
+        n = min(cut.block, hi - start)
         at = _place(X, rows, work, start, n)
         _block(work, model, at, n, sums)
         if out.curvatures.size:
@@ -181,10 +182,8 @@ def _blocks(X, rows, work, model, lo, hi, block, sums, hessian, moments, out):
                 at,
                 n,
                 model.intercept,
-                model.theta.size,
                 work.curvature,
-                work.columns,
-                work.products,
+                (work.columns, work.products),
                 hessian,
             )
         if moments.size:
@@ -216,14 +215,11 @@ def _blocks(X, rows, work, model, lo, hi, block, sums, hessian, moments, out):
 def evaluate(X, rows, model, cut, first, last, out):
     """Fill what ``out`` (:class:`Sums`) has room for, for the chunks first <= c < last."""
     for c in range(first, last):
-        lo = cut.lo + c * cut.chunk
-        hi = min(lo + cut.chunk, cut.hi)
-        sums, hessian, moments = out.sums[c], out.hessians[c], out.moments[c]
-        sums[:] = 0.0
-        hessian[:, :] = 0.0
-        moments[:] = 0.0
-        work = _workspace(X, rows, cut.block, hessian.shape[0])
-        _blocks(X, rows, work, model, lo, hi, cut.block, sums, hessian, moments, out)
+        out.sums[c, :] = 0.0
+        out.hessians[c, :, :] = 0.0
+        out.moments[c, :] = 0.0
+        work = _workspace(X, rows, cut.block, out.hessians.shape[1])
+        _blocks(X, rows, work, model, cut, c, out)
 
 
 @parallel_kernel
@@ -236,33 +232,36 @@ def evaluate_on_threads(address, X, rows, model, cut, first, last, out):
 
 
 @borrowing
-def _predict_blocks(X, rows, model, lo, hi, block, activation, z, out):
+def _predict_blocks(X, rows, model, cut, c, z, out):
+    lo = cut.lo + c * cut.chunk
+    hi = min(lo + cut.chunk, cut.hi)
     intercept = model.intercept
     b = model.theta[0] if intercept else 0.0
-    for start in range(lo, hi, block):
-        n = min(block, hi - start)
+    for start in range(lo, hi, cut.block):
+        n = min(cut.block, hi - start)
         stages.margins(X, rows.by_column, start, n, model.theta[intercept:], b, z)
         if rows.offset.size:
             stages.add(rows.offset, start, n, z)
-        stages.activate(activation, model.scale, z, n, start, out)
+        stages.activate(model.kind, model.scale, z, n, start, out)
 
 
 @kernel
-def predict(X, rows, model, cut, first, last, activation, out):
-    """Fill the rows of out that belong to the chunks first <= c < last."""
+def predict(X, rows, model, cut, first, last, out):
+    """Fill the rows of out that belong to the chunks first <= c < last.
+
+    The model's kind is a code of ``activate``.
+    """
     z = np.empty(cut.block)
     for c in range(first, last):
-        lo = cut.lo + c * cut.chunk
-        hi = min(lo + cut.chunk, cut.hi)
-        _predict_blocks(X, rows, model, lo, hi, cut.block, activation, z, out)
+        _predict_blocks(X, rows, model, cut, c, z, out)
 
 
 @parallel_kernel
-def predict_on_threads(address, X, rows, model, cut, first, last, activation, out):
+def predict_on_threads(address, X, rows, model, cut, first, last, out):
     """Do as predict does, which is at ``address``, on Numba's threads; return if one failed."""
     failed = np.zeros(last - first, np.bool_)
     for c in prange(first, last):
-        failed[c - first] = call_at(address, (X, rows, model, cut, c, c + 1, activation, out))
+        failed[c - first] = call_at(address, (X, rows, model, cut, c, c + 1, out))
     return failed.any()
 
 

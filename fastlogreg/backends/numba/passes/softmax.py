@@ -248,8 +248,8 @@ class SoftmaxPass(RowsPass):
         narrow = form in (softmax.CLASS, softmax.LARGEST_SIZE)
         out = np.empty((self.n_rows, 1 if narrow else self.n_classes))
         rows = self._rows if with_offset else self._rows._replace(offset=_NO_TILE)
-        arguments = (self._storage, rows, self._model(theta, kernels.LOSS), cut)
-        run = forms(kernels.predict, kernels.predict_on_threads, self._code, arguments, form, out)
+        arguments = (self._storage, rows, self._model(theta, form), cut)
+        run = forms(kernels.predict, kernels.predict_on_threads, self._code, arguments, out)
         run_chunks(*run, chunks, seconds, self._n_threads)
         return out
 
@@ -371,7 +371,7 @@ def warmup(dtypes: tuple[str, ...] = ("float64", "float32")) -> Iterator[tuple[s
         before = (bound._storage, bound._rows, model, Cut(0, 16, 16, 16))
         for serial, on_threads, after in (
             (kernels.evaluate, kernels.evaluate_on_threads, (_left_out(1),)),
-            (kernels.predict, kernels.predict_on_threads, (softmax.MARGIN, np.empty((16, 3)))),
+            (kernels.predict, kernels.predict_on_threads, (np.empty((16, 3)),)),
         ):
             run, run_on_threads = forms(serial, on_threads, bound._code, before, *after)
             for kernel, call in ((serial, run), (on_threads, run_on_threads)):

@@ -196,13 +196,15 @@ def _moments(work, model, at, n, moments):
 
 
 @merged
-def _loss_blocks(X, rows, work, model, lo, hi, block, c, out):
-    """Add the rows lo : hi to chunk c of the sums and fill what else is asked for."""
+def _loss_blocks(X, rows, work, model, cut, c, out):
+    """Add the rows of chunk c to its sums and fill what else is asked for."""
+    lo = cut.lo + c * cut.chunk
+    hi = min(lo + cut.chunk, cut.hi)
     others, inverse, scale = work.vectors[1], work.vectors[4], work.vectors[5]
     writes = out.probabilities.size > 0
     more = writes or out.gradients.size > 0 or out.totals.size > 0
-    for start in range(lo, hi, block):
-        n = min(block, hi - start)
+    for start in range(lo, hi, cut.block):
+        n = min(cut.block, hi - start)
         at = _place(X, rows, work, start, n)
         _margins(rows, work, model, start, at, n)
         out.losses[c] += _loss(rows, work, start, at, n)
@@ -232,11 +234,13 @@ def _loss_blocks(X, rows, work, model, lo, hi, block, c, out):
 
 
 @merged
-def _curvature_blocks(X, rows, work, model, lo, hi, block, c, out):
-    """Add the rows lo : hi to chunk c of the product with the Hessian, or of the moments."""
+def _curvature_blocks(X, rows, work, model, cut, c, out):
+    """Add the rows of chunk c to its product with the Hessian, or to its moments."""
+    lo = cut.lo + c * cut.chunk
+    hi = min(lo + cut.chunk, cut.hi)
     largest_at, others, buffer = work.vectors[0], work.vectors[1], work.vectors[2]
-    for start in range(lo, hi, block):
-        n = min(block, hi - start)
+    for start in range(lo, hi, cut.block):
+        n = min(cut.block, hi - start)
         at = _place(X, rows, work, start, n)
         softmax.tile_of(out.probabilities, start, n, work.Y)
         softmax.others_of(work.Y, n, largest_at, others)
@@ -262,17 +266,15 @@ def evaluate(X, rows, model, cut, first, last, out):
     """Fill what ``out`` (:class:`Sums`) has room for, for the chunks first <= c < last."""
     work = _workspace(X, rows, model, cut.block)
     for c in range(first, last):
-        lo = cut.lo + c * cut.chunk
-        hi = min(lo + cut.chunk, cut.hi)
         out.losses[c] = 0.0
         out.gradients[c] = 0.0
         out.hessians[c] = 0.0
         out.totals[c] = 0.0
         out.moments[c] = 0.0
         if model.task == LOSS:
-            _loss_blocks(X, rows, work, model, lo, hi, cut.block, c, out)
+            _loss_blocks(X, rows, work, model, cut, c, out)
         else:
-            _curvature_blocks(X, rows, work, model, lo, hi, cut.block, c, out)
+            _curvature_blocks(X, rows, work, model, cut, c, out)
 
 
 @parallel_kernel
@@ -309,8 +311,8 @@ def _write_predictions(work, n, form, out, start):
 
 
 @kernel
-def predict(X, rows, model, cut, first, last, form, out):
-    """Fill the rows of out that belong to the chunks first <= c < last."""
+def predict(X, rows, model, cut, first, last, out):
+    """Fill the rows of out that belong to the chunks first <= c < last; the task is a form."""
     work = _workspace(X, rows, model, cut.block)
     for c in range(first, last):
         lo = cut.lo + c * cut.chunk
@@ -319,13 +321,13 @@ def predict(X, rows, model, cut, first, last, form, out):
             n = min(cut.block, hi - start)
             at = _place(X, rows, work, start, n)
             _margins(rows, work, model, start, at, n)
-            _write_predictions(work, n, form, out, start)
+            _write_predictions(work, n, model.task, out, start)
 
 
 @parallel_kernel
-def predict_on_threads(address, X, rows, model, cut, first, last, form, out):
+def predict_on_threads(address, X, rows, model, cut, first, last, out):
     """Do as predict does, which is at ``address``, on Numba's threads; return if one failed."""
     failed = np.zeros(last - first, np.bool_)
     for c in prange(first, last):
-        failed[c - first] = call_at(address, (X, rows, model, cut, c, c + 1, form, out))
+        failed[c - first] = call_at(address, (X, rows, model, cut, c, c + 1, out))
     return failed.any()

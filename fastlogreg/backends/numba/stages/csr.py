@@ -72,7 +72,7 @@ def accumulate_moments(X, by_column, lo, n, h, sums, squares):
             squares[_place(X.indices[k])] += t * x
 
 
-def accumulate_hessian(X, by_column, lo, n, intercept, p, h, columns, products, H):
+def accumulate_hessian(X, by_column, lo, n, intercept, h, buffers, H):
     """Do H[j, k] += sum_i h_i A[i, j] A[i, k] for k >= j, with A = [1, X] or X."""
     for i in range(n):
         hi = h[i]

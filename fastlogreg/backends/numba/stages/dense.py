@@ -261,8 +261,13 @@ def accumulate_tiles(T, h, n, p, S, H):
             H[j + 1, k + 3] += b3
 
 
-def accumulate_hessian(X, by_column, lo, n, intercept, p, h, columns, products, H):
-    """Do H[j, k] += sum_i h_i A[i, j] A[i, k] for k >= j, with A = [1, X] or X."""
+def accumulate_hessian(X, by_column, lo, n, intercept, h, buffers, H):
+    """Do H[j, k] += sum_i h_i A[i, j] A[i, k] for k >= j, with A = [1, X] or X.
+
+    ``buffers`` are of :func:`hessian_buffer` and of two rows of n.
+    """
+    columns, products = buffers
+    p = intercept + (X.shape[0] if by_column else X.shape[1])
     _columns_of_block(X, by_column, lo, n, intercept, columns)
     accumulate_tiles(columns, h, n, p, products, H)
 

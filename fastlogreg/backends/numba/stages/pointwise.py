@@ -40,11 +40,13 @@ def _squared(z, y, lo, n, value, residual, curvature):
 
 
 @exact
-def pointwise(kind, scale, z, y, lo, n, value, residual, curvature):
+def pointwise(kind, scale, z, y, lo, n, jets):
     """Fill the jets of n samples; scale 2 makes the sigmoid a tanh (lecture, "Tanh").
 
-    The curvature is always filled: it costs 0.1 ns of 3.6.
+    ``jets`` are three buffers: value, residual and curvature, which is always filled: it costs
+    0.1 ns of 3.6.
     """
+    value, residual, curvature = jets
     if kind == BCE:
         _bce(z, y, lo, n, scale, value, residual, curvature)
     elif kind == MSE:

@@ -267,7 +267,7 @@ def accumulate_squares_csr(X, lo, n, intercept, T, R, G, B):
 
 def accumulate_hessian_csr(X, lo, n, intercept, h, T, S, H):
     """Do H[j, k] += sum_i h_i A[i, j] A[i, k] for k >= j, with A = [1, X] or X."""
-    _hessian_csr(X, 0, lo, n, intercept, 0, h, T, S, H)
+    _hessian_csr(X, 0, lo, n, intercept, h, (T, S), H)
 
 
 columns = by_storage(columns_dense, columns_csr)
