@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from fastlogreg.backends import PassSpec
+from fastlogreg.backends import BatchSpec, PassSpec
 from fastlogreg.backends import numba as backend
 from fastlogreg.backends.numba import threads
 from fastlogreg.backends.numba.passes import bound
@@ -66,9 +66,8 @@ def test_same_bits_for_any_number_of_threads(mode, sparse, n, d):
         bound = bind(X, y, n_threads)
         value, gradient, hessian = bound(theta, 2)
         trained = theta.copy()
-        losses = backend.train_epoch(
-            X, y, trained, batch_size=n, learning_rate=0.1, n_threads=n_threads
-        )
+        spec = BatchSpec(n, shuffle=False, n_threads=n_threads)
+        losses = backend.train_epoch(X, y, trained, None, spec, 0.1)
         proba = bound.predict_pair(theta)
         return [value, gradient, hessian, trained, losses, proba]
 
