@@ -54,7 +54,7 @@ def main(
         lost = run(ratios, reference)
         alarms += bool(lost)
         typer.echo(f"unchanged, run {k}: {'FAILED: ' + '; '.join(lost) if lost else 'passed'}")
-    kernels.evaluate = Slowed(kernels.evaluate, factor)  # the driver looks it up here
+    kernels.evaluate = Slowed(kernels.evaluate, factor)  # the bound pass looks it up here
     lost = run(ratios, reference)
     typer.echo(f"kernel slowed by {factor:g}: {'FAILED: ' + '; '.join(lost) if lost else 'passed'}")
     typer.echo(

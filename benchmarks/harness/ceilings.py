@@ -39,7 +39,7 @@ def _read(x, times, out):
 @numba.njit(error_model="numpy", nogil=True)
 def _jets(times, z, y, out):
     for _ in range(times):
-        stages.pointwise(stages.BCE, 1.0, z, y, 0, z.size, out[0], out[1], out[2])
+        stages.pointwise(stages.BCE, 1.0, z, y, 0, z.size, (out[0], out[1], out[2]))
 
 
 @numba.njit(error_model="numpy", nogil=True)
