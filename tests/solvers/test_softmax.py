@@ -1,15 +1,14 @@
 """Softmax in the solvers: the optimum on tables built to deceive, and what each part promises."""
 
-import warnings
 from collections import Counter
 
 import numpy as np
 import pytest
+from benchmarks.class_tables import FAULTS, verdicts
 from numpy.testing import assert_allclose
 from scipy import sparse
-from sklearn.exceptions import ConvergenceWarning
 
-from fastlogreg import LogisticRegression
+from benchmarks.harness import class_reference
 from fastlogreg.data.memory import MemoryRows
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers.auto import auto
@@ -17,61 +16,10 @@ from fastlogreg.solvers.curvature import Centred, Curvature, bound, filled, reca
 from fastlogreg.solvers.lbfgs import lbfgs
 from fastlogreg.solvers.newton import newton
 from fastlogreg.solvers.newton_cg import newton_cg
-from tests import softmax_reference
 from tests.halves import halves_of
 from tests.problems import problem_of
 
-SOLVERS = ("auto", "newton", "newton-cg", "lbfgs")
-WITHIN = 2e-8  # of the optimum, relatively: tol is 1e-8, and half a decrement an estimate
-LARGEST = 150  # K d of a table whose reference takes next to no time
-
-
 # --- tables built to deceive -------------------------------------------------------------
-
-
-def objective(table, model):
-    """Return the mean loss and penalty of a fitted model in extended precision, by NumPy."""
-    n = len(table.y)
-    s = np.ones(n) if table.sample_weight is None else table.sample_weight
-    s = s.astype(np.longdouble)
-    w, b = model.coef_.astype(np.longdouble), model.intercept_.astype(np.longdouble)
-    z = table.X.astype(np.longdouble) @ w.T + b
-    top = z.max(axis=1)
-    own = z[np.arange(n), table.y.astype(int)]
-    loss = np.log(np.exp(z - top[:, None]).sum(axis=1)) + (top - own)
-    return float(s @ loss / s.sum() + (w**2).sum() / (2 * table.C * s.sum()))
-
-
-def fit(table, solver):
-    """Return a model and whether it warned."""
-    with warnings.catch_warnings(record=True) as heard:
-        warnings.simplefilter("always")
-        model = LogisticRegression(C=table.C, solver=solver, n_threads=1)
-        model.fit(table.X, table.y, table.sample_weight)
-    assert all(each.category is ConvergenceWarning for each in heard), heard
-    return model, bool(heard)
-
-
-def judge(table, best, model, warned):
-    """Return a verdict on one fit, and how far above the optimum it is."""
-    above = objective(table, model) / best - 1.0
-    if warned == model.converged_:
-        return "unsaid", above
-    if not model.converged_:
-        return "warned", above
-    return ("right" if above <= WITHIN else "wrong"), above
-
-
-def verdicts(seed, solvers=SOLVERS, largest=LARGEST):
-    """Return what is found of each solver on a table; nothing of one that is too large."""
-    table = softmax_reference.make(seed)
-    if table.X.shape[1] * (table.y.max() + 1) > largest:
-        return {}
-    best = softmax_reference.optimum(table.X, table.y, table.C, table.sample_weight)
-    fits = {solver: fit(table, solver) for solver in solvers}
-    # a fit that is below shows that the reference is not sure
-    best = min(best, *(objective(table, model) for model, _ in fits.values()))
-    return {solver: judge(table, best, *found) for solver, found in fits.items()}
 
 
 @pytest.mark.parametrize("first", range(0, 60, 10))
@@ -81,7 +29,7 @@ def test_no_wrong_answer_is_called_right(first):
         (seed, solver): verdict
         for seed, each in found.items()
         for solver, verdict in each.items()
-        if verdict[0] in ("wrong", "unsaid")
+        if verdict[0] in FAULTS
     }
     assert not faults
     counts = Counter(verdict for each in found.values() for verdict, _ in each.values())
@@ -92,7 +40,7 @@ def test_the_reference_is_below_no_gradient():
     """Where the reference is, a solver that knows nothing of Newton finds nothing better."""
     from scipy.optimize import minimize
 
-    table = softmax_reference.make(5)
+    table = class_reference.make(5)
     K, n = int(table.y.max()) + 1, len(table.y)
     A = np.column_stack([np.ones(n), table.X / np.abs(table.X).max(axis=0)])
     T = np.eye(K)[table.y.astype(int)]
@@ -109,7 +57,7 @@ def test_the_reference_is_below_no_gradient():
 
     assert table.sample_weight is None
     found = minimize(f, np.zeros(K * A.shape[1]), jac=True, method="L-BFGS-B", options=OPTIONS)
-    best = softmax_reference.optimum(table.X, table.y, table.C)
+    best = class_reference.optimum(table.X, table.y, table.C)
     assert best <= found.fun * (1 + 1e-12)
     assert found.fun == pytest.approx(best, rel=1e-6)
 
@@ -121,7 +69,7 @@ def test_theta_is_not_carried_off_along_flat_directions():
     """Steps that are not centred to rounding added up to 2.8e-8 of the objective in the penalty."""
     found = verdicts(565, ("newton",))
     assert found["newton"][0] == "right"
-    table = softmax_reference.make(565)
+    table = class_reference.make(565)
     model, _ = fit(table, "newton")
     assert np.abs(model.coef_.sum(axis=0)).max() <= 1e-12 * np.abs(model.coef_).max()
 

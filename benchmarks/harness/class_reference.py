@@ -1,4 +1,4 @@
-"""The optimum of a softmax problem by plain NumPy, and tables built to deceive; for the tests.
+"""The optimum of a softmax problem by plain NumPy, and tables of classes built to deceive.
 
 Nothing of the package is used: columns are centred and scaled (the penalty follows), and damped
 Newton steps by eigenvalues go on until the decrement is rounding.
