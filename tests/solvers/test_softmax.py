@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from benchmarks.class_tables import FAULTS, verdicts
+from benchmarks.class_tables import FAULTS, fit, verdicts
 from numpy.testing import assert_allclose
 from scipy import sparse
 
