@@ -146,10 +146,13 @@ def _whole_numbers(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]] | N
         return None
     if y.dtype.kind == "f" and not (y % 1 == 0).all():
         return None
-    places = (y - low).astype(np.intp)
+    # in a dtype that holds the differences; those of whole numbers are right even if they wrap
+    wide = np.result_type(y.dtype, np.float64) if y.dtype.kind == "f" else np.dtype(np.intp)
+    places = np.subtract(y, low, dtype=wide, casting="unsafe").astype(np.intp, copy=False)
     held = np.bincount(places) > 0
     code = np.cumsum(held) - 1
-    return (np.flatnonzero(held) + low).astype(y.dtype), code[places]
+    labels = np.add(np.flatnonzero(held), low, dtype=wide, casting="unsafe")
+    return labels.astype(y.dtype), code[places]
 
 
 def _is_missing(label: Any) -> bool:
