@@ -17,8 +17,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as Reference
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.harness import class_reference
 from fastlogreg import LogisticRegression
-from tests import softmax_reference
 from tests.store_model import DATA
 from tests.test_linear_model import Listener
 
@@ -88,7 +88,7 @@ def test_within_tol_of_the_optimum_on_raw_columns(load, C, solver):
     X, y = load(return_X_y=True)
     if load is load_digits:
         X, y = X[::4, ::3], y[::4]  # for the reference's sake
-    best = softmax_reference.optimum(X, y.astype(float), C)
+    best = class_reference.optimum(X, y.astype(float), C)
     model = LogisticRegression(C=C, solver=solver, max_iter=1000).fit(X, y)
     assert model.converged_
     assert mean_loss(X, y, model) - best <= 1.1e-8 * best
@@ -101,7 +101,7 @@ def test_rows_of_theta_sum_to_zero(data, solver):
         model = LogisticRegression(C=C, solver=solver, max_iter=1000).fit(X, y)
         assert_allclose(model.coef_.sum(axis=0), 0.0, atol=1e-13 * np.abs(model.coef_).max())
         assert_allclose(model.intercept_.sum(), 0.0, atol=1e-13)
-        best = softmax_reference.optimum(X, y.astype(float), C)
+        best = class_reference.optimum(X, y.astype(float), C)
         assert model.objective_ - best <= 1e-8 * best
 
 
@@ -628,7 +628,7 @@ TABLES = [
 def test_hard_tables(make, C, solver, rng):
     X, y = make(rng)
     model = LogisticRegression(C=C, solver=solver, max_iter=1000).fit(X, y)
-    best = softmax_reference.optimum(X, y.astype(float), C)
+    best = class_reference.optimum(X, y.astype(float), C)
     assert model.converged_
     assert mean_loss(X, y, model) - best <= 2e-8 * best
     assert np.abs(model.coef_.sum(axis=0)).max() <= 1e-10 * np.abs(model.coef_).max()
@@ -725,7 +725,7 @@ def test_separation_is_what_a_linear_program_says(first):
             assert not model.converged_
         else:
             assert model.converged_ and not heard, (seed, heard)
-            best = softmax_reference.optimum(X, y.astype(float), np.inf)
+            best = class_reference.optimum(X, y.astype(float), np.inf)
             assert model.objective_ - best <= 2e-8 * best
     assert 0 < apart < 20
 
