@@ -81,7 +81,7 @@ def verdicts(
 
 
 def main(
-    seeds: Annotated[str, typer.Option(help="FIRST:LAST, the last left out.")] = "0:300",
+    seeds: Annotated[str, typer.Option(help="FIRST:LAST, the last left out.")] = "0:1000",
     output: Annotated[Path | None, typer.Option(help="A JSON file for the counts.")] = None,
 ) -> None:
     """Count right and wrong answers over random tables."""
