@@ -3,9 +3,6 @@
 import os
 import signal
 
-# threads that have nothing to do sleep: several processes test at once (pytest -n)
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 import numpy as np
 import pytest
 

@@ -13,13 +13,22 @@ def soft(w, length, l1, l2):
 
 
 def residuals(z, y, loss, activation):
+    """Return the losses (n,) and the residuals (n, m) of margins (n, m)."""
+    if activation == "softmax":
+        t = np.exp(z - z.max(axis=1, keepdims=True))
+        p = t / t.sum(axis=1, keepdims=True)
+        true = np.arange(len(y)), y.astype(int)
+        r = p.copy()
+        r[true] -= 1.0
+        return -np.log(p[true]), r
+    y = y[:, None]
     if activation == "identity":
-        return (z - y) ** 2, 2.0 * (z - y)
+        return ((z - y) ** 2)[:, 0], 2.0 * (z - y)
     scale = 2.0 if activation == "tanh" else 1.0
     p = 1.0 / (1.0 + np.exp(-scale * z))
     if loss == "bce":
-        return -y * np.log(p) - (1 - y) * np.log(1 - p), scale * (p - y)
-    return (p - y) ** 2, scale * 2.0 * (p - y) * p * (1.0 - p)
+        return (-y * np.log(p) - (1 - y) * np.log(1 - p))[:, 0], scale * (p - y)
+    return ((p - y) ** 2)[:, 0], scale * 2.0 * (p - y) * p * (1.0 - p)
 
 
 def train(
@@ -46,14 +55,18 @@ def train(
     look_every=64,
     trusted=20,
 ):
-    """Return [b, w_1 .. w_d] after the batches, lists of rows, and the loss of each before it."""
+    """Return [b, w_1 .. w_d] after the batches, lists of rows, and the loss of each before it.
+
+    With softmax a row of that for each of the classes 0 .. max(y).
+    """
     n, d = X.shape
+    m = int(y.max()) + 1 if activation == "softmax" else 1
     weight = np.ones(n) if weight is None else weight
-    offset = np.zeros(n) if offset is None else offset
-    b, w = 0.0, np.zeros(d)
-    velocity, squares = np.zeros(d + 1), np.zeros(d + 1)
+    offset = np.zeros((n, m)) if offset is None else offset.reshape(n, m)
+    b, w = np.zeros(m), np.zeros((d, m))
+    velocity, squares = np.zeros((d + 1, m)), np.zeros((d + 1, m))
     inverse, mean = np.ones(d), np.zeros(d)
-    owed, length_of = np.zeros(d), np.zeros(d)  # sparse: sum of rates since it was moved
+    owed, length_of = np.zeros((d, 1)), np.zeros((d, m))  # sparse: of rates since it was moved
     samples, seen, losses, path = 0, [], [], []
     lazy = sparse and optimizer in ("sgd", "adagrad")
     if scales:
@@ -63,8 +76,8 @@ def train(
         z = x @ w + b + offset[rows]
         values, r = residuals(z, y[rows], loss, activation)
         losses.append(np.sum(weight[rows] * values) / np.sum(weight[rows]))
-        r = weight[rows] * r / len(rows)
-        g = np.concatenate([[r.sum()], x.T @ r])
+        r = weight[rows, None] * r / len(rows)
+        g = np.vstack([r.sum(axis=0), x.T @ r])
         if scales and (samples < look_until or t % look_every == 0):
             seen.extend(rows)
             looked = X[seen]
@@ -81,19 +94,21 @@ def train(
             eta *= min(1.0, len(seen) / trusted) ** 2
         if scales and optimizer not in ("adagrad", "adam"):
             eta /= 1.0 + (X[seen] != 0.0).sum() / len(seen)
-        moves = np.ones(d + 1, bool) if not lazy else np.concatenate([[True], g[1:] != 0.0])
-        g[1:] -= mean * g[0]
-        scale = np.concatenate([[1.0], inverse])
+        moves = np.ones((d + 1, 1), bool)
+        if lazy:
+            moves[1:] = (g[1:] != 0.0).any(axis=1, keepdims=True)
+        g[1:] -= mean[:, None] * g[0]
+        scale = np.concatenate([[1.0], inverse])[:, None]
         if lazy:
             w = np.where(moves[1:], soft(w, length_of * owed, l1, l2), w)
         if optimizer == "sgd":
-            size = eta * scale**2
+            size = eta * scale**2 * np.ones(m)
             step = size * g
         elif optimizer in ("momentum", "nesterov"):
             velocity = momentum * velocity + eta * scale**2 * g
             again = momentum * velocity + eta * scale**2 * g
             step = again if optimizer == "nesterov" else velocity
-            size = eta * scale**2 / (1.0 - momentum)
+            size = eta * scale**2 / (1.0 - momentum) * np.ones(m)
         elif optimizer == "adagrad":
             squares = squares + np.where(moves, g**2, 0.0)
             size = eta * scale**2 / (scale * np.sqrt(squares) + epsilon)
@@ -113,12 +128,12 @@ def train(
         b -= step[0] + mean @ (new - w)
         w = new
         samples += len(rows)
-        path.append(np.concatenate([[b], w]))
+        path.append(np.vstack([b, w]))
     theta = path[-1].copy()
     if average:
         t = np.arange(1, len(path) + 1)
         shares = t * (t + 1.0)
-        theta = shares @ np.array(path) / shares.sum()
+        theta = np.tensordot(shares, np.array(path), 1) / shares.sum()
     elif lazy:
         theta[1:] = soft(w, length_of * owed, l1, l2)
-    return theta, np.array(losses)
+    return theta[:, 0] if activation != "softmax" else theta.T, np.array(losses)

@@ -46,12 +46,16 @@ FLOORS = [
     ("fastlogreg.backends.loop", "fastlogreg.backends.numpy", "fastlogreg.backends.numba"),
     ("fastlogreg.backends.numba.minibatch.epochs",),
     ("fastlogreg.backends.numba.minibatch.batches",),
-    ("fastlogreg.backends.numba.minibatch.single",),
+    (
+        "fastlogreg.backends.numba.minibatch.one_margin",
+        "fastlogreg.backends.numba.minibatch.single",
+        "fastlogreg.backends.numba.minibatch.softmax",
+    ),
     ("fastlogreg.backends.numba.minibatch.optimizers", "fastlogreg.backends.numba.minibatch.plan"),
+    ("fastlogreg.backends.numba.minibatch.scales",),
     (
         "fastlogreg.backends.numba.minibatch",
         "fastlogreg.backends.numba.minibatch.order",
-        "fastlogreg.backends.numba.minibatch.scales",
         "fastlogreg.backends.numba.minibatch.state",
     ),
     ("fastlogreg.backends.numba.passes.bound", "fastlogreg.backends.numba.passes.softmax"),

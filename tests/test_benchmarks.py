@@ -7,7 +7,7 @@ import sys
 import pytest
 
 pytest.importorskip("typer")
-from benchmarks import cold_start, growth, roofline, softmax_kernels, threads
+from benchmarks import cold_start, growth, minibatch_classes, roofline, softmax_kernels, threads
 from benchmarks.harness import ceilings
 
 
@@ -141,3 +141,9 @@ def test_all_who_evaluate_softmax_agree(shape):
         assert row["loss_off"] < 1e-12
         assert row["gradient_off"] < 1e-11
         assert row["gflops"] > 0
+
+
+def test_mini_batches_of_several_classes_come_near_the_optimum():
+    rows = {row["who"]: row for row in minibatch_classes.measure(20_000, 5, 3, 0.1, (256,))}
+    assert set(rows) >= {"fastlogreg 256", "SGDClassifier"}
+    assert 0.0 < rows["fastlogreg 256"]["above_3"] < 1e-3

@@ -270,7 +270,7 @@ class TestSparsePieces:
         model = MiniBatchLogisticRegression(random_state=0).partial_fit(X, y, classes=[0, 1])
         state = {name: array.ctypes.data for name, array in model._state.items()}
         begun = []
-        monkeypatch.setattr(epochs, "apply_lazy_updates", lambda *rest, **kind: begun.append(rest))
+        monkeypatch.setattr(epochs, "parameters", lambda *rest, **kind: begun.append(rest))
         saved = []
         save = epochs.Stream.save
         monkeypatch.setattr(

@@ -220,8 +220,8 @@ class Stream(Protocol):
     """Rows cut into batches, and the state of the optimizer that goes over them."""
 
     @property
-    def size(self) -> int:
-        """Return the length p of theta."""
+    def shape(self) -> tuple[int, ...]:
+        """Return the shape of theta: (p,), or (K, p) of K classes."""
 
     @property
     def sparse(self) -> bool:
@@ -232,13 +232,13 @@ class Stream(Protocol):
         """Return the updates made."""
 
     def begin(self, theta: NDArray[np.float64] | None) -> None:
-        """Start at theta, (p,), or at zeros, with nothing learned."""
+        """Start at theta, or at zeros, with nothing learned."""
 
     def go_on(self, kept: dict[str, NDArray[Any]]) -> None:
         """Go on from a state that was kept, which changes, perhaps by rows in another storage."""
 
     def go_from(self, theta: NDArray[np.float64]) -> None:
-        """Go on from other parameters, (p,), with what was learned; an average begins anew."""
+        """Go on from other parameters, with what was learned; an average begins anew."""
 
     def epoch(self, random: np.random.Generator | None, shrink: float) -> tuple[float, bool]:
         """Run one epoch, rates times ``shrink``; return its mean loss and whether all is finite.
@@ -247,7 +247,7 @@ class Stream(Protocol):
         """
 
     def theta(self) -> NDArray[np.float64]:
-        """Return the parameters, (p,), or their average."""
+        """Return the parameters, or their average."""
 
     def save(self) -> Any:
         """Return a copy of what the next epoch may change."""
@@ -313,9 +313,15 @@ class CompiledBackend(Backend, Protocol):
         """Return a stream over these rows, or a subset of them; it has yet to begin or go on."""
 
     def kept_theta(
-        self, kept: dict[str, NDArray[Any]], steps: StepSpec, *, intercept: bool, sparse: bool
+        self,
+        kept: dict[str, NDArray[Any]],
+        steps: StepSpec,
+        n_outputs: int = 1,
+        *,
+        intercept: bool,
+        sparse: bool,
     ) -> NDArray[np.float64]:
-        """Return the parameters, (p,), or their average, that a stream kept (:meth:`Stream.keep`).
+        """Return the parameters, or their average, that a stream kept (:meth:`Stream.keep`).
 
         Of ``steps`` the optimizer and the penalties are looked at.
         """

@@ -6,9 +6,9 @@ For the optimum itself see :class:`fastlogreg.LogisticRegression`.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -41,10 +41,11 @@ _FEWEST = 20  # rows of pieces that may lose so much that no noise explains it
 _JUDGED = 1000  # rows of pieces whose mean loss says something
 # rows, Newton steps and least curvature of a first bias
 _SUBSAMPLED, _STEPS, _FLAT = 100_000, 30, 1e-12
+_BALANCED = 1e-6  # shares of the classes: as much as that is enough for a start
 
 
 class MiniBatchLogisticRegression(LinearClassifier):
-    """Logistic regression for two classes by stochastic, mini-batch or batch descent.
+    """Logistic regression by stochastic, mini-batch or batch descent.
 
     Minimizes the mean over samples
 
@@ -52,7 +53,8 @@ class MiniBatchLogisticRegression(LinearClassifier):
 
     with the margins ``z = X @ w + b + offset`` and the weights s; the intercept b is never
     penalized. ``alpha`` is that of scikit-learn's ``SGDClassifier``; a ``LogisticRegression(C)``
-    has ``1 / (C n)``.
+    has ``1 / (C n)``. More than two classes are fitted together, by softmax and cross-entropy, with
+    a row of coefficients each.
 
     At the defaults (AdaGrad, scales learned from the data, averaging) one or two epochs come
     within 0.1 % of the optimum where there are many more rows than columns, whatever the scales and
@@ -65,9 +67,10 @@ class MiniBatchLogisticRegression(LinearClassifier):
     Parameters
     ----------
     loss : {"bce", "mse"}, default="bce"
-        Binary cross-entropy, or the squared error of the probability.
+        Cross-entropy, or the squared error of the probability (of two classes alone).
     activation : {"sigmoid", "tanh"}, default="sigmoid"
-        How a margin becomes a probability; ``"tanh"`` means ``(tanh(z) + 1) / 2``.
+        How a margin becomes a probability; ``"tanh"`` means ``(tanh(z) + 1) / 2`` (of two classes
+        alone). More than two classes have softmax.
     alpha : float, default=1e-4
         Strength of the penalty, at least 0.
     l1_ratio : float, default=0.0
@@ -135,12 +138,13 @@ class MiniBatchLogisticRegression(LinearClassifier):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (2,)
-        The two labels; the model gives the probability of the second.
-    coef_ : ndarray of shape (1, n_features), of the dtype of X
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features), of the dtype of X
         Or a SciPy CSR matrix of that shape after :meth:`sparsify`. float32 for float32 X (all sums
         are float64 even so), unless that would move the margins: float64 then, as for all else.
-    intercept_ : ndarray of shape (1,), float64
+        One row for two classes, for the probability of the second.
+    intercept_ : ndarray of shape (1,) or (n_classes,), float64
     n_iter_ : int
         Epochs of the last ``fit``, or pieces given to ``partial_fit`` since.
     t_ : int
@@ -263,11 +267,11 @@ class MiniBatchLogisticRegression(LinearClassifier):
             float32 and float64 arrays in C or Fortran order, memory-mapped ones among them, are
             used in place, and so are CSR matrices with int32 or int64 indices.
         y : array-like of shape (n_samples,)
-            Labels: any two values.
+            Labels: two or more different values.
         sample_weight : array-like of shape (n_samples,), optional
             Weights: finite, none negative, not all zero.
-        offset : array-like of shape (n_samples,), optional
-            A known part of the margins, finite.
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+            A known part of the margins, finite; one column for two classes.
 
         Returns
         -------
@@ -290,24 +294,24 @@ class MiniBatchLogisticRegression(LinearClassifier):
         warm = check.check_flag(self.warm_start, "warm_start")
         matrix, y, columns = training_data(self, X, y)
         rows = checked_rows(self, matrix, y, sample_weight, offset)
-        _check_two(rows.classes)
+        settings = settings.for_classes(rows.classes.size)
         train, kept = None, None
         seed = self._seed()
         if settings.early_stopping:
             train, kept = _split(rows, settings.validation_fraction, seed)
         stream = settings.stream(rows, self.n_threads, train)
-        start = self._start(columns.number) if warm else None
-        empty = _without_columns(rows, stream.size, settings) if settings.intercept else None
-        if start is None and settings.loss == "bce" and settings.steps.standardize and self.shuffle:
+        start = self._start_of(stream, columns.number) if warm else None
+        empty = _without_columns(rows, stream.shape, settings) if settings.intercept else None
+        if start is None and settings.loss != "mse" and settings.steps.standardize and self.shuffle:
             start = empty
         metadata = {"sample_weight": sample_weight, "offset": offset}
         with fit_tasks(self, rows, y, columns, metadata) as tasks:
             if tasks is not None:
-                tasks.iteration_ended(np.zeros(stream.size) if start is None else start)
+                tasks.iteration_ended(np.zeros(stream.shape) if start is None else start)
             stream.begin(start)
             scorer = None
             if kept is not None:
-                scorer = _Scorer(rows, kept, self.fit_intercept, self.n_threads)
+                scorer = _Scorer(rows, kept, settings.pass_spec(self.n_threads))
             monitor = _EpochMonitor(begun, bool(self.verbose > 0), tasks)
             result = descend(
                 stream,
@@ -317,12 +321,13 @@ class MiniBatchLogisticRegression(LinearClassifier):
                 trace=Trace(monitor),
             )
             if result.history:
-                result.at_zero = _AT_ZERO[self.loss]
+                result.at_zero = settings.at_zero
                 if result.diverged and rows.offset is not None:
                     result.at_zero = _loss_at_zero(rows, settings)
             if result.plateaued and kept is None and not result.diverged:
                 self._finish(result, stream, rows, settings, empty)
-            coef, intercept = self._coefficients(result.theta, rows.matrix)
+            theta = _centred(result.theta, settings.intercept, settings.steps.l1)
+            coef, intercept = self._coefficients(theta, rows.matrix)
             self._become(
                 columns,
                 classes_=rows.classes,
@@ -364,10 +369,10 @@ class MiniBatchLogisticRegression(LinearClassifier):
         X : array-like or sparse matrix of shape (n_samples, n_features)
         y : array-like of shape (n_samples,)
             Labels; a piece may hold one class alone.
-        classes : array-like of shape (2,), optional
-            Both labels; needed at the first call.
+        classes : array-like of shape (n_classes,), optional
+            All labels; needed at the first call.
         sample_weight : array-like of shape (n_samples,), optional
-        offset : array-like of shape (n_samples,), optional
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
 
         Returns
         -------
@@ -425,10 +430,9 @@ class MiniBatchLogisticRegression(LinearClassifier):
         if first and classes is None:
             raise ValueError("classes must be given at the first call of partial_fit")
         labels = None if classes is None else check_classes(classes)
-        if labels is not None:
-            _check_two(labels)
         if not first:
-            known = check_labels_of_model(self.classes_, 2)
+            n_outputs = vars(self).get("_how", {}).get("n_outputs", 1)
+            known = check_labels_of_model(self.classes_, max(2, n_outputs))
             if labels is not None and not np.array_equal(labels, known):
                 raise ValueError(
                     f"classes must be those of the first call of partial_fit, "
@@ -436,19 +440,19 @@ class MiniBatchLogisticRegression(LinearClassifier):
                 )
             labels = known
         assert labels is not None
+        settings = settings.for_classes(labels.size)
         matrix, y, columns = training_data(self, X, y, reset=first)
         rows = checked_rows(self, matrix, y, sample_weight, offset, labels=labels)
-        if not first and self._state["theta"].size != columns.number + settings.intercept:
+        if not first and self._state["inverse"].size != columns.number + settings.intercept:
             raise ValueError(
                 f"fit_intercept={self.fit_intercept} is not what it was when training began: set "
                 "it back, or begin anew with fit"
             )
-        start = None
-        if first:  # coefficients without a state were set by hand
-            start = self._start(columns.number)
-        elif not self._as_trained(columns.number):
-            start = self._start(columns.number)
         stream = settings.stream(rows, self.n_threads)
+        start = None
+        # coefficients without a state were set by hand
+        if first or not self._as_trained(columns.number):
+            start = self._start_of(stream, columns.number)
         if first:
             stream.begin(start)
         elif start is None:
@@ -496,19 +500,26 @@ class MiniBatchLogisticRegression(LinearClassifier):
         """Judge a run that plateaued, and end at the optimum where it has not come near."""
         weight = rows.targets.size if rows.weights is None else float(rows.weights.sum())
         mean = rows.targets.size / weight  # the objective divides by rows, the solvers by weights
+        theta = _centred(result.theta, settings.intercept, settings.steps.l1).reshape(-1)
         ended = finish(
             settings.problem(rows, self.n_threads, settings.steps.l2 * mean),
-            result.theta,
+            theta,
             tol=settings.stopping.tol or 0.0,
             n_rows=rows.targets.size,
             l1=settings.steps.l1 * mean,
             penalized=self.alpha > 0.0,
-            other=np.zeros(stream.size) if empty is None else empty,
+            other=np.zeros(theta.size) if empty is None else empty.reshape(-1),
         )
         result.distance, result.near = ended.distance, ended.near
-        if ended.theta is not result.theta:
-            result.theta = ended.theta
-            stream.go_from(ended.theta)
+        if ended.theta is not theta:
+            result.theta = ended.theta.reshape(stream.shape)
+            stream.go_from(result.theta)
+
+    def _start_of(self, stream: backends.Stream, n_features: int) -> NDArray[np.float64] | None:
+        """Return the coefficients there are as a stream takes them; None without any."""
+        n_outputs = stream.shape[0] if len(stream.shape) == 2 else 1
+        start = self._start(n_features, n_outputs)
+        return None if start is None else start.reshape(stream.shape)
 
     def __getattr__(self, name: str) -> Any:
         # Coefficients of a piece are made where somebody asks for them: that costs what there are
@@ -537,9 +548,11 @@ class MiniBatchLogisticRegression(LinearClassifier):
         """Return the parameters that the optimizer's state gives."""
         how = dict(self._how)
         intercept, sparse = how.pop("intercept"), how.pop("sparse")
-        return backends.get("numba").kept_theta(
-            self._state, backends.StepSpec(**how), intercept=intercept, sparse=sparse
+        n_outputs = how.pop("n_outputs", 1)  # of models that earlier releases stored
+        theta = backends.get("numba").kept_theta(
+            self._state, backends.StepSpec(**how), n_outputs, intercept=intercept, sparse=sparse
         )
+        return _centred(theta, intercept, how["l1"])
 
     def _as_trained(self, n_features: int) -> bool:
         """Whether the coefficients are those that training gave, and nobody has set others."""
@@ -548,10 +561,11 @@ class MiniBatchLogisticRegression(LinearClassifier):
         if "_how" not in self.__dict__:  # stored by an earlier release
             return True
         first = int(self.fit_intercept)
-        theta, trained = self._theta(n_features)[0, 1 - first :], self._trained()
+        theta = self._theta(n_features)[:, 1 - first :]
+        trained = np.atleast_2d(self._trained())
         for given, own, name in (
-            (theta[:first], trained[:first], "intercept_"),
-            (theta[first:], trained[first:], "coef_"),
+            (theta[:, :first], trained[:, :first], "intercept_"),
+            (theta[:, first:], trained[:, first:], "coef_"),
         ):
             kept = getattr(self, name)
             dtype = kept.dtype if hasattr(kept, "dtype") else np.float64
@@ -561,9 +575,9 @@ class MiniBatchLogisticRegression(LinearClassifier):
         return True
 
     def __sklearn_tags__(self) -> Any:
-        """Return scikit-learn's tags: two classes only."""
+        """Return scikit-learn's tags: softmax alone is for more than two classes."""
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
+        tags.classifier_tags.multi_class = (self.loss, self.activation) == ("bce", "sigmoid")
         return tags
 
     def _advice(self) -> str:
@@ -701,6 +715,30 @@ class _Settings:
     stopping: Stopping
     early_stopping: bool
     validation_fraction: float
+    n_outputs: int = 1
+
+    def for_classes(self, n_classes: int) -> "_Settings":
+        """Return the settings for so many classes: those of softmax for more than two."""
+        if n_classes == 2:
+            return self
+        if (self.loss, self.activation) != ("bce", "sigmoid"):
+            raise ValueError(
+                "Only binary classification is supported. The type of the target is multiclass: "
+                f"loss={self.loss!r} with activation={self.activation!r} is for two classes and y "
+                f"has {n_classes}; more take softmax, which is loss='bce', activation='sigmoid'"
+            )
+        return replace(self, loss="cross_entropy", activation="softmax", n_outputs=n_classes)
+
+    @property
+    def at_zero(self) -> float:
+        """Return the mean loss of coefficients of 0, without an offset."""
+        return _AT_ZERO.get(self.loss) or float(np.log(self.n_outputs))
+
+    def pass_spec(self, n_threads: int | None) -> backends.PassSpec:
+        """Return what a pass computes."""
+        return backends.PassSpec(
+            self.loss, self.activation, self.intercept, n_threads, self.n_outputs
+        )
 
     def stream(
         self, rows: Rows, n_threads: int | None, subset: NDArray[np.int64] | None = None
@@ -717,6 +755,7 @@ class _Settings:
                 self.activation,
                 self.intercept,
                 n_threads,
+                self.n_outputs,
             ),
             self.steps,
             sample_weight=rows.weights,
@@ -732,6 +771,7 @@ class _Settings:
             "l2": self.steps.l2,
             "intercept": self.intercept,
             "sparse": stream.sparse,
+            "n_outputs": self.n_outputs,
         }
 
     def problem(self, rows: Rows, n_threads: int | None, l2: float) -> Problem:
@@ -739,17 +779,22 @@ class _Settings:
         return Problem(
             MemoryRows(rows.matrix, rows.targets, rows.weights, rows.offset),
             l2,
-            backends.PassSpec(self.loss, self.activation, self.intercept, n_threads),
+            self.pass_spec(n_threads),
         )
 
 
-def _check_two(classes: NDArray[Any]) -> None:
-    if classes.size > 2:
-        raise ValueError(
-            "Only binary classification is supported. The type of the target is multiclass: y has "
-            f"{classes.size} classes; LogisticRegression fits them, and "
-            "sklearn.multiclass.OneVsRestClassifier one model a class"
-        )
+def _centred(theta: NDArray[np.float64], intercept: bool, l1: float) -> NDArray[np.float64]:
+    """Return theta (K, p) with intercepts that sum to 0, and coefficients too without L1 penalty.
+
+    Softmax gives the same probabilities, and L2 penalties are no larger. A single row (p,) is
+    itself.
+    """
+    if theta.ndim == 1:
+        return theta
+    centred = theta.copy()
+    moved = centred[:, : int(intercept)] if l1 > 0.0 else centred
+    moved -= moved.mean(axis=0)
+    return centred
 
 
 def _sample(X: Any) -> Any:
@@ -794,11 +839,14 @@ _NOTHING = _Unjudged(0.0, 0.0, 0.0, 0)
 def _loss_at_zero(rows: Rows, settings: _Settings) -> float:
     """Return the mean loss of coefficients of 0."""
     if rows.offset is None:
-        return _AT_ZERO[settings.loss]
+        return settings.at_zero
     margins, y = rows.offset, rows.targets
     if settings.activation == "tanh":
         margins = 2.0 * margins
-    if settings.loss == "bce":
+    if settings.loss == "cross_entropy":
+        true = margins[np.arange(y.size), y.astype(np.intp)]
+        losses = np.logaddexp.reduce(margins, axis=1) - true
+    elif settings.loss == "bce":
         losses = np.logaddexp(0.0, margins) - y * margins
     else:
         losses = (0.5 + 0.5 * np.tanh(0.5 * margins) - y) ** 2
@@ -807,25 +855,31 @@ def _loss_at_zero(rows: Rows, settings: _Settings) -> float:
     return float(np.average(losses, weights=rows.weights))
 
 
-def _without_columns(rows: Rows, size: int, settings: _Settings) -> NDArray[np.float64]:
-    """Return the best theta, (size,), whose coefficients are 0: the log-odds of the classes.
+def _without_columns(
+    rows: Rows, shape: tuple[int, ...], settings: _Settings
+) -> NDArray[np.float64]:
+    """Return the best theta of this shape whose coefficients are 0: the log-odds of the classes.
 
     With an offset it is about that: a Newton step or more on a part of the rows.
     """
-    theta = np.zeros(size)
+    theta = np.zeros(shape)
     step = 1 if rows.offset is None else max(1, rows.targets.size // _SUBSAMPLED)
     subsample = slice(None, None, step)
     y = rows.targets[subsample]
     weight = None if rows.weights is None else rows.weights[subsample]
     if weight is not None and not weight.any():
         return theta
+    known = None if rows.offset is None else rows.offset[subsample]
+    if settings.n_outputs > 1:
+        theta[:, 0] = _softmax_intercepts(y, weight, known, settings.n_outputs)
+        return theta
     positive = float(np.average(y, weights=weight))
     if not 0.0 < positive < 1.0:
         return theta
     b = float(np.log(positive) - np.log1p(-positive))
     scale = 2.0 if settings.activation == "tanh" else 1.0
-    if rows.offset is not None:
-        known = scale * rows.offset[subsample]
+    if known is not None:
+        known = scale * known
         b -= float(np.average(known, weights=weight))
         for _ in range(_STEPS):
             p = 0.5 + 0.5 * np.tanh(0.5 * (known + b))
@@ -836,16 +890,45 @@ def _without_columns(rows: Rows, size: int, settings: _Settings) -> NDArray[np.f
     return theta
 
 
+def _softmax_intercepts(
+    y: NDArray[np.float64],
+    weight: NDArray[np.float64] | None,
+    known: NDArray[np.float64] | None,
+    n_classes: int,
+) -> NDArray[np.float64]:
+    """Return the best intercepts, (K,), beside a known part (n, K) of the margins."""
+    held = np.bincount(y.astype(np.intp), weight, minlength=n_classes)
+    if not (held > 0.0).all():
+        return np.zeros(n_classes)
+    shares = held / held.sum()
+    b = np.log(shares)
+    if known is not None:
+        b -= np.average(known, axis=0, weights=weight)
+        s = np.ones(y.size) if weight is None else weight
+        for _ in range(_STEPS):
+            z = known + b
+            p = np.exp(z - z.max(axis=1, keepdims=True))
+            p /= p.sum(axis=1, keepdims=True)
+            excess = s @ p / s.sum() - shares
+            if np.abs(excess).max() <= _BALANCED:
+                break
+            hessian = np.diag(s @ p) - p.T @ (s[:, None] * p)
+            step = np.linalg.lstsq(hessian / s.sum(), excess, rcond=_FLAT)[0]
+            b -= np.clip(step, -1.0, 1.0)
+    centred: NDArray[np.float64] = b - b.mean()
+    return centred
+
+
 def _split(rows: Rows, fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows to train on and those kept aside, the same share of both classes.
+    """Return the rows to train on and those kept aside, the same share of each class.
 
     Rows of weight 0 say nothing, so none is kept.
     """
     random = np.random.default_rng([seed, 1])
     targets = rows.targets
     kept = np.zeros(targets.size, dtype=bool)
-    for label in (0.0, 1.0):
-        of_class = targets == label
+    for code in range(rows.classes.size):
+        of_class = targets == code
         held = np.flatnonzero(of_class if rows.weights is None else of_class & (rows.weights > 0.0))
         count = round(fraction * held.size)
         if not 0 < count < held.size:
@@ -862,13 +945,10 @@ def _split(rows: Rows, fraction: float, seed: int) -> tuple[NDArray[np.int64], N
 class _Scorer:
     """The accuracy on rows kept aside."""
 
-    def __init__(
-        self, rows: Rows, kept: NDArray[np.int64], intercept: bool, n_threads: int | None
-    ) -> None:
+    def __init__(self, rows: Rows, kept: NDArray[np.int64], spec: backends.PassSpec) -> None:
         self.rows = rows
         self.kept = kept
-        self.intercept = intercept
-        self.n_threads = n_threads
+        self.spec = spec
 
     def __call__(self, theta: NDArray[np.float64]) -> float:
         right = total = 0.0
@@ -880,10 +960,13 @@ class _Scorer:
                 None,
                 None,
                 None if self.rows.offset is None else self.rows.offset[piece],
-                backends.PassSpec(intercept=self.intercept, n_threads=self.n_threads),
+                self.spec,
             )
-            margins = bound.margins(theta)
-            hit = (margins > 0.0) == (self.rows.targets[piece] == 1.0)
+            if self.spec.n_outputs == 1:
+                codes = (bound.margins(theta) > 0.0).astype(np.int64)
+            else:
+                codes = cast(backends.ClassesPass, bound).predict_class(theta)
+            hit = codes == self.rows.targets[piece]
             weight = np.ones(piece.size) if self.rows.weights is None else self.rows.weights[piece]
             right += float(weight @ hit)
             total += float(weight.sum())

@@ -16,9 +16,9 @@ from fastlogreg.backends.numba.minibatch.state import (
     OPTIMIZERS,
     SCHEDULES,
     Rule,
-    apply_lazy_updates,
     forget_scales,
     new_state,
+    parameters,
 )
 from tests import minibatch_reference as reference
 
@@ -66,7 +66,7 @@ def run(X, y, how, *, batch_size, n_epochs=1, shuffle=False, seed=0, losses=None
     random = np.random.default_rng(seed)
     for _ in range(n_epochs):
         batches.run(state, how, batches.order(random), losses)
-    return apply_lazy_updates(state, how, intercept=True, sparse=batches.sparse)
+    return parameters(state, how, intercept=True, sparse=batches.sparse)
 
 
 def in_order(n, batch_size, n_epochs=1):

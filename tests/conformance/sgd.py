@@ -73,9 +73,9 @@ class SGDClassifier(ClassifierMixin, BaseEstimator):
     def fit(self, X, y, coef_init=None, intercept_init=None, sample_weight=None):
         model = self._prepared()
         if coef_init is not None:  # coefficients that somebody set are where a warm start begins
-            model.coef_, model.intercept_ = coef_init, np.zeros(1)
+            model.coef_, model.intercept_ = coef_init, np.zeros(len(np.atleast_2d(coef_init)))
             if intercept_init is not None:
-                model.intercept_ = np.reshape(intercept_init, 1)
+                model.intercept_ = np.reshape(intercept_init, -1)
             model.set_params(warm_start=True)
         model.fit(X, y, sample_weight)
         return self

@@ -3,9 +3,9 @@
 From the top: ``passes`` (rows bound to what is computed on them: ``bound``; ``plan``: chunks;
 ``kernels``: what is compiled and cached), ``threads`` (who runs the chunks), ``stages`` (block
 stages), ``formulas`` (scalar mathematics), ``jit`` (compile options and the disk cache).
-``minibatch`` has its own: ``epochs`` (the group of threads, what is kept), ``batches`` and
-``single`` (the compiled loops), ``optimizers`` and ``scales`` (an update), ``plan`` (what a batch
-is), ``order`` (of the rows) and ``state``.
+``minibatch`` has its own: ``epochs`` (the group of threads, what is kept), ``batches`` (the
+compiled loop), ``one_margin``, ``single`` and ``softmax`` (what is done in it), ``optimizers`` and
+``scales`` (an update), ``plan`` (what a batch is), ``order`` (of the rows) and ``state``.
 """
 
 from collections.abc import Iterator

@@ -18,6 +18,8 @@ The kinds of function and their decorators:
     They get the roundings of what they are copied into.
 ``by_storage``
     A stage with one form for dense rows and one for CSR, chosen while compiling.
+``by_outputs``
+    A part of the mini-batch loop with one form for one margin a row and one for softmax.
 ``kernel`` / ``parallel_kernel``
     What Python calls. Cached on disk, without the GIL. A :class:`Kernel` compiles
     one function object for each storage of X: then each cache file holds one signature.
@@ -92,16 +94,43 @@ def by_storage(dense: Any, csr: Any, *, allocates: bool = False) -> Callable[...
 
     An array X gets ``dense``, a tuple (:class:`.stages.csr.Csr`) gets ``csr``.
     """
+    return _chosen(
+        lambda X: csr if isinstance(X, tuple) else dense,
+        lambda X: csr if isinstance(X, types.BaseTuple) else dense,
+        _INNER if allocates else _STAGE,
+    )
 
-    def choose(X: Any, *rest: Any) -> Any:
-        return (csr if isinstance(X, tuple) else dense)(X, *rest)
+
+def by_outputs(one: Any, several: Any, *, allocates: bool = False) -> Callable[..., Any]:
+    """Make one function of two forms, plain functions of the same arguments, an epoch first.
+
+    An epoch (:class:`.minibatch.batches.Epoch`) whose ``state.theta`` is (p,) gets ``one``; where
+    that has two dimensions, ``several``.
+    """
+
+    def typed(epoch: Any) -> Any:
+        state = epoch.types[epoch.fields.index("state")]
+        theta = state.types[state.fields.index("theta")]
+        return one if theta.ndim == 1 else several
+
+    return _chosen(
+        lambda epoch: one if epoch.state.theta.ndim == 1 else several,
+        typed,
+        _INNER if allocates else _BORROWING,
+    )
+
+
+def _chosen(of_value: Any, of_type: Any, options: dict[str, Any]) -> Callable[..., Any]:
+    """Return a function that passes its arguments on to what the first one chooses."""
+
+    def choose(first: Any, *rest: Any) -> Any:
+        return of_value(first)(first, *rest)
 
     if not config.DISABLE_JIT:
-        options = _INNER if allocates else _STAGE
 
         @overload(choose, jit_options=options, strict=False)  # type: ignore[untyped-decorator]
-        def _typed(X: Any, *rest: Any) -> Any:
-            return csr if isinstance(X, types.BaseTuple) else dense
+        def _typed(first: Any, *rest: Any) -> Any:
+            return of_type(first)
 
     return choose
 
@@ -176,7 +205,8 @@ class Kernel:
 
     ``kernel[code](...)`` calls it; the code holds the characters of X's dtypes: one for an array
     ("d" or "f"), two for CSR ("di": float64 values, int32 indices). All arguments but X have the
-    same types in every call, so that each entry has one signature.
+    same types in every call, so that each entry has one signature; where they have others, a word
+    for them follows a colon ("di:classes").
     """
 
     def __init__(self, function: Callable[..., Any], **options: Any) -> None:
@@ -194,7 +224,8 @@ class Kernel:
             source = self.function
             copy = FunctionType(source.__code__, source.__globals__, source.__name__)
             copy.__module__ = source.__module__
-            storage = "_".join(str(np.dtype(char)) for char in code)
+            chars, _, variant = code.partition(":")
+            storage = "_".join([*(str(np.dtype(char)) for char in chars), *variant.split()])
             copy.__qualname__ = f"{source.__qualname__}_{storage}"  # names the cache file
             compiled = self._compiled.setdefault(code, _compile(copy, **self.options))
         return compiled

@@ -20,16 +20,24 @@ from fastlogreg.backends.numba.minibatch.batches import LEADER, LINE, Epoch
 from fastlogreg.backends.numba.minibatch.order import Order
 from fastlogreg.backends.numba.minibatch.plan import layout_of
 from fastlogreg.backends.numba.minibatch.state import (
+    DENSE,
+    SPARSE,
+    UNKNOWN,
     Rule,
     State,
-    apply_lazy_updates,
+    converted,
     forget_scales,
     is_lazy,
     new_state,
+    pack,
+    parameters,
     rule_of,
     upgraded,
 )
+from fastlogreg.backends.numba.passes.kernels import Rows
 from fastlogreg.backends.numba.passes.plan import shape_of
+from fastlogreg.backends.numba.passes.softmax import rows_of_classes
+from fastlogreg.backends.numba.passes.softmax_kernels import Rows as ClassesRows
 from fastlogreg.backends.numba.passes.storage import prepared, storage_code
 from fastlogreg.backends.numba.stages.csr import Csr
 from fastlogreg.backends.numba.threads import (
@@ -73,7 +81,12 @@ class Epochs:
         offset: _Vector | None = None,
         subset: NDArray[np.int64] | None = None,
     ) -> None:
-        self.storage, self.rows = prepared(X, y, sample_weight, offset)
+        self.n_classes = int(spec.n_outputs)
+        self.rows: Rows | ClassesRows
+        if self.n_classes == 1:
+            self.storage, self.rows = prepared(X, y, sample_weight, offset)
+        else:
+            self.storage, self.rows = rows_of_classes(X, y, sample_weight, offset)
         self.shuffle = spec.shuffle
         self.subset = np.empty(0, np.int64) if subset is None else subset.copy()
         self.subset.flags.writeable = False
@@ -84,11 +97,21 @@ class Epochs:
         self.plan = self.layout.plan
         self.n_batches = -(-n // self.plan.batch)
         self.p = X.shape[1] + int(spec.intercept)
-        width = -(-(2 + self.p) // LINE) * LINE + LINE  # chunks share no line
-        self.sums = np.zeros((self.plan.chunks, width))
+        self.sums = np.zeros((self.plan.chunks, *self._sums_of_a_chunk()))
         self.interrupted = False
         threads = min(spec.n_threads or default_threads(), self.plan.chunks)
         self.threads = threads if self.n_batches * self.layout.seconds > SERIAL_SECONDS else 1
+
+    def _sums_of_a_chunk(self) -> tuple[int, ...]:
+        """Return the shape; chunks share no cache line."""
+        if self.n_classes == 1:
+            return (-(-(2 + self.p) // LINE) * LINE + LINE,)
+        rows, width = self.state().theta.shape
+        return 1 + rows + -(-LINE // width), width
+
+    def state(self) -> State:
+        """Return the state of an optimizer before the first update."""
+        return new_state(self.p, self.n_classes, sparse=self.sparse)
 
     def order(self, random: np.random.Generator | None) -> Order:
         """Return the order of a new epoch; None for that of the memory."""
@@ -119,7 +142,8 @@ class Epochs:
             # those of a run that was interrupted, or failed
             self.sums = np.zeros(self.sums.shape)
         self.interrupted = True
-        run = batches.train[storage_code(self.storage)]
+        variant = ":classes" if self.n_classes > 1 else ""
+        run = batches.train[storage_code(self.storage) + variant]
         out = np.empty(0) if losses is None else losses
         step = max(1, int(CALL_SECONDS / self.layout.seconds))
         for first in range(0, self.n_batches, step):
@@ -145,6 +169,13 @@ class _Undo(NamedTuple):
     arrays: dict[str, NDArray[np.float64]]
 
 
+def _entries(name: str, columns: NDArray[np.int64] | slice) -> Any:
+    """Return where the columns' entries are in an array of a state."""
+    if name == "clock":
+        return slice(None)
+    return (slice(None), columns) if name == "moments" else columns
+
+
 class Stream:
     """Rows and the state of an optimizer: what :mod:`fastlogreg.solvers.descent` runs.
 
@@ -162,7 +193,7 @@ class Stream:
         self.intercept = bool(epochs.plan.intercept)
         centres = spec.standardize and self.intercept and not epochs.sparse
         self.rule = rule_of(spec, centres=centres)
-        self.size = epochs.p
+        self.shape = (epochs.p,) if epochs.n_classes == 1 else (epochs.n_classes, epochs.p)
         self._columns: NDArray[np.int64] | slice | None = None
 
     @property
@@ -171,8 +202,10 @@ class Stream:
         return self.epochs.sparse
 
     def begin(self, theta: _Vector | None) -> None:
-        """Start at theta, (p,), or at zeros, with nothing learned."""
-        self.state = new_state(self.size, theta, sparse=self.epochs.sparse)
+        """Start at theta, or at zeros, with nothing learned."""
+        self.state = self.epochs.state()
+        if theta is not None:
+            pack(theta, self.state.theta, sparse=self.sparse)
         if self.rule.learns_scales:
             forget_scales(self.state, self.intercept)
 
@@ -180,20 +213,31 @@ class Stream:
         """Go on from a state that was kept, which changes, perhaps by rows in another storage."""
         sums = kept.pop("sums", None)  # taken away, since an interrupted epoch would leave them so
         arrays = upgraded(kept)
-        if sums is not None and sums.shape[1] == self.epochs.sums.shape[1]:
+        if sums is not None and sums.shape[1:] == self.epochs.sums.shape[1:]:
             if len(sums) >= len(self.epochs.sums):
                 self.epochs.sums = sums[: len(self.epochs.sums)]
-        plain = new_state(1, sparse=self.epochs.sparse)
+        state = State(**arrays)
+        storage = SPARSE if self.sparse else DENSE
+        if state.clock["storage"][0] not in (UNKNOWN, storage):
+            self.state = converted(
+                state,
+                self.rule,
+                self.epochs.n_classes,
+                intercept=self.intercept,
+                sparse=self.sparse,
+            )
+            return
+        plain = new_state(1, self.epochs.n_classes, sparse=self.sparse)
         if all(
             array.strides[-1:] == arrays[name].strides[-1:] and arrays[name].flags.writeable
             for name, array in plain._asdict().items()
             if array.ndim == 1 and array.size == 1
         ):
-            self.state = State(**arrays)
+            self.state = state
             return
-        self.begin(None)
-        for name, array in self.state._asdict().items():
-            array[...] = arrays[name]
+        self.state = self.epochs.state()  # that of a stored model lies otherwise
+        for name, array in arrays.items():
+            getattr(self.state, name)[...] = array
 
     def keep(self, *, sums: bool = False) -> dict[str, NDArray[np.float64]]:
         """Return the state itself, for the stream that goes on from it.
@@ -206,9 +250,9 @@ class Stream:
         return kept
 
     def go_from(self, theta: _Vector) -> None:
-        """Go on from other parameters, (p,), with what was learned; an average begins anew."""
+        """Go on from other parameters, with what was learned; an average begins anew."""
         state = self.state
-        state.theta[:] = theta
+        pack(theta, state.theta, sparse=self.sparse)
         state.velocity[:] = 0.0
         state.average[:] = state.averaged_at[:] = 0.0
         state.applied_steps[:] = state.clock["steps"]  # nothing is owed yet
@@ -218,27 +262,23 @@ class Stream:
         """Return a copy of what an epoch may change."""
         if self._columns is None:
             self._columns = self._moved()
-        return _Undo(
-            self._columns,
-            {
-                name: array.copy() if name == "clock" else array[..., self._columns].copy()
-                for name, array in self.state._asdict().items()
-            },
-        )
+        arrays = {
+            name: array[_entries(name, self._columns)].copy()
+            for name, array in self.state._asdict().items()
+            if name != "step"  # a buffer
+        }
+        return _Undo(self._columns, arrays)
 
     def restore(self, saved: _Undo) -> None:
         """Go back to before the epoch that was saved for."""
-        for name, array in self.state._asdict().items():
-            if name == "clock":
-                array[:] = saved.arrays[name]
-            else:
-                array[..., saved.columns] = saved.arrays[name]
+        for name, kept in saved.arrays.items():
+            getattr(self.state, name)[_entries(name, saved.columns)] = kept
 
     def _moved(self) -> NDArray[np.int64] | slice:
         """Return the places of theta that an epoch may move."""
         lazy = is_lazy(self.rule, sparse=self.epochs.sparse)
         storage = self.epochs.storage
-        if not lazy or len(storage.data) >= self.size // _MOST_LISTED:
+        if not lazy or len(storage.data) >= self.epochs.p // _MOST_LISTED:
             return slice(None)
         assert isinstance(storage, Csr)
         held = np.unique(storage.indices).astype(np.int64)
@@ -260,8 +300,14 @@ class Stream:
         return mean, finite and not self.state.clock["failed"][0]
 
     def theta(self) -> _Vector:
-        """Return the parameters, (p,), or their average."""
-        return apply_lazy_updates(self.state, self.rule, self.intercept, sparse=self.epochs.sparse)
+        """Return the parameters, (p,) or (K, p), or their average."""
+        return parameters(
+            self.state,
+            self.rule,
+            self.epochs.n_classes,
+            intercept=self.intercept,
+            sparse=self.sparse,
+        )
 
     @property
     def n_updates(self) -> int:
@@ -285,11 +331,17 @@ def mini_batches(
 
 
 def kept_theta(
-    kept: dict[str, _Vector], steps: _StepSpec, *, intercept: bool, sparse: bool
+    kept: dict[str, _Vector],
+    steps: _StepSpec,
+    n_outputs: int = 1,
+    *,
+    intercept: bool,
+    sparse: bool,
 ) -> _Vector:
     """Return the parameters of a state; see :class:`fastlogreg.backends.CompiledBackend`."""
     arrays = upgraded({name: array for name, array in kept.items() if name != "sums"})
-    return apply_lazy_updates(State(**arrays), rule_of(steps), intercept, sparse=sparse)
+    rule = rule_of(steps)
+    return parameters(State(**arrays), rule, n_outputs, intercept=intercept, sparse=sparse)
 
 
 def train_epoch(

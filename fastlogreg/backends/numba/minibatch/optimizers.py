@@ -5,7 +5,7 @@ coefficient moves with every batch, in loops over the columns that LLVM vectoriz
 rows :data:`.state.SGD` and :data:`.state.ADAGRAD` move only the columns that the batch holds, so
 that a batch costs what it stores, however many columns there are; what the penalty and the average
 owe to the others is paid where they are held next (Langford, Li and Zhang, "Sparse online learning
-via truncated gradient", 2009), or by :func:`.state.apply_lazy_updates`.
+via truncated gradient", 2009), or by :func:`.state.parameters`.
 Optimizers with a velocity move all columns always.
 
 Coefficients move in units of the scales of their columns (:mod:`.scales`), and the intercept so
@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastlogreg.backends.numba.jit import borrowing, by_storage, stage
+from fastlogreg.backends.numba.minibatch import scales
 from fastlogreg.backends.numba.minibatch.state import (
     ADAGRAD,
     ADAM,
@@ -34,7 +35,7 @@ from fastlogreg.backends.numba.minibatch.state import (
     Rule,
 )
 
-RECENCY = 3  # _averaged is written for it
+RECENCY = 3  # averaged() is written for it
 
 _place = np.uint64
 
@@ -56,6 +57,18 @@ def rate(rule, clock):
     if rule.schedule == OPTIMAL:
         return 1.0 / (rule.alpha * (rule.shift + t))
     return rule.eta0
+
+
+@borrowing
+def step_length(rule, clock):
+    """Return the rate of the next update, in units of the scales, and take note of it."""
+    eta = rate(rule, clock) * scales.scale_confidence(rule, clock)
+    if rule.optimizer != ADAGRAD and rule.optimizer != ADAM:
+        eta /= scales.row_square(rule, clock)
+    clock.steps += eta
+    if rule.average_from >= 0.0 and clock.samples >= rule.average_from:
+        clock.averaged += 1
+    return eta
 
 
 # --- all columns -------------------------------------------------------------------------
@@ -124,7 +137,7 @@ def prox(w, l1, l2, length):
 
 
 @stage
-def _move(intercept, l1, l2, state):
+def take(intercept, l1, l2, state):
     """Take the steps and the penalties' proximal steps; return how far the mean's margin went."""
     theta, step, size, mean = state.theta, state.step, state.size, state.mean
     mean_shift = 0.0
@@ -142,10 +155,8 @@ def _blend(theta, fraction, average):
 
 
 @borrowing
-def _sweep(rule, eta, g, intercept, state):
-    """Move every column by the gradient g."""
-    if rule.centres:
-        _centre(g, state.mean)
+def steps(rule, eta, g, state):
+    """Set ``state.step`` and ``state.size`` to the steps by the gradient g and their lengths."""
     if rule.optimizer == SGD:
         _sgd(g, eta, state)
     elif rule.optimizer == ADAGRAD:
@@ -154,7 +165,15 @@ def _sweep(rule, eta, g, intercept, state):
         _adam(g, eta, rule, state.clock[0].updates + 1.0, state)
     else:
         _heavy_ball(g, eta, rule.momentum, rule.optimizer == NESTEROV, state)
-    mean_shift = _move(intercept, rule.l1, rule.l2, state)
+
+
+@borrowing
+def sweep(rule, eta, g, intercept, state):
+    """Move every column by the gradient g."""
+    if rule.centres:
+        _centre(g, state.mean)
+    steps(rule, eta, g, state)
+    mean_shift = take(intercept, rule.l1, rule.l2, state)
     if intercept:
         state.theta[0] -= state.step[0] + mean_shift
 
@@ -171,16 +190,16 @@ def sweep_average(state):
 
 
 @stage
-def _metric(adapts, inverse, square, epsilon):
+def metric(adapts, inverse, square, epsilon):
     """Return the length of a column's step for a learning rate of 1."""
-    metric = inverse * inverse
+    length = inverse * inverse
     if adapts:
-        metric /= inverse * np.sqrt(square) + epsilon
-    return metric
+        length /= inverse * np.sqrt(square) + epsilon
+    return length
 
 
 @stage
-def _averaged(average, averaged_at, weights, before, w):
+def averaged(average, averaged_at, weights, before, w):
     """Return an average that held ``before`` since ``averaged_at`` and takes w now.
 
     ``weights`` are those of w and, but for the factor of ``averaged_at``, of what was.
@@ -192,8 +211,8 @@ def _averaged(average, averaged_at, weights, before, w):
 
 
 @stage
-def _average_weights(now):
-    """Return what ``_averaged`` needs at update ``now``, from 1 on."""
+def average_weights(now):
+    """Return what ``averaged`` needs at update ``now``, from 1 on."""
     past = now - 1.0
     kept = 1.0 / (past * (past + 1.0) * (past + 2.0)) if past > 0.0 else 0.0
     return RECENCY / (now + (RECENCY - 1.0)), kept
@@ -205,13 +224,25 @@ def _move_intercept(rule, eta, g, state):
     if adapts:
         state.squares[0] += g * g
     before = state.theta[0]
-    state.theta[0] = before - eta * g * _metric(adapts, 1.0, state.squares[0], rule.epsilon)
+    state.theta[0] = before - eta * g * metric(adapts, 1.0, state.squares[0], rule.epsilon)
     now = float(state.clock[0].averaged)
     if now > 0.0:
-        weights = _average_weights(now)
+        weights = average_weights(now)
         average = state.average[0]
-        state.average[0] = _averaged(average, now - 1.0, weights, before, state.theta[0])
+        state.average[0] = averaged(average, now - 1.0, weights, before, state.theta[0])
         state.averaged_at[0] = now
+
+
+@stage
+def lazy_move(w, g, metric, length, owed, l1, l2, eta):
+    """Return where a coefficient moves that paid no penalty for ``owed`` steps of ``length``."""
+    penalized = l1 > 0.0 or l2 > 0.0
+    if penalized:
+        w = prox(w, l1, l2, length * owed)
+    w -= eta * metric * g
+    if penalized:
+        w = prox(w, l1, l2, eta * metric)
+    return w
 
 
 # --- an update ---------------------------------------------------------------------------
@@ -236,7 +267,7 @@ def _move_dense(X, chunks, intercept, update, sums, state):
     g = sums[0, 2 : 2 + state.theta.size]
     for j in range(g.size):
         g[j] *= update.scale
-    _sweep(update.rule, update.eta, g, intercept, state)
+    sweep(update.rule, update.eta, g, intercept, state)
     sweep_average(state)
     return False
 
@@ -258,7 +289,7 @@ def _move_csr(X, chunks, intercept, update, sums, state):
     g = sums[0, 2 : 2 + p]
     for j in range(p):
         g[j] *= update.scale
-    _sweep(rule, update.eta, g, intercept, state)
+    sweep(rule, update.eta, g, intercept, state)
     sweep_average(state)
     for j in range(p):
         g[j] = 0.0
@@ -314,9 +345,9 @@ def _move_columns(X, update, count, places, gradients, intercept, state):
     epsilon = update.rule.epsilon
     penalized = l1 > 0.0 or l2 > 0.0
     adapts = update.rule.optimizer == ADAGRAD
-    steps = state.clock[0].steps
+    sum_of_steps = state.clock[0].steps
     now = float(state.clock[0].averaged)
-    weights = _average_weights(now)
+    weights = average_weights(now)
     for i in range(count):
         k = _place(places[i])
         j = _place(indices[k])
@@ -327,20 +358,16 @@ def _move_columns(X, update, count, places, gradients, intercept, state):
             state.moments[2, intercept + j] = 1.0
             inverse[j] = 1.0 / abs(x)
         before = theta[j]
-        w = before
-        if penalized:
-            w = prox(w, l1, l2, length[j] * (steps - eta - applied_steps[j]))
-            applied_steps[j] = steps
         if adapts:
             squares[j] += g * g
-        metric = _metric(adapts, inverse[j], squares[j], epsilon)
-        w -= eta * metric * g
+        by = metric(adapts, inverse[j], squares[j], epsilon)
+        w = lazy_move(before, g, by, length[j], sum_of_steps - eta - applied_steps[j], l1, l2, eta)
         if penalized:
-            length[j] = metric
-            w = prox(w, l1, l2, eta * metric)
+            applied_steps[j] = sum_of_steps
+            length[j] = by
         theta[j] = w
         if now > 0.0:
-            average[j] = _averaged(average[j], averaged_at[j], weights, before, w)
+            average[j] = averaged(average[j], averaged_at[j], weights, before, w)
             averaged_at[j] = now
 
 

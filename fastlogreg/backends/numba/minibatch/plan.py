@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from fastlogreg.backends.numba.jit import borrowing
 from fastlogreg.backends.numba.minibatch import order as orders
 from fastlogreg.backends.numba.passes.bound import kind_of
 from fastlogreg.backends.numba.passes.plan import (
@@ -9,12 +10,14 @@ from fastlogreg.backends.numba.passes.plan import (
     SPARSE_VALUE_SECONDS,
     VALUE_SECONDS,
     Shape,
+    classes_seconds,
 )
 
 _BLOCK_BYTES, _RUN_BYTES_AT_MOST = 10240, 20480  # of rows that are fetched together
 _RUN_BYTES = 8192  # of a stretch's rows in one batch: enough to be read in the memory's order
 _MIN_HEIGHT, _MAX_HEIGHT = 16, 128
 _MAX_BLOCK = 128  # rows
+_MIN_BLOCK, _TILE_BYTES = 16, 1 << 17  # of softmax: its columns, or its margins
 _TWO_CHUNKS, _MORE_CHUNKS = 2e-6, 4e-6  # seconds of a batch, and of each of its chunks beyond two
 _SPARSE_CHUNK = 8e-6
 _MAX_CHUNKS, _MAX_SPARSE_CHUNKS = 32, 4
@@ -36,9 +39,21 @@ class Plan(NamedTuple):
     batch_stride: int
     chunk_stride: int
     block: int
+    n_classes: int
     intercept: int
     kind: int
     scale: float
+
+
+@borrowing  # type: ignore[untyped-decorator]
+def chunk_range(plan: Plan, k: int, c: int) -> tuple[int, int]:
+    """Return the positions lo, hi of chunk c of batch k."""
+    before = c * plan.chunk
+    if (k + 1) * plan.batch <= plan.samples:
+        lo = k * plan.batch_stride + c * plan.chunk_stride
+        return lo, lo + min(plan.chunk, plan.batch - before)
+    lo = min(plan.samples // plan.batch * plan.batch + before, plan.samples)
+    return lo, min(lo + plan.chunk, plan.samples)
 
 
 class Layout(NamedTuple):
@@ -70,7 +85,8 @@ class Layout(NamedTuple):
 def layout_of(n: int, shape: Shape, spec: _BatchSpec) -> Layout:
     """Return how an epoch of n samples is cut."""
     batch = min(spec.batch_size, n)
-    chunks, chunk, seconds = _cut(batch, shape)
+    K = spec.n_outputs
+    chunks, chunk, seconds = _cut(batch, shape, K)
     row_bytes = max(1.0, shape.width * shape.itemsize)
     stretch_rows = batch // orders.STRETCHES // 8 * 8  # of a batch, from one stretch
     whole_windows = stretch_rows * row_bytes >= _RUN_BYTES
@@ -82,7 +98,10 @@ def layout_of(n: int, shape: Shape, spec: _BatchSpec) -> Layout:
     block = min(
         height if by_windows else _MAX_BLOCK, -(-chunk // 8) * 8 if batch > 1 else _MAX_BLOCK
     )
-    kind, scale = kind_of(spec.loss, spec.activation)
+    kind, scale = (0, 1.0) if K > 1 else kind_of(spec.loss, spec.activation)
+    if K > 1:
+        width = K if shape.sparse else max(K, shape.width + 1)
+        block = min(block, max(_MIN_BLOCK, int(_TILE_BYTES / (8.0 * width)) // 8 * 8))
     return Layout(
         Plan(
             samples=n,
@@ -92,6 +111,7 @@ def layout_of(n: int, shape: Shape, spec: _BatchSpec) -> Layout:
             batch_stride=chunk if interleaved else batch,
             chunk_stride=n // batch * chunk if interleaved else chunk,
             block=block,
+            n_classes=K,
             intercept=int(spec.intercept),
             kind=kind,
             scale=scale,
@@ -105,10 +125,11 @@ def layout_of(n: int, shape: Shape, spec: _BatchSpec) -> Layout:
     )
 
 
-def _cut(batch: int, shape: Shape) -> tuple[int, int, float]:
+def _cut(batch: int, shape: Shape, K: int) -> tuple[int, int, float]:
     """Return chunks of a batch, positions of a chunk and the seconds of a batch."""
     value = SPARSE_VALUE_SECONDS if shape.sparse else VALUE_SECONDS
-    seconds = batch * (ROW_SECONDS + shape.width * value)
+    row = ROW_SECONDS + shape.width * value if K == 1 else classes_seconds(shape, K)
+    seconds = batch * row
     if shape.sparse:
         chunks = min(_MAX_SPARSE_CHUNKS, int(seconds / _SPARSE_CHUNK))
     elif seconds < 4.0 * _MORE_CHUNKS:

@@ -10,6 +10,7 @@ have been seen, steps are short: scales may be wrong.
 import numpy as np
 
 from fastlogreg.backends.numba.jit import borrowing, by_storage
+from fastlogreg.backends.numba.minibatch import order as orders
 
 _place = np.uint64
 
@@ -131,6 +132,24 @@ def _set_reference_csr(X, by_column, row, intercept, centres, state):
 add_moments = by_storage(_add_moments_dense, _add_moments_csr)
 set_scales = by_storage(_set_scales_dense, _set_scales_csr)
 set_reference = by_storage(_set_reference_dense, _set_reference_csr)
+
+
+@borrowing
+def learn(epoch, X, index, lo, hi):
+    """Learn scales from the positions lo : hi; ``index`` is a buffer for the rows of a block."""
+    plan = epoch.plan
+    state = epoch.state
+    by_column = epoch.rows.by_column
+    intercept = plan.intercept
+    centres = epoch.rule.centres
+    for p in range(lo, hi, plan.block):
+        n = min(plan.block, hi - p)
+        orders.fill(epoch.order, p, n, index)
+        if state.clock[0].scale_samples == 0:
+            set_reference(X, by_column, index[0], intercept, centres, state)
+        add_moments(X, by_column, index, n, intercept, state)
+        state.clock[0].scale_samples += n
+        set_scales(X, index, n, intercept, centres, state)
 
 
 def _has_unscaled_column_dense(X, intercept, sums, state):

@@ -10,10 +10,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogreg.backends.numba import stages
 from fastlogreg.backends.numba.intrinsics import prefetch
 from fastlogreg.backends.numba.jit import borrowing, by_storage, stage
-from fastlogreg.backends.numba.minibatch.optimizers import prox
+from fastlogreg.backends.numba.minibatch import optimizers, scales
+from fastlogreg.backends.numba.minibatch import order as orders
+from fastlogreg.backends.numba.minibatch.optimizers import Update, prox
 from fastlogreg.backends.numba.minibatch.state import ADAGRAD, SGD
+
+_ROWS_AHEAD = 8  # how far ahead rows are fetched
+_INFINITY = float("inf")
 
 
 class Columns(NamedTuple):
@@ -174,4 +180,54 @@ step = by_storage(_step, _no_step)
 fetch = by_storage(_fetch, _no_fetch)
 holds_unscaled_column = by_storage(_holds_unscaled_column, _holds_none)
 any_unscaled_column = by_storage(_any_unscaled_column, _any_none)
-handles = by_storage(_handles_dense, _handles_csr)
+_handles = by_storage(_handles_dense, _handles_csr)
+
+
+def run(epoch, X, workspace, first, last):
+    """Make the updates first <= k < last, of one row each; return whether that is done here."""
+    if not _handles(X, epoch.rule):
+        return False
+    rows = epoch.rows
+    plan = epoch.plan
+    rule = epoch.rule
+    state = epoch.state
+    clock = state.clock[0]
+    theta = state.theta
+    intercept = plan.intercept
+    picked = workspace.picked
+    columns = columns_of(state, intercept)
+    has_unscaled_column = rule.learns_scales == 1
+    for k in range(first, last):
+        i = (k - first) % plan.block
+        if i == 0:
+            orders.fill(epoch.order, k, min(plan.block, last - k), picked)
+        row = picked[i]
+        if i + _ROWS_AHEAD < min(plan.block, last - k + i):
+            fetch(X, rows.by_column, picked[i + _ROWS_AHEAD])
+        b = theta[0] if intercept else 0.0
+        z = margin(X, rows.by_column, row, columns.w, b)
+        if rows.offset.size:
+            z += rows.offset[row]
+        value, residual = stages.jet(plan.kind, plan.scale, z, rows.y[row])
+        weight = 1.0
+        if rows.weight.size:
+            weight = rows.weight[row]
+        if rule.stops and not abs(weight * value) < _INFINITY:
+            clock.failed = 1
+            return True
+        if epoch.losses.size:
+            epoch.losses[k] = value
+        clock.loss += weight * value
+        clock.weight += weight
+        if scales.updates_scales(rule, clock) or (
+            has_unscaled_column and holds_unscaled_column(X, rows.by_column, row, intercept, state)
+        ):
+            scales.learn(epoch, X, workspace.places, k, k + 1)
+            has_unscaled_column = any_unscaled_column(X, intercept, state)
+        eta = optimizers.step_length(rule, clock)
+        residual *= weight
+        step(X, rows.by_column, row, residual, Update(rule, eta, 1.0), columns, state)
+        optimizers.sweep_average(state)
+        clock.updates += 1
+        clock.samples += 1
+    return True

@@ -9,10 +9,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogreg.backends.numba.stages.products import WIDTH
+
 OPTIMIZERS: Final = ("sgd", "momentum", "nesterov", "adagrad", "adam")
 SCHEDULES: Final = ("constant", "invscaling", "optimal")
 SGD, MOMENTUM, NESTEROV, ADAGRAD, ADAM = range(5)
 CONSTANT, INVSCALING, OPTIMAL = range(3)
+UNKNOWN, DENSE, SPARSE = range(3)
 
 # Counts and sums of a run, in :attr:`State.clock`: records, so that kernels write
 # ``state.clock[0].updates``, compiled or not.
@@ -30,6 +33,7 @@ CLOCK: Final = np.dtype(
                 ("failed", np.int64),  # 1: the epoch ended at a loss that is not finite
                 ("loss", np.float64),  # sums over the epoch, before each update
                 ("weight", np.float64),
+                ("storage", np.int64),  # of the rows: UNKNOWN, DENSE or SPARSE
             ],
             align=True,
         ),
@@ -67,7 +71,8 @@ class State(NamedTuple):
     ``moments`` holds, for each column, the sums of ``x - reference`` and of its square and the
     number of values that are not 0, over the samples that scales were learned from;
     ``applied_steps`` and ``averaged_at`` are the sum of step lengths and the averaged updates when
-    a sparse column was last moved.
+    a sparse column was last moved. With K classes theta, velocity, squares and average have K
+    entries a column, padded (:mod:`.softmax`), and so has size where rows are sparse.
     """
 
     theta: _Vector
@@ -85,11 +90,16 @@ class State(NamedTuple):
     clock: NDArray[np.record]
 
 
-def new_state(p: int, theta: _Vector | None = None, *, sparse: bool = False) -> State:
-    """Return the state before the first update, from theta (p,) or from zeros.
+def new_state(p: int, n_classes: int = 1, *, sparse: bool = False) -> State:
+    """Return the state before the first update: zeros, theta among them.
 
     For sparse rows what is kept of a column lies in one cache line: an update meets few columns.
+    With more than one class theta is laid out as the stages of softmax want it (:func:`packed`).
     """
+    clock: NDArray[np.record] = np.zeros(1, CLOCK)
+    clock["storage"] = SPARSE if sparse else DENSE
+    if n_classes > 1:
+        return _state_of_classes(p, n_classes, clock, sparse=sparse)
     names = (
         "squares",
         "inverse",
@@ -104,13 +114,47 @@ def new_state(p: int, theta: _Vector | None = None, *, sparse: bool = False) -> 
     columns = dict(zip(names, table.T, strict=True))
     columns["inverse"][:] = 1.0
     return State(
-        theta=np.zeros(p) if theta is None else theta.copy(),
+        theta=np.zeros(p),
         reference=np.zeros(p),
         step=np.empty(p),
         moments=np.zeros((3, p)),
-        clock=np.zeros(1, CLOCK),
+        clock=clock,
         **columns,
     )
+
+
+def _state_of_classes(p: int, K: int, clock: NDArray[np.record], *, sparse: bool) -> State:
+    width = -(-(K if sparse else p) // WIDTH) * WIDTH
+    rows = p if sparse else K
+    inverse = np.ones(p)
+    alike = {name: np.zeros((rows, width)) for name in ("theta", "velocity", "squares", "average")}
+    of_columns = ("mean", "reference", "applied_steps", "averaged_at")
+    return State(
+        inverse=inverse,
+        step=np.empty(width if sparse else p),
+        size=np.zeros((p, width) if sparse else (1, p)),
+        moments=np.zeros((3, p)),
+        clock=clock,
+        **alike,
+        **{name: np.zeros(p) for name in of_columns},
+    )
+
+
+def pack(values: _Vector, out: _Vector, *, sparse: bool) -> None:
+    """Set out, laid out as a state's theta is, to parameters (p,) or (K, p)."""
+    if values.ndim == 1:
+        out[:] = values
+    elif sparse:
+        out[:, : len(values)] = values.T
+    else:
+        out[:, : values.shape[1]] = values
+
+
+def unpacked(packed: _Vector, p: int, n_classes: int, *, sparse: bool) -> _Vector:
+    """Return parameters, (p,) or (K, p), of which these are laid out as a state's theta is."""
+    if n_classes == 1:
+        return packed
+    return np.ascontiguousarray(packed[:, :n_classes].T if sparse else packed[:, :p])
 
 
 def forget_scales(state: State, intercept: bool) -> None:
@@ -123,48 +167,97 @@ def is_lazy(rule: Rule, *, sparse: bool) -> bool:
     return sparse and rule.optimizer in (SGD, ADAGRAD)
 
 
-def apply_lazy_updates(state: State, rule: Rule, intercept: bool, *, sparse: bool) -> _Vector:
-    """Return theta, or its average, with all paid that is owed to columns of sparse rows."""
-    now = float(state.clock["averaged"][0])
-    if not is_lazy(rule, sparse=sparse):
-        return (state.average if now > 0.0 else state.theta).copy()
-    theta = state.theta.copy()
-    if now > 0.0:  # of what was held: a debt is no part of it
-        t = state.averaged_at
-        fraction = t * (t + 1.0) * (t + 2.0) / (now * (now + 1.0) * (now + 2.0))
-        averaged: _Vector = theta + fraction * (state.average - theta)
-        return averaged
+def parameters(
+    state: State, rule: Rule, n_classes: int = 1, *, intercept: bool, sparse: bool
+) -> _Vector:
+    """Return theta, (p,) or (K, p), or its average, with all paid that columns owe."""
+    averages = state.clock["averaged"][0] > 0
+    if is_lazy(rule, sparse=sparse):
+        packed = _paid_average(state) if averages else _paid_theta(state, rule, intercept)
+    else:
+        packed = (state.average if averages else state.theta).copy()
+    return unpacked(packed, state.inverse.size, n_classes, sparse=sparse)
+
+
+def _paid_theta(state: State, rule: Rule, intercept: bool) -> _Vector:
+    """Return theta with the penalties that columns of sparse rows owe."""
     first = int(intercept)
-    owed = state.size[first:] * (state.clock["steps"] - state.applied_steps[first:])
+    theta = state.theta.copy()
+    steps = state.clock["steps"] - state.applied_steps[first:]
+    owed = state.size[first:] * (steps if theta.ndim == 1 else steps[:, None])
     w = theta[first:]
     w[:] = np.sign(w) * np.maximum(np.abs(w) - rule.l1 * owed, 0.0) / (1.0 + rule.l2 * owed)
     return theta
 
 
+def _paid_average(state: State) -> _Vector:
+    """Return the average up to now of what is held of columns of sparse rows.
+
+    A debt is no part of it.
+    """
+    now = float(state.clock["averaged"][0])
+    t = state.averaged_at if state.theta.ndim == 1 else state.averaged_at[:, None]
+    fraction = t * (t + 1.0) * (t + 2.0) / (now * (now + 1.0) * (now + 2.0))
+    averaged: _Vector = state.theta + fraction * (state.average - state.theta)
+    return averaged
+
+
+def converted(
+    state: State, rule: Rule, n_classes: int = 1, *, intercept: bool, sparse: bool
+) -> State:
+    """Return a state that goes on on rows of the other storage; ``sparse`` says of which."""
+    p = state.inverse.size
+    lazy = is_lazy(rule, sparse=not sparse)
+    if lazy:
+        average = _paid_average(state) if state.clock["averaged"][0] > 0 else state.average
+        state = state._replace(theta=_paid_theta(state, rule, intercept), average=average)
+    new = new_state(p, n_classes, sparse=sparse)
+    for name in ("theta", "velocity", "squares", "average"):
+        packed = getattr(state, name)
+        pack(unpacked(packed, p, n_classes, sparse=not sparse), getattr(new, name), sparse=sparse)
+    for name in ("inverse", "clock"):
+        getattr(new, name)[:] = getattr(state, name)
+    if sparse:  # about 0, where dense rows are summed about a reference
+        sums, squares, counts = state.moments
+        about = state.reference
+        seen = state.clock["scale_samples"]
+        new.moments[1:] = squares + about * (2.0 * sums + seen * about), counts
+    else:  # means were not learned: begin anew
+        new.clock["scale_samples"] = new.clock["scale_values"] = 0
+    new.clock["storage"] = SPARSE if sparse else DENSE
+    new.applied_steps[:] = new.clock["steps"]  # nothing is owed yet
+    new.averaged_at[:] = new.clock["averaged"]
+    return new
+
+
+# of states before their counts were records
+_FORMER_CLOCK = (
+    "updates",
+    "steps",
+    "scale_samples",
+    "scale_values",
+    "samples",
+    "averaged",
+    "failed",
+    "loss",
+    "weight",
+)
+
+
 def upgraded(kept: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Return the arrays of a state by their names of today, whichever release kept them."""
-    if "met" not in kept:
+    former = kept["clock"]
+    if former.dtype == CLOCK:
         return kept
     arrays = dict(kept)
-    arrays["averaged_at"], arrays["applied_steps"] = arrays.pop("met"), arrays.pop("lag")
-    former = arrays.pop("clock")
     clock = arrays["clock"] = np.zeros(1, CLOCK)
-    for name, value in zip(
-        (
-            "updates",
-            "steps",
-            "scale_samples",
-            "scale_values",
-            "samples",
-            "averaged",
-            "failed",
-            "loss",
-            "weight",
-        ),
-        former,
-        strict=True,
-    ):
-        clock[name] = value
+    if former.dtype.names is None:
+        arrays["averaged_at"], arrays["applied_steps"] = arrays.pop("met"), arrays.pop("lag")
+        for name, value in zip(_FORMER_CLOCK, former, strict=True):
+            clock[name] = value
+    else:
+        for name in former.dtype.names:
+            clock[name] = former[name]
     return arrays
 
 

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.backends.numba.passes.kernels import Rows
 from fastlogreg.backends.numba.stages.csr import Csr
 
 BLAS_WIDTH = (
@@ -53,7 +52,7 @@ class Shape(NamedTuple):
     sparse: bool = False
 
 
-def shape_of(X: NDArray[np.floating] | Csr, rows: Rows) -> Shape:
+def shape_of(X: NDArray[np.floating] | Csr, rows: Any) -> Shape:
     """Return what plans depend on."""
     if isinstance(X, Csr):
         width = X.data.size / max(1, X.starts.size)
@@ -105,7 +104,7 @@ def plan_of_classes(
     K, p = parameters
     row_bytes = 8.0 * max(K, 8 if shape.sparse else p)
     block = max(16, min(_TILE_ROWS, int(_TILE_BYTES / row_bytes) // 16 * 16))
-    per_row = _classes_seconds(shape, K, _GATHER_FACTOR if gathers else 1.0)
+    per_row = classes_seconds(shape, K, _GATHER_FACTOR if gathers else 1.0)
     chunk_bytes = 8.0 * (1 + K * p)
     if order == 2:
         per_row += hessian_seconds(shape, K, p)
@@ -113,7 +112,7 @@ def plan_of_classes(
     return cut(n, block, per_row, chunk_bytes)
 
 
-def _classes_seconds(shape: Shape, K: int, reading: float = 1.0) -> float:
+def classes_seconds(shape: Shape, K: int, reading: float = 1.0) -> float:
     """Return what loss and gradient of K classes take for a row; ``reading`` scales that of X."""
     products = shape.width * K * _VALUE_CLASS_SECONDS
     if shape.sparse:
@@ -136,7 +135,7 @@ def classes_hessian_cost(shape: Shape, K: int, p: int) -> float:
     Measured on one thread: 26 at 20,000 x 54, K = 7 (estimate 29), 6.9 at 50,000 x 20, K = 5 (11),
     118 at 2,000 x 100, K = 10 (90); sparse, 12 of 54 stored, 21 (26).
     """
-    return 1.0 + hessian_seconds(shape, K, p) / _classes_seconds(shape, K)
+    return 1.0 + hessian_seconds(shape, K, p) / classes_seconds(shape, K)
 
 
 def products_seconds(squares: float) -> float:

@@ -33,6 +33,7 @@ from fastlogreg.backends.numba.passes.storage import (
     symmetric,
 )
 from fastlogreg.backends.numba.stages import products, softmax
+from fastlogreg.backends.numba.stages.csr import Csr
 from fastlogreg.backends.numba.threads import one_blas_thread, run_chunks
 
 _BLAS_ROWS = 1024  # rows of one matrix product
@@ -74,6 +75,21 @@ class _Prepared(NamedTuple):
     left_out: Sums
 
 
+def rows_of_classes(
+    X: _Matrix, y: _Array | None, sample_weight: _Array | None, offset: _Array | None
+) -> tuple[NDArray[np.floating] | Csr, Rows]:
+    """Return X and the rest as kernels of softmax take them."""
+    storage, by_column = stored(X)
+    return storage, Rows(
+        NO_VALUES if y is None or y.ndim == 2 else readonly(y),
+        readonly(y) if y is not None and y.ndim == 2 else _NO_TILE,
+        NO_VALUES if sample_weight is None else readonly(sample_weight),
+        _NO_TILE if offset is None else readonly(offset),
+        NO_ROWS,
+        by_column,
+    )
+
+
 class SoftmaxPass(RowsPass):
     """Rows and softmax; see :class:`fastlogreg.backends.Pass`: theta is (K, p).
 
@@ -88,15 +104,7 @@ class SoftmaxPass(RowsPass):
         offset: _Array | None,
         spec: _Spec,
     ) -> None:
-        storage, by_column = stored(X)
-        rows = Rows(
-            NO_VALUES if y is None or y.ndim == 2 else readonly(y),
-            readonly(y) if y is not None and y.ndim == 2 else _NO_TILE,
-            NO_VALUES if sample_weight is None else readonly(sample_weight),
-            _NO_TILE if offset is None else readonly(offset),
-            NO_ROWS,
-            by_column,
-        )
+        storage, rows = rows_of_classes(X, y, sample_weight, offset)
         super().__init__(X, storage, rows, sample_weight, spec)
         self.n_classes = int(spec.n_outputs)
         self.size = self.n_classes * self._p

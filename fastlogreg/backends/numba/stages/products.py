@@ -64,6 +64,33 @@ def columns_dense(X, by_column, lo, n, intercept, T):
             T[intercept + j, i] = X[lo + i, j]
 
 
+def columns_at(X, by_column, index, n, intercept, T, ahead):
+    """Copy the rows index[:n] to T (p, n); ``ahead`` is the first of n rows that come later."""
+    if by_column:
+        for j in range(X.shape[0]):
+            for i in range(n):
+                T[intercept + j, i] = X[j, index[i]]
+        return
+    d = X.shape[1]
+    body = n - n % 4
+    for i in range(0, body, 4):
+        for j in range(0, 4 * d, 8):
+            prefetch(X, (ahead + i) * d + j)
+        k0 = index[i]
+        k1 = index[i + 1]
+        k2 = index[i + 2]
+        k3 = index[i + 3]
+        for j in range(d):
+            T[intercept + j, i] = X[k0, j]
+            T[intercept + j, i + 1] = X[k1, j]
+            T[intercept + j, i + 2] = X[k2, j]
+            T[intercept + j, i + 3] = X[k3, j]
+    for i in range(body, n):
+        k = index[i]
+        for j in range(d):
+            T[intercept + j, i] = X[k, j]
+
+
 def columns_csr(X, by_column, lo, n, intercept, T):
     """Do nothing: sparse rows are used where they lie."""
 
@@ -271,6 +298,7 @@ def accumulate_hessian_csr(X, lo, n, intercept, h, T, S, H):
 
 
 columns = by_storage(columns_dense, columns_csr)
+columns_at = stage(columns_at)
 column_buffer = by_storage(column_buffer_dense, column_buffer_csr, allocates=True)
 value_buffer = by_storage(value_buffer_dense, value_buffer_csr, allocates=True)
 margins = by_storage(margins_dense, margins_csr)
