@@ -20,6 +20,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogreg.problem.layout import Layout
 from fastlogreg.solvers import Status
 from fastlogreg.solvers.direction import Iterate, Proposal
 from fastlogreg.solvers.search import ROUNDING
@@ -27,6 +28,7 @@ from fastlogreg.solvers.search import ROUNDING
 __all__ = ["HANDING_OVER", "NEWTON", "STAGE", "TRUNCATED", "Convergence", "Limits", "Rule"]
 
 _ILL = 1e-5  # a pivot of the Hessian, scaled to a unit diagonal, below this
+_ILL_OF_SEVERAL = 1e-3  # columns of margins: a pass for them is little beside a Hessian
 _CHANGE = 0.5  # of a margin: a row whose loss falls like an exponential asks for 1
 _UNEVEN = 0.1  # a tenth of the rows, or fewer, say as much as all of them
 
@@ -74,6 +76,7 @@ class Judged(Protocol):
 
     n_passes: float
     n_rows: int
+    layout: Layout
 
     def effective_rows(self) -> float:
         """Return how many rows of equal weight would say as much as these do."""
@@ -113,6 +116,7 @@ class Convergence:
         self._rule = rule
         self._aim = max(rule.aim * limits.tol, ROUNDING)
         self._paced = rule.slow < np.inf
+        self._ill = _ILL if objective.layout.n_outputs == 1 else _ILL_OF_SEVERAL
         self._uneven = rule.looks and objective.effective_rows() < _UNEVEN * objective.n_rows
 
     def goal(self, value: float) -> float:
@@ -138,7 +142,7 @@ class Convergence:
         slow = self.slow or self._slow_before
         if not proposal.known or (slow and decrement > ROUNDING * value):
             return Verdict(False, False)
-        doubtful = self._rule.looks and (self._uneven or proposal.pivot < _ILL)
+        doubtful = self._rule.looks and (self._uneven or proposal.pivot < self._ill)
         if doubtful and decrement <= self.enough(at):
             if self._objective.largest_change(proposal.step) > _CHANGE:
                 return Verdict(False, False)
