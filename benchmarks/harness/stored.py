@@ -78,6 +78,7 @@ FIGURES = {
         _benchmark("memory"),
         _benchmark("cold_start"),
         _benchmark("minibatch", "minibatch_table"),
+        _benchmark("minibatch_classes"),
         _benchmark("minibatch_memory"),
         _benchmark("degenerate"),
         Figure("random_tables", ("benchmarks.random_tables", "--seeds", "0:3000"), resumes=True),
