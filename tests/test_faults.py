@@ -364,7 +364,7 @@ REFUSED = {
     "NaN and another width": lambda X, y: (with_nan(X)[:, :2], y),
     "infinity in CSR": lambda X, y: (sp.csr_array(np.where(X == X[0, 0], np.inf, X)), y),
     "one class": lambda X, y: (table(X), np.zeros(len(y))),
-    "three classes": lambda X, y: (table(X), np.arange(len(y)) % 3),
+    "labels that are measurements": lambda X, y: (table(X), np.linspace(0.0, 1.0, len(y))),
     "labels of two kinds": lambda X, y: (table(X), np.array([1, "a"] * (len(y) // 2), object)),
     "too few labels": lambda X, y: (table(X), y[1:]),
     "text": lambda X, y: (pd.DataFrame({"a": ["x"] * len(y)}), y),

@@ -544,7 +544,7 @@ def test_bad_data(X, y, error, message):
         ([1e-320] * 4, "C=1 is too small"),
         (0, "sample_weight is zero"),
         (-1.0, "sample_weight.*negative"),
-        ([1, 0, 0, 1], "of 1 there is none of positive weight .with it: only one class: 0"),
+        ([1, 0, 0, 1], "only one class among samples of positive weight"),
     ],
 )
 def test_bad_weights(weights, message):

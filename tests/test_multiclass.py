@@ -291,10 +291,12 @@ def test_a_class_of_no_weight(data):
     X, y = data
     names = np.array(["dog", "cat", "emu", "eel"])[y]
     weights = np.where(names == "emu", 0.0, 1.0)
-    message = r"of 'emu' there is none of positive weight \(with it: \['cat', 'dog', 'eel'\]\)"
+    message = (
+        r"only 3 of 4 among samples of positive weight: \['cat', 'dog', 'eel'\] \(none of 'emu'\)"
+    )
     with pytest.raises(ValueError, match=message):
         LogisticRegression().fit(X, names, weights)
-    with pytest.raises(ValueError, match="only one class: 'cat'"):
+    with pytest.raises(ValueError, match="only one class among samples of positive weight: 'cat'"):
         LogisticRegression().fit(X, names, np.where(names == "cat", 1.0, 0.0))
 
 

@@ -367,6 +367,27 @@ SECTIONS = (
         _fit_means,
     ),
     Section(
+        "class_fits",
+        "Exact fits of several classes",
+        "multiclass_fits",
+        "Seconds of ours at its defaults, of scikit-learn's best within 1e-6 and of its default.",
+        _anything,
+    ),
+    Section(
+        "softmax",
+        "Softmax: loss and gradient",
+        "softmax_kernels",
+        "One evaluation, beside the peers in the same run.",
+        _anything,
+    ),
+    Section(
+        "class_epochs",
+        "Mini-batches of several classes",
+        "minibatch_classes",
+        "An epoch, and the distance from the optimum after one and three.",
+        _anything,
+    ),
+    Section(
         "memory",
         "Memory of a fit",
         "memory",
@@ -378,6 +399,13 @@ SECTIONS = (
         "Degenerate data",
         "degenerate",
         "What happens to each, ours and scikit-learn's; the judge is Newton in 80 digits.",
+        _anything,
+    ),
+    Section(
+        "class_tables",
+        "Several classes on tables built to deceive",
+        "class_tables",
+        "Tables by verdict, against an optimum by plain NumPy; wrong is farther from it than said.",
         _anything,
     ),
     Section(

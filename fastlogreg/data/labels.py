@@ -38,10 +38,12 @@ def encode_classes(
         missing = [names[k] for k in np.flatnonzero(held == 0.0)]
         if missing:
             left = [names[k] for k in np.flatnonzero(held)]
-            found = f"only one class: {left[0]!r}" if len(left) == 1 else _listed(left)
+            few = "only one class" if len(left) == 1 else f"only {len(left)} of {labels.size}"
+            shown = repr(left[0]) if len(left) == 1 else _listed(left)
             raise ValueError(
                 "This solver needs samples of at least 2 classes in the data, and of each that y "
-                f"has; of {missing[0]!r} there is none of positive weight (with it: {found})"
+                f"has, but there is {few} among samples of positive weight: {shown} "
+                f"(none of {missing[0]!r})"
             )
     if y.dtype == np.float64 and y.flags.c_contiguous and names == list(range(labels.size)):
         return labels, y  # they are the codes

@@ -55,7 +55,13 @@ _BatchSpec = Any  # those of fastlogreg.backends, a floor above
 _StepSpec = Any
 
 _WARMUP = SimpleNamespace(
-    batch_size=8, shuffle=False, loss="bce", activation="sigmoid", intercept=True, n_threads=1
+    batch_size=8,
+    shuffle=False,
+    loss="bce",
+    activation="sigmoid",
+    intercept=True,
+    n_threads=1,
+    n_outputs=1,
 )
 
 
