@@ -101,26 +101,28 @@ def by_storage(dense: Any, csr: Any, *, allocates: bool = False) -> Callable[...
     )
 
 
-def by_outputs(one: Any, several: Any, *, allocates: bool = False) -> Callable[..., Any]:
-    """Make one function of two forms, plain functions of the same arguments, an epoch first.
+def by_outputs(
+    one: Any, several: Any, *, allocates: bool = False, is_merged: bool = False
+) -> Callable[..., Any]:
+    """Make one function of two forms, plain functions of the same arguments, sums first.
 
-    An epoch (:class:`.minibatch.batches.Epoch`) whose ``state.theta`` is (p,) gets ``one``; where
-    that has two dimensions, ``several``.
+    Sums of two dimensions (:class:`.minibatch.batches.Epoch`) get ``one``: one margin a row; of
+    three ``several``.
+
+    With ``is_merged`` it is copied into its caller, which must be ``borrowing``: in one that counts
+    references, views that a ``borrowing`` function returned would be released without having been
+    counted.
     """
 
-    def typed(epoch: Any) -> Any:
-        state = epoch.types[epoch.fields.index("state")]
-        theta = state.types[state.fields.index("theta")]
-        return one if theta.ndim == 1 else several
+    def choose(sums: Any) -> Any:
+        return one if sums.ndim == 2 else several
 
-    return _chosen(
-        lambda epoch: one if epoch.state.theta.ndim == 1 else several,
-        typed,
-        _INNER if allocates else _BORROWING,
-    )
+    if is_merged:
+        return _chosen(choose, choose, _BORROWING, inline="always")
+    return _chosen(choose, choose, _INNER if allocates else _BORROWING)
 
 
-def _chosen(of_value: Any, of_type: Any, options: dict[str, Any]) -> Callable[..., Any]:
+def _chosen(of_value: Any, of_type: Any, options: dict[str, Any], **how: Any) -> Callable[..., Any]:
     """Return a function that passes its arguments on to what the first one chooses."""
 
     def choose(first: Any, *rest: Any) -> Any:
@@ -128,7 +130,7 @@ def _chosen(of_value: Any, of_type: Any, options: dict[str, Any]) -> Callable[..
 
     if not config.DISABLE_JIT:
 
-        @overload(choose, jit_options=options, strict=False)  # type: ignore[untyped-decorator]
+        @overload(choose, jit_options=options, strict=False, **how)  # type: ignore[untyped-decorator]
         def _typed(first: Any, *rest: Any) -> Any:
             return of_type(first)
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from fastlogreg.backends.numba import stages
 from fastlogreg.backends.numba.minibatch import optimizers, scales
 from fastlogreg.backends.numba.minibatch import order as orders
-from fastlogreg.backends.numba.minibatch.plan import chunk_range
 
 _COLUMNS = 257  # sparse columns that are moved together, and one
 
@@ -31,7 +30,7 @@ class BatchWorkspace(NamedTuple):
     gradients: NDArray[np.float64]
 
 
-def workspace(epoch, X):
+def workspace(sums, X, epoch):
     """Return a workspace for blocks of the epoch."""
     block = epoch.plan.block
     buffers = np.empty((7, block))
@@ -49,9 +48,9 @@ def workspace(epoch, X):
     )
 
 
-def chunk(epoch, X, workspace, lo, hi, c):
+def chunk(all_sums, X, epoch, workspace, lo, hi, c):
     """Set the sums of chunk c to those over the positions lo : hi."""
-    sums = epoch.sums[c]
+    sums = all_sums[c]
     rows = epoch.rows
     order = epoch.order
     plan = epoch.plan
@@ -94,25 +93,22 @@ def chunk(epoch, X, workspace, lo, hi, c):
         )
 
 
-def totals(epoch, X):
+def totals(sums, X, chunks):
     """Add up the sums of the chunks where that is not done later; return loss and weight."""
-    optimizers.total_chunks(X, epoch.plan.chunks, epoch.sums)
-    return epoch.sums[0, 0], epoch.sums[0, 1]
+    optimizers.total_chunks(X, chunks, sums)
+    return sums[0, 0], sums[0, 1]
 
 
-def has_unscaled_column(epoch, X):
+def has_unscaled_column(sums, X, intercept, state):
     """Whether a column has a gradient and no scale yet."""
-    return scales.has_unscaled_column(X, epoch.plan.intercept, epoch.sums[0], epoch.state)
+    return scales.has_unscaled_column(X, intercept, sums[0], state)
 
 
-def move(epoch, X, workspace, update, k):
-    """Move the parameters by the sums of batch k."""
-    plan = epoch.plan
-    sums = epoch.sums
-    if optimizers.move(X, plan.chunks, plan.intercept, update, sums, epoch.state):
-        for c in range(plan.chunks):
-            lo, hi = chunk_range(plan, k, c)
-            for p in range(lo, hi, plan.block):
-                n = min(plan.block, hi - p)
-                orders.fill(epoch.order, p, n, workspace.picked)
-                optimizers.move_stored(X, workspace, n, plan.intercept, update, sums, epoch.state)
+def move(sums, X, workspace, chunks, intercept, update, state):
+    """Move what the update moves by the gradient alone; return whether rows are needed for more."""
+    return optimizers.move(X, chunks, intercept, update, sums, state)
+
+
+def move_stored(sums, X, workspace, n, intercept, update, state):
+    """Move the columns that n rows hold, ``workspace.picked``."""
+    optimizers.move_stored(X, workspace, n, intercept, update, sums, state)

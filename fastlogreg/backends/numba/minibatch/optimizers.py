@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastlogreg.backends.numba.jit import borrowing, by_storage, stage
+from fastlogreg.backends.numba.jit import borrowing, by_storage, merged, stage
 from fastlogreg.backends.numba.minibatch import scales
 from fastlogreg.backends.numba.minibatch.state import (
     ADAGRAD,
@@ -154,7 +154,7 @@ def _blend(theta, fraction, average):
         average[j] += fraction * (theta[j] - average[j])
 
 
-@borrowing
+@merged
 def steps(rule, eta, g, state):
     """Set ``state.step`` and ``state.size`` to the steps by the gradient g and their lengths."""
     if rule.optimizer == SGD:

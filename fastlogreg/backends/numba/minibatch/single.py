@@ -183,7 +183,7 @@ any_unscaled_column = by_storage(_any_unscaled_column, _any_none)
 _handles = by_storage(_handles_dense, _handles_csr)
 
 
-def run(epoch, X, workspace, first, last):
+def run(sums, X, epoch, workspace, first, last):
     """Make the updates first <= k < last, of one row each; return whether that is done here."""
     if not _handles(X, epoch.rule):
         return False

@@ -21,7 +21,6 @@ from fastlogreg.backends.numba import stages
 from fastlogreg.backends.numba.jit import borrowing, by_storage, stage
 from fastlogreg.backends.numba.minibatch import optimizers
 from fastlogreg.backends.numba.minibatch import order as orders
-from fastlogreg.backends.numba.minibatch.plan import chunk_range
 from fastlogreg.backends.numba.minibatch.state import ADAGRAD, SGD, State
 from fastlogreg.backends.numba.stages import products
 from fastlogreg.backends.numba.stages import softmax as tiles
@@ -72,7 +71,7 @@ _padded_classes = by_storage(_classes_dense, _classes_csr)
 _listed = by_storage(_listed_dense, _listed_csr)
 
 
-def workspace(epoch, X):
+def workspace(sums, X, epoch):
     """Return a workspace for blocks of the epoch."""
     block = epoch.plan.block
     width = epoch.state.theta.shape[1]
@@ -98,7 +97,7 @@ def workspace(epoch, X):
     )
 
 
-def chunk(epoch, X, workspace, lo, hi, c):
+def chunk(sums, X, epoch, workspace, lo, hi, c):
     """Set the sums of chunk c to those over the positions lo : hi."""
     rows = epoch.rows
     plan = epoch.plan
@@ -106,8 +105,8 @@ def chunk(epoch, X, workspace, lo, hi, c):
     Z = workspace.Z
     m, others, value = workspace.vectors[0], workspace.vectors[1], workspace.vectors[2]
     ties, scale = workspace.vectors[3], workspace.vectors[4]
-    head = epoch.sums[c, 0]
-    G = epoch.sums[c, 1:]
+    head = sums[c, 0]
+    G = sums[c, 1:]
     _clear(X, intercept, head, G)
     for p in range(lo, hi, plan.block):
         n = min(plan.block, hi - p)
@@ -169,13 +168,13 @@ _pick = by_storage(_pick_dense, _pick_csr)
 _clear = by_storage(_clear_dense, _clear_csr)
 
 
-def totals(epoch, X):
+def totals(sums, X, chunks):
     """Add up the sums of the chunks where that is not done later; return loss and weight."""
-    head = epoch.sums[0, 0]
-    for c in range(1, epoch.plan.chunks):
-        head[0] += epoch.sums[c, 0, 0]
-        head[1] += epoch.sums[c, 0, 1]
-    _total(X, epoch.plan.chunks, epoch.sums)
+    head = sums[0, 0]
+    for c in range(1, chunks):
+        head[0] += sums[c, 0, 0]
+        head[1] += sums[c, 0, 1]
+    _total(X, chunks, sums)
     return head[0], head[1]
 
 
@@ -193,9 +192,9 @@ def _total_csr(X, chunks, sums):
 _total = by_storage(_total_dense, _total_csr)
 
 
-def has_unscaled_column(epoch, X):
+def has_unscaled_column(sums, X, intercept, state):
     """Whether a column has a gradient and no scale yet."""
-    return _unscaled(X, epoch.plan.intercept, epoch.sums[0], epoch.state)
+    return _unscaled(X, intercept, sums[0], state)
 
 
 def _unscaled_dense(X, intercept, sums, state):
@@ -214,7 +213,7 @@ def _unscaled_csr(X, intercept, sums, state):
 _unscaled = by_storage(_unscaled_dense, _unscaled_csr)
 
 
-def run_single_rows(epoch, X, workspace, first, last):
+def run_single_rows(sums, X, epoch, workspace, first, last):
     """Return that batches of one row are nothing of their own here."""
     return False
 
@@ -222,16 +221,14 @@ def run_single_rows(epoch, X, workspace, first, last):
 # --- an update ---------------------------------------------------------------------------
 
 
-def move(epoch, X, workspace, update, k):
-    """Move the parameters by the sums of batch k."""
-    plan = epoch.plan
-    if _move(X, epoch, workspace, update):
-        for c in range(plan.chunks):
-            lo, hi = chunk_range(plan, k, c)
-            for p in range(lo, hi, plan.block):
-                n = min(plan.block, hi - p)
-                orders.fill(epoch.order, p, n, workspace.picked)
-                _move_stored(X, epoch, workspace, update, n)
+def move(sums, X, workspace, chunks, intercept, update, state):
+    """Move what the update moves by the gradient alone; return whether rows are needed for more."""
+    return _move(X, sums, workspace, intercept, update, state)
+
+
+def move_stored(sums, X, workspace, n, intercept, update, state):
+    """Move the columns that n rows hold, ``workspace.picked``."""
+    _move_stored(X, sums, workspace, n, intercept, update, state)
 
 
 @borrowing
@@ -275,25 +272,20 @@ def _of_column(state, j, workspace):
     )
 
 
-def _move_dense(X, epoch, workspace, update):
-    """Move what the update moves by the gradient alone; return whether rows are needed for more."""
-    state = epoch.state
+def _move_dense(X, sums, workspace, intercept, update, state):
     p = state.inverse.size
     for k in range(state.theta.shape[0]):
-        g = epoch.sums[0, 1 + k, :p]
+        g = sums[0, 1 + k, :p]
         for j in range(p):
             g[j] *= update.scale
         of_class = _of_class(state, k)
-        optimizers.sweep(update.rule, update.eta, g, epoch.plan.intercept, of_class)
+        optimizers.sweep(update.rule, update.eta, g, intercept, of_class)
         optimizers.sweep_average(of_class)
     return False
 
 
-def _move_csr(X, epoch, workspace, update):
+def _move_csr(X, sums, workspace, intercept, update, state):
     rule = update.rule
-    state = epoch.state
-    sums = epoch.sums
-    intercept = epoch.plan.intercept
     lazy = rule.optimizer == SGD or rule.optimizer == ADAGRAD
     if lazy:
         if intercept and _gradient(sums, _place(0), update.scale, workspace.g):
@@ -330,21 +322,20 @@ def _gradient(sums, j, scale, g):
     return held > _place(0)
 
 
-def _move_stored_dense(X, epoch, workspace, update, n):
+def _move_stored_dense(X, sums, workspace, n, intercept, update, state):
     pass
 
 
-def _move_stored_csr(X, epoch, workspace, update, n):
-    """Move the columns that n rows hold, ``workspace.picked``."""
+def _move_stored_csr(X, sums, workspace, n, intercept, update, state):
     rule = update.rule
-    shift = _place(epoch.plan.intercept)
+    shift = _place(intercept)
     for i in range(n):
         row = workspace.picked[i]
         for k in range(_place(X.starts[row]), _place(X.ends[row])):
             j = _place(X.indices[k]) + shift
-            if _gradient(epoch.sums, j, update.scale, workspace.g):
+            if _gradient(sums, j, update.scale, workspace.g):
                 x = np.float64(X.data[k])
-                _move_column(update, rule.l1, rule.l2, x, j, workspace.g, epoch.state)
+                _move_column(update, rule.l1, rule.l2, x, j, workspace.g, state)
 
 
 @stage
