@@ -76,6 +76,10 @@ class Halves:
         """Return a sample of each."""
         return Halves(*(half.sample(step) for half in self.halves))
 
+    def columns(self, chosen):
+        """Return some columns of each."""
+        return Halves(*(half.columns(chosen) for half in self.halves))
+
     def solving(self, size):
         """Return what solvers run in."""
         return self.halves[0].solving(size)

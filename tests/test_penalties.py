@@ -36,7 +36,8 @@ def test_no_distance_where_prox_stays(l1, l2, v):
     """The fixed point of a proximal step is where 0 is a subgradient."""
     penalty = penalty_of(l1, l2)
     at = penalty.prox(np.array([v, v]), 1.0)
-    gradient = at - np.array([v, v])  # of 1/2 |u - v|², whose proximal point this is
+    # of 1/2 |u - v|², whose proximal point this is, and the smooth part
+    gradient = at - np.array([v, v]) + penalty.smooth_gradient(at)
     assert_allclose(penalty.subgradient_distance(at, gradient), 0.0, atol=1e-12)
 
 

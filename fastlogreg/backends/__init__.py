@@ -326,6 +326,24 @@ class CompiledBackend(Backend, Protocol):
         Of ``steps`` the optimizer and the penalties are looked at.
         """
 
+    def coordinate_descent(
+        self,
+        hessian: NDArray[np.float64],
+        slope: NDArray[np.float64],
+        l1: NDArray[np.float64],
+        u: NDArray[np.float64],
+        enough: float,
+        sweeps: int,
+    ) -> float:
+        """Lower ``slope0' (u - u0) + (u - u0)' H (u - u0) / 2 + l1' |u|`` by its coordinates.
+
+        ``u`` (p,), u0 on entry, and ``slope`` (p,), the gradient of the smooth part at u, are
+        updated in place. An entry's move is by how much its slope changes at it, relative to its
+        ``l1`` where that is not 0. At most ``sweeps`` are made, and none after a full one in which
+        the largest move was ``enough`` or less; that is returned, infinity where the last sweep
+        was not full. An entry whose diagonal is not above 0 stays.
+        """
+
     def read_sum(self, X: Matrix, *, n_threads: int | None = None) -> float:
         """Return the sum of X by one parallel pass: the floor under every pass over X."""
 

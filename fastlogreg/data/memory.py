@@ -123,6 +123,16 @@ class MemoryRows:
         part.n_values = int(self.n_values * part.fraction)
         return part
 
+    def columns(self, chosen: NDArray[np.intp]) -> "MemoryRows":
+        """Return the same rows with some of the columns, numbered, which are copied."""
+        assert self._chosen is None, "columns of a sample are not offered"
+        X, y, sample_weight, offset = self._arrays
+        part = copy(self)
+        part._arrays = X[:, chosen], y, sample_weight, offset
+        part.n_columns = chosen.size
+        part.n_values = int(part._arrays[0].size)
+        return part
+
     def first_not_finite(self) -> tuple[int, int] | None:
         """Return (row, column) of the first NaN or infinity in X; None where all are finite."""
         return self._backend.bind(self._arrays[0], None, None, None, PassSpec()).first_not_finite()

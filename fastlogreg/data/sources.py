@@ -7,6 +7,9 @@ specification to a pass, whose results are sums, which parts of the rows can add
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fastlogreg.backends import Pass, PassSpec
 
 __all__ = ["RowSource"]
@@ -41,6 +44,9 @@ class RowSource(Protocol):
 
     def sample(self, step: int) -> "RowSource":
         """Return one row, drawn with a fixed seed, of every ``step`` rows."""
+
+    def columns(self, chosen: NDArray[np.intp]) -> "RowSource":
+        """Return the same rows with some of the columns, numbered in ascending order."""
 
     def first_not_finite(self) -> tuple[int, int] | None:
         """Return (row, column) of the first NaN or infinity in X; None where all are finite."""

@@ -592,15 +592,6 @@ def resolve_penalty(penalty: Any, C: Any, l1_ratio: Any) -> tuple[float, float]:
     return (np.inf if kind is None else C), float(kind == "l1")
 
 
-def check_l2_alone(l1_ratio: float) -> None:
-    """Refuse every mix of penalties but L2 alone."""
-    if l1_ratio != 0.0:
-        raise ValueError(
-            f"l1_ratio must be 0 (the L2 penalty alone), got {l1_ratio:g}: L1 and elastic net are "
-            "not supported"
-        )
-
-
 def warn(text: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the line that called into this package, through however many of our own frames."""
     frame = sys._getframe(1)

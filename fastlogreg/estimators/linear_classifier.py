@@ -108,9 +108,10 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _become(self, columns: Columns, *, forget: tuple[str, ...] = (), **fitted: Any) -> None:
         """Take on all that a fit found, in one step: before it, nothing has changed."""
-        state = {**vars(self), "n_features_in_": columns.number, **fitted}
+        state = {**vars(self), "n_features_in_": columns.number}
         for name in forget:
             state.pop(name, None)
+        state.update(fitted)
         state.pop("feature_names_in_", None)
         if columns.names is not None:
             state["feature_names_in_"] = columns.names

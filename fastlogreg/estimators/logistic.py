@@ -5,8 +5,6 @@ solver and stores what comes back under scikit-learn's names. ``predict`` and it
 hand rows to the backend. What scikit-learn offers (input validation, tags, metadata
 routing, callbacks) is called and not rebuilt; only the check for NaN and infinity is our own,
 since it runs on all threads.
-
-Refused for now, with a clear error: L1.
 """
 
 import time
@@ -28,6 +26,8 @@ from fastlogreg.estimators.callbacks import FitMonitor, FitTasks, fit_tasks
 from fastlogreg.estimators.input import checked_rows, training_data
 from fastlogreg.estimators.linear_classifier import LinearClassifier
 from fastlogreg.floating_point import numpy_defaults
+from fastlogreg.problem.layout import Layout
+from fastlogreg.problem.penalties import ElasticNet
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Iteration, Result, Status
 from fastlogreg.solvers.auto import auto
@@ -35,6 +35,7 @@ from fastlogreg.solvers.handover import go_on
 from fastlogreg.solvers.lbfgs import lbfgs
 from fastlogreg.solvers.newton import newton
 from fastlogreg.solvers.newton_cg import newton_cg
+from fastlogreg.solvers.proximal import proximal
 from fastlogreg.solvers.trace import Trace
 
 __all__ = ["LogisticRegression"]
@@ -66,11 +67,11 @@ _HISTORY = np.dtype(
 
 
 class LogisticRegression(LinearClassifier):
-    """Exact logistic regression for any number of classes, with an L2 penalty.
+    """Exact logistic regression for any number of classes, with L1, L2 or both as penalty.
 
     Minimizes scikit-learn's objective
 
-        C * sum_i s_i loss_i + 1/2 ||w||^2
+        C * sum_i s_i loss_i + l1_ratio ||w||_1 + (1 - l1_ratio) / 2 ||w||^2
 
     with the weights s, the margins ``z = X @ w + b + offset`` and, for two classes, ``loss_i =
     log(1 + exp(-(2 y_i - 1) z_i))``. For K > 2 each class k has margins z_k of its own, and
@@ -88,12 +89,12 @@ class LogisticRegression(LinearClassifier):
     ----------
     penalty : {"l1", "l2", "elasticnet"} or None, optional
         Deprecated, as in scikit-learn: ``l1_ratio`` and ``C`` say the same. "l2" is
-        ``l1_ratio=0``, None is ``C=np.inf``; "l1" and "elasticnet" are not supported.
+        ``l1_ratio=0``, "l1" is ``l1_ratio=1``, None is ``C=np.inf``.
     C : float, default=1.0
         Inverse strength of the penalty, above 0; ``np.inf`` for none.
     l1_ratio : float, default=0.0
-        The share of L1 in the penalty; only 0, which is L2 alone, is supported. None, which
-        is deprecated, means 0.
+        The share of L1 in the penalty: 0 is L2 alone, 1 is L1 alone. With L1, coefficients are
+        exactly 0 or not at all. None, which is deprecated, means 0.
     dual : bool, default=False
         Without effect: the dual problem has the same optimum.
     fit_intercept : bool, default=True
@@ -112,12 +113,14 @@ class LogisticRegression(LinearClassifier):
         ``"newton-cholesky"``: on the Hessian, for up to some hundred columns. ``"newton-cg"``:
         truncated Newton, for wider data. ``"lbfgs"``: the least memory. ``"auto"`` chooses by
         what passes over these data would cost. ``"liblinear"``, ``"sag"`` and ``"saga"`` are
-        there for code that names them, and do what ``"auto"`` does.
+        there for code that names them, and do what ``"auto"`` does. With L1 all do the same:
+        proximal Newton, in a working set of columns where there are many.
     tol : float, default=1e-8
         Bound on the estimated distance of the objective above its optimum, relative to the
         objective. The estimate is half the Newton decrement, ``g' H^-1 g / 2`` with the gradient
         g and the Hessian H, which does not change when columns of X are rescaled. Below 2e-15,
-        the rounding of float64, and at 0 it asks for that.
+        the rounding of float64, and at 0 it asks for that. With L1 it bounds the duality gap,
+        relative to the objective; the distance is mostly far less.
     max_iter : int, default=100
         Steps at most, not counting those on parts of the rows.
     warm_start : bool, default=False
@@ -144,17 +147,20 @@ class LogisticRegression(LinearClassifier):
         Readings of all rows.
     objective_ : float
         The objective at the solution, divided by ``C`` times the sum of weights: the mean
-        loss plus ``||w||^2 / (2 C sum_i s_i)``.
+        loss plus the penalty divided by ``C sum_i s_i``.
+    duality_gap_ : float
+        Only with L1: a bound on how far ``objective_`` is above the optimum.
     gradient_norm_ : float
-        Largest absolute component of its gradient.
+        Largest absolute component of its gradient; with L1, of the smallest subgradient.
     converged_ : bool
         Whether the estimated distance above the optimum is within ``tol``.
     history_ : ndarray of shape (n_records,), structured
         One record for the start and each iteration, for plots: ``iteration``; ``passes`` so far;
         ``objective`` and ``gradient_norm`` as above; ``decrement``, the estimated distance above
-        the optimum; ``step``, the fraction of the full step that led there; ``share`` of the rows
-        that it was computed on (values on different shares do not compare); ``seconds`` since
-        ``fit`` began. ``pandas.DataFrame(model.history_)`` is a table of it.
+        the optimum, with L1 the duality gap; ``step``, the fraction of the full step that led
+        there; ``share`` of the rows that it was computed on (values on different shares do not
+        compare); ``seconds`` since ``fit`` began. ``pandas.DataFrame(model.history_)`` is a table
+        of it.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features,)
         Only where X has string column names.
@@ -286,6 +292,8 @@ class LogisticRegression(LinearClassifier):
                 objective_=result.value,
                 gradient_norm_=result.gradient_norm,
                 converged_=result.converged,
+                forget=("duality_gap_",),
+                **settings.certificate(result),
                 history_=np.array(monitor.records, dtype=_HISTORY),
             )
         if not result.converged and result.status is not Status.STOPPED:
@@ -295,7 +303,6 @@ class LogisticRegression(LinearClassifier):
     def _settings(self) -> "_Settings":
         """Return the parameters, checked."""
         C, l1_ratio = check.resolve_penalty(self.penalty, self.C, self.l1_ratio)
-        check.check_l2_alone(l1_ratio)
         check.check_flag(self.dual, "dual")
         check.check_real(self.intercept_scaling, "intercept_scaling")
         intercept = check.check_flag(self.fit_intercept, "fit_intercept")
@@ -308,12 +315,17 @@ class LogisticRegression(LinearClassifier):
         if not isinstance(self.verbose, Integral):
             raise TypeError(f"verbose must be an integer, got {self.verbose!r}")
         prints = bool(self.verbose > 0)
-        return _Settings(C, intercept, warm_start, tol, max_iter, solver, n_threads, prints)
+        if l1_ratio > 0.0:
+            solver = proximal
+        return _Settings(
+            C, l1_ratio, intercept, warm_start, tol, max_iter, solver, n_threads, prints
+        )
 
     def _warn(self, result: Result, separation: Separation | None) -> None:
+        measure = "duality gap" if hasattr(self, "duality_gap_") else "half the Newton decrement"
         figures = (
             f"objective {result.value:.6g}, estimated distance above the optimum "
-            f"{result.decrement:.2g} (half the Newton decrement), largest gradient component "
+            f"{result.decrement:.2g} ({measure}), largest gradient component "
             f"{result.gradient_norm:.2g}, {result.n_iter} iterations, {result.n_passes:g} passes"
         )
         if separation is not None:
@@ -341,6 +353,7 @@ class _Settings:
     """The estimator's parameters, checked."""
 
     C: float
+    l1_ratio: float
     intercept: bool
     warm_start: bool
     tol: float
@@ -352,13 +365,21 @@ class _Settings:
     def problem(self, rows: Rows) -> Problem:
         """Return what is to be minimized."""
         source = MemoryRows(rows.matrix, rows.targets, rows.weights, rows.offset)
-        l2 = check.check_penalty(self.C, source.total_weight)
+        strength = check.check_penalty(self.C, source.total_weight)
         spec = PassSpec(intercept=self.intercept, n_threads=self.n_threads)
         if rows.classes.size > 2:
             spec = spec._replace(
                 loss="cross_entropy", activation="softmax", n_outputs=rows.classes.size
             )
-        return Problem(source, l2, spec)
+        if self.l1_ratio == 0.0:
+            return Problem(source, strength, spec)
+        layout = Layout(source.n_columns, self.intercept, spec.n_outputs)
+        l1 = layout.by_column(self.l1_ratio * strength)
+        return Problem(source, ElasticNet(l1, layout.by_column(strength) - l1), spec)
+
+    def certificate(self, result: Result) -> dict[str, Any]:
+        """Return the attribute that bounds the distance, where there is one."""
+        return {"duality_gap_": result.decrement} if self.l1_ratio > 0.0 else {}
 
     def solve(
         self,
@@ -368,7 +389,7 @@ class _Settings:
         trace: Trace[Iteration],
     ) -> tuple[Result, Separation | None]:
         """Return the optimum, and where there is none, why: what separates the rows."""
-        stages = {"stages": start is None} if self.solver in (auto, newton) else {}
+        stages = {"stages": start is None} if self.solver in (auto, newton, proximal) else {}
         theta = np.zeros(problem.size) if start is None else start
         stop_value = _SEPARATED if self.C == np.inf else 0.0
         with problem.solving():

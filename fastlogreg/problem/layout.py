@@ -78,6 +78,14 @@ class Layout:
         self.coefficients(out)[:] = values
         return out
 
+    def entries(self, chosen: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return the places in theta of the intercepts and of some columns, as of fewer columns."""
+        places = np.concatenate([np.arange(self.first), self.first + chosen])
+        found: NDArray[np.intp] = (
+            np.arange(self.n_outputs)[:, None] * self.width + places
+        ).reshape(-1)
+        return found
+
     def alike(self, values: _Vector) -> _Vector:
         """Return the values, (m p,), with their mean over the rows of theta in each row."""
         if self.n_outputs == 1:

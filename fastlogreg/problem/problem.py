@@ -20,6 +20,7 @@ Nothing is checked here: the rows follow the contract of :mod:`fastlogreg.backen
 
 from contextlib import AbstractContextManager
 from copy import copy
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -95,6 +96,7 @@ class Problem:
         self._spec = spec
         self._pass = source.bind(spec)
         self._counter = _Counter()
+        self._reads = 1.0  # what a pass here reads of one over all columns
         self.hessian_passes = self._pass.hessian_cost
         self.size = self.layout.size
 
@@ -168,7 +170,7 @@ class Problem:
         Where that is little against 1, no curvature changes by more than its exponential, and half
         the Newton decrement is the distance from the optimum. Rows of weight 0 do not count.
         """
-        self._counter.total += self.share
+        self._counter.total += self.share * self._reads
         return self._pass.largest_margin(self.layout.for_pass(step))
 
     def effective_rows(self) -> float:
@@ -187,6 +189,21 @@ class Problem:
             part.penalty = self.penalty.at_least(least)
         return part
 
+    def columns(self, chosen: NDArray[np.intp]) -> "Problem":
+        """Return the problem in some columns, numbered in ascending order; the others hold 0.
+
+        Its passes are counted here, each by what it reads.
+        """
+        part = copy(self)
+        part.source = self.source.columns(chosen)
+        part.layout = replace(self.layout, n_columns=chosen.size)
+        part.size = part.layout.size
+        part.penalty = self.penalty.of(self.layout.entries(chosen))
+        part._pass = part.source.bind(self._spec)
+        part.hessian_passes = part._pass.hessian_cost
+        part._reads = self._reads * part.n_values / max(1, self.n_values)
+        return part
+
     def _mean_loss(
         self,
         theta: _Vector,
@@ -196,7 +213,7 @@ class Problem:
         moments: NDArray[np.float64] | None = None,
     ) -> tuple[float, _Vector, NDArray[np.float64] | None]:
         """Return the mean loss and its derivatives up to ``order``: the one reader of rows."""
-        self._counter.total += self.share
+        self._counter.total += self.share * self._reads
         at = self.layout.for_pass(theta)
         loss, gradient, hessian = self._pass(at, order, curvatures=curvatures, moments=moments)
         total = self._pass.total_weight
@@ -232,7 +249,7 @@ class HessianProduct:
     def __call__(self, vector: _Vector) -> _Vector:
         """Return H v, (p,), in one pass."""
         of = self._problem
-        of._counter.total += of.share
+        of._counter.total += of.share * of._reads
         product = of._pass.product(self._curvatures, of.layout.for_pass(vector)).reshape(-1)
         product /= of._pass.total_weight
         product += of.penalty.smooth_diagonal * vector
@@ -241,7 +258,7 @@ class HessianProduct:
     def moments(self) -> Moments:
         """Return what is cheap to know of the Hessian, in one pass."""
         of = self._problem
-        of._counter.total += of.share
+        of._counter.total += of.share * of._reads
         return of._moments(np.atleast_2d(of._pass.moments(self._curvatures)))
 
     def coupling(self) -> NDArray[np.float64]:

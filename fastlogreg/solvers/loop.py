@@ -18,6 +18,8 @@ def minimize(
     direction: Direction,
     convergence: Convergence,
     trace: Trace[Iteration],
+    *,
+    centred: bool = True,
 ) -> Result:
     """Go where the direction leads until it is enough.
 
@@ -30,13 +32,16 @@ def minimize(
     convergence : Convergence
     trace : Trace
         A stop that is asked for ends the loop where it stands.
+    centred : bool, default=True
+        Whether rows of theta for several classes are made to sum to 0 at the start: not where a
+        penalty holds entries at 0.
 
     Returns
     -------
     Result
         Handed over where the direction says so; nothing is noted where it proposes no step.
     """
-    theta = objective.layout.centred(theta.copy())
+    theta = objective.layout.centred(theta.copy()) if centred else theta.copy()
     at = Iterate(theta, direction.start(theta))
     if not all_finite(at.point):
         trace.note(_iteration(objective, at, np.nan), theta)
@@ -86,7 +91,7 @@ def minimize(
 
 def _iteration(objective: TwiceDifferentiable, at: Iterate, decrement: float) -> Iteration:
     value, gradient, _ = at.point
-    norm = float(np.abs(gradient).max())
+    norm = float(objective.penalty.subgradient_distance(at.theta, gradient).max())
     return Iteration(
         at.n_iter, objective.n_passes, value, norm, decrement, at.length, objective.share
     )
@@ -103,7 +108,7 @@ def _result(
     return Result(
         at.theta,
         at.point.value,
-        float(np.abs(at.point.gradient).max()),
+        float(objective.penalty.subgradient_distance(at.theta, at.point.gradient).max()),
         trace.history[-1].decrement if trace.history else np.inf,
         at.n_iter,
         objective.n_passes,

@@ -70,6 +70,7 @@ def search(
     first: Callable[[_Vector], Point] | None,
     value: Callable[[_Vector], float],
     evaluate: Callable[[_Vector], Point],
+    slope: float | None = None,
 ) -> tuple[_Vector, Point, float] | None:
     """Walk along ``step`` until the value falls; None where it never does.
 
@@ -85,6 +86,9 @@ def search(
         Asked at shorter steps.
     evaluate : callable
         Asked once a value has been accepted.
+    slope : float, optional
+        What the objective should change by, at first order, along the full step: where it is more
+        than the gradient says.
 
     Returns
     -------
@@ -92,7 +96,7 @@ def search(
         The new iterate, what was computed there, the fraction of the step taken.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        slope = float(start.gradient @ step)
+        slope = float(start.gradient @ step) if slope is None else slope
     if not (isfinite(slope) and slope < 0.0):
         return None
     length = 1.0

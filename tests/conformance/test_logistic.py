@@ -51,20 +51,6 @@ SKIPPED = {
     "the array API": ["test_logistic_regression_array_api_*"],
 }
 XFAILED = {
-    "L1 and elastic net": [
-        "test_LogisticRegression_elastic_net_objective",
-        "test_elastic_net_coeffs",
-        "test_elastic_net_l1_l2_equivalence l1-*",
-        "test_elastic_net_versus_sgd",
-        "test_elastic_net_vs_l1_l2",
-        "test_l1_ratio_non_elasticnet",
-        "test_liblinear_not_stuck",
-        "test_logisticregression_liblinear_sample_weight params0",
-        "test_logreg_l1",
-        "test_lr_penalty_l1ratio_incompatible l1-*",
-        "test_saga_vs_liblinear *-1",
-        "test_sample_and_class_weight_equivalence_liblinear",
-    ],
     "LogisticRegressionCV": [
         "test_LogisticRegressionCV_*",
         "test_elasticnet_l1_ratio_err_helpful *CV*",

@@ -20,6 +20,7 @@ from fastlogreg.backends.numba.threads import default_threads
 
 __all__ = [
     "bind",
+    "coordinate_descent",
     "default_threads",
     "info",
     "kept_theta",
@@ -38,6 +39,13 @@ def bind(X: Any, y: Any, sample_weight: Any, offset: Any, spec: Any) -> Any:
     from fastlogreg.backends.numba.passes.softmax import SoftmaxPass
 
     return SoftmaxPass(X, y, sample_weight, offset, spec)
+
+
+def coordinate_descent(*arguments: Any) -> float:
+    """Lower a quadratic model with L1; see :class:`fastlogreg.backends.CompiledBackend`."""
+    from fastlogreg.backends.numba import coordinates
+
+    return coordinates.coordinate_descent(*arguments)
 
 
 def train_epoch(X: Any, y: Any, theta: Any, rows: Any, spec: Any, learning_rate: float) -> Any:

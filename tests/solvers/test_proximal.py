@@ -1,0 +1,216 @@
+"""Proximal Newton: exact zeros, and a gap that is true, against an optimum of SciPy's."""
+
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_array
+from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import scale
+
+from fastlogreg import LogisticRegression, backends
+from fastlogreg.problem.penalties import ElasticNet
+from fastlogreg.problem.problem import Problem
+from fastlogreg.solvers.proximal import proximal
+from tests.halves import halves_of
+from tests.l1_witness import deceiving, objective, optimum
+
+
+def fitted(X, y, sample_weight=None, **parameters):
+    return LogisticRegression(**{"l1_ratio": 1.0, **parameters}).fit(X, y, sample_weight)
+
+
+@pytest.fixture(scope="module")
+def cancer():
+    X, y = load_breast_cancer(return_X_y=True)
+    return scale(X), y
+
+
+def lower(H, slope, l1, u):
+    """Return the minimum of the quadratic model by plain proximal gradient steps."""
+    bound = np.linalg.eigvalsh(H).max()
+    for _ in range(20_000):
+        v = u - slope / bound
+        new = np.copysign(np.maximum(np.abs(v) - l1 / bound, 0.0), v)
+        slope = slope + H @ (new - u)
+        u = new
+    return u
+
+
+class TestCoordinateDescent:
+    def test_finds_the_minimum_and_its_slope(self, rng):
+        A = rng.normal(size=(60, 12))
+        H, slope, l1 = A.T @ A / 60, rng.normal(size=12), rng.uniform(1.0, 3.0, 12)
+        start = rng.normal(size=12)
+        u, at = start.copy(), slope.copy()
+        moved = backends.get("numba").coordinate_descent(H, at, l1, u, 1e-13, 10_000)
+        assert moved <= 1e-13
+        assert_allclose(u, lower(H, slope, l1, start), atol=1e-9)
+        assert 0 < np.count_nonzero(u) < 12
+        assert_allclose(at, slope + H @ (u - start), atol=1e-12)
+
+    def test_says_when_it_is_not_there(self, rng):
+        A = rng.normal(size=(60, 12))
+        arguments = A.T @ A / 60, rng.normal(size=12), np.full(12, 0.1), np.zeros(12)
+        assert backends.get("numba").coordinate_descent(*arguments, 1e-13, 2) > 1e-13
+
+    def test_an_entry_without_curvature_stays(self):
+        u = np.array([3.0])
+        backends.get("numba").coordinate_descent(
+            np.zeros((1, 1)), np.array([1.0]), np.array([0.1]), u, 0.0, 5
+        )
+        assert u[0] == 3.0
+
+
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.5, 0.01])
+@pytest.mark.parametrize("C", [1e-2, 1.0, 1e2])
+def test_the_optimum_of_two_classes(cancer, l1_ratio, C):
+    X, y = cancer
+    model = fitted(X, y, l1_ratio=l1_ratio, C=C)
+    best = optimum(model, X, y)
+    assert model.converged_
+    assert model.objective_ == pytest.approx(objective(model, X, y), rel=1e-12)
+    assert model.objective_ <= best * (1 + 1e-8)
+    assert model.objective_ - model.duality_gap_ <= best * (1 + 1e-12)
+    if l1_ratio == 1.0 and C < 100:
+        assert np.count_nonzero(model.coef_) < 20
+
+
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
+def test_the_optimum_of_three_classes(l1_ratio):
+    X, y = load_iris(return_X_y=True)
+    model = fitted(X, y, l1_ratio=l1_ratio)
+    assert model.converged_
+    assert model.objective_ <= optimum(model, X, y) * (1 + 1e-8)
+    assert (model.coef_ == 0.0).any()
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_never_wrong_and_never_silent_on_tables_that_deceive(seed):
+    X, y, weights, parameters = deceiving(seed)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        model = fitted(X, y, weights, **parameters)
+    best = optimum(model, X, y, weights)
+    here = objective(model, X, y, weights)
+    if model.converged_:
+        assert here <= best * (1 + 1e-8)
+    else:
+        assert [each.category for each in heard] == [ConvergenceWarning]
+    assert here - model.duality_gap_ <= best * (1 + 1e-9)
+
+
+def test_wide_rows_take_working_sets(rng):
+    X = rng.normal(size=(80, 700))
+    y = (X[:, :5].sum(axis=1) + rng.logistic(size=80) > 0).astype(int)
+    model = fitted(X, y, C=0.5)
+    assert model.converged_
+    assert model.objective_ <= optimum(model, X, y) * (1 + 1e-8)
+    slope = np.abs(X.T @ (model.predict_proba(X)[:, 1] - y)) * 0.5
+    assert slope.max() <= 1 + 1e-6
+    assert_allclose(slope[model.coef_[0] != 0], 1.0, atol=1e-6)
+
+
+def test_storages_agree(rng):
+    X = rng.normal(size=(120, 500)) * (rng.random((120, 500)) < 0.3)
+    y = (X[:, :4].sum(axis=1) + rng.logistic(size=120) > 0).astype(int)
+    models = [fitted(A, y, C=0.5) for A in (X, np.asfortranarray(X), csr_array(X))]
+    models.append(fitted(X.astype(np.float32), y, C=0.5))
+    for model in models[1:]:
+        assert model.objective_ == pytest.approx(models[0].objective_, rel=1e-6)
+        assert_array_equal(model.coef_ == 0, models[0].coef_ == 0)
+
+
+def test_weights_are_repeated_rows(cancer, rng):
+    X, y = cancer
+    weights = rng.integers(0, 3, y.size)
+    model = fitted(X, y, weights.astype(float), C=0.1)
+    again = fitted(np.repeat(X, weights, axis=0), np.repeat(y, weights), C=0.1)
+    assert_allclose(model.coef_, again.coef_, atol=1e-6)
+
+
+def test_offsets(cancer):
+    X, y = cancer
+    shift = np.full(y.size, 1.5)
+    plain, moved = fitted(X, y, C=0.1), LogisticRegression(l1_ratio=1.0, C=0.1)
+    moved.fit(X, y, offset=shift)
+    assert_allclose(moved.coef_, plain.coef_, atol=1e-6)
+    assert_allclose(moved.intercept_ + 1.5, plain.intercept_, atol=1e-6)
+
+
+def test_a_large_penalty_leaves_nothing_but_the_intercept(cancer):
+    X, y = cancer
+    strongest = np.abs(X.T @ (y - y.mean())).max()
+    model = fitted(X, y, C=0.999 / strongest)
+    assert not model.coef_.any()
+    assert model.intercept_[0] == pytest.approx(np.log(y.mean() / (1 - y.mean())), abs=2e-4)
+    assert fitted(X, y, C=1.01 / strongest).coef_.any()
+
+
+def test_separated_rows_have_an_optimum(rng):
+    X = rng.normal(size=(40, 3))
+    y = (X[:, 0] > 0).astype(int)
+    model = fitted(X, y, C=10.0)
+    assert model.converged_
+    assert model.objective_ <= optimum(model, X, y) * (1 + 1e-8)
+
+
+def test_two_rows_and_equal_columns():
+    X = np.array([[0.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
+    model = fitted(X, [0, 1], C=20.0)
+    assert model.converged_
+    assert model.objective_ <= optimum(model, X, np.array([0, 1])) * (1 + 1e-8)
+
+
+def test_a_warm_start_needs_next_to_nothing(cancer):
+    X, y = cancer
+    model = LogisticRegression(l1_ratio=1.0, C=0.1, warm_start=True).fit(X, y)
+    first = model.n_passes_
+    coef = model.coef_.copy()
+    assert model.fit(X, y).n_passes_ <= 2 < first
+    assert_array_equal(model.coef_ == 0, coef == 0)
+
+
+def test_many_rows_start_on_a_part_of_them(rng):
+    X = rng.normal(size=(20_000, 10))
+    y = (X[:, 0] - X[:, 1] + rng.logistic(size=20_000) > 0).astype(int)
+    model = fitted(X, y, C=1e-3)
+    assert model.converged_
+    assert model.history_["share"].min() < 0.2
+    assert model.objective_ <= optimum(model, X, y) * (1 + 1e-8)
+
+
+def test_the_same_bits_for_any_number_of_threads(cancer):
+    X, y = cancer
+    one, two = (fitted(X, y, n_threads=k) for k in (1, 2))
+    assert_array_equal(one.coef_, two.coef_)
+
+
+def test_another_source_has_the_same_optimum(cancer):
+    X, y = cancer
+    penalty = ElasticNet(np.r_[0.0, np.full(30, 0.01)], np.zeros(31))
+    result = proximal(Problem(halves_of(X, y.astype(float)), penalty), np.zeros(31))
+    model = fitted(X, y, C=100 / y.size)
+    assert result.converged
+    assert result.value == pytest.approx(model.objective_, rel=1e-8)
+    assert_array_equal(result.theta[1:] == 0, model.coef_[0] == 0)
+
+
+def test_a_callback_and_max_iter_end_it_where_it_stands(cancer):
+    X, y = cancer
+    with pytest.warns(ConvergenceWarning, match=r"max_iter reached .*\(duality gap\)"):
+        model = fitted(X, y, max_iter=2)
+    assert not model.converged_
+    assert model.n_iter_[0] == 2
+    assert model.objective_ - model.duality_gap_ <= optimum(model, X, y)
+
+
+def test_sparsify_and_predictions(cancer):
+    X, y = cancer
+    model = fitted(X, y, C=0.1)
+    before = model.predict_proba(X)
+    assert model.sparsify().coef_.nnz < 15
+    assert_allclose(model.predict_proba(X), before)
+    assert model.score(X, y) > 0.9
