@@ -104,7 +104,7 @@ def proximal(
     """
     trace = Trace() if trace is None else trace
     limits = Limits(tol, max_iter, stop_value)
-    convergence = Convergence(objective, limits, STAGE)
+    convergence = _judge(objective, limits)
     direction: _Model | _WorkingSets
     if objective.size <= _DIRECT:
         hessian = None
@@ -116,6 +116,11 @@ def proximal(
     else:
         direction = _WorkingSets(objective, convergence)
     return _minimize(objective, theta, direction, convergence, trace)
+
+
+def _judge(objective: Problem, limits: Limits) -> Convergence:
+    """Return what says enough: a gap proves itself, and needs no further rule."""
+    return Convergence(cast(TwiceDifferentiable, objective), limits, STAGE)
 
 
 def _minimize(
@@ -138,7 +143,7 @@ def _stages(
     status = Status.CONVERGED
     for step in parts(objective.effective_rows(), objective.layout):
         part = objective.part(step)
-        convergence = Convergence(part, Limits(_STAGE_TOL, _INNER_ITERATIONS), STAGE)
+        convergence = _judge(part, Limits(_STAGE_TOL, _INNER_ITERATIONS))
         direction = _Model(part, convergence, hessian)
         result = _minimize(part, theta, direction, convergence, trace)
         status = result.status
@@ -404,7 +409,7 @@ class _WorkingSets:
         relative = min(1.0, gap / value) if value > 0.0 else 1.0
         tol = max(_INNER * relative, 0.5 * self._convergence.limits.tol)
         limits = Limits(tol, _INNER_ITERATIONS)
-        inner = Convergence(part, limits, STAGE)
+        inner = _judge(part, limits)
         direction = _Model(part, inner, None)
         result = _minimize(part, start, direction, inner, Trace())
         step = np.zeros(at.theta.size)

@@ -41,11 +41,12 @@ def bind(X: Any, y: Any, sample_weight: Any, offset: Any, spec: Any) -> Any:
     return SoftmaxPass(X, y, sample_weight, offset, spec)
 
 
-def coordinate_descent(*arguments: Any) -> float:
+def coordinate_descent(*arguments: Any) -> Any:
     """Lower a quadratic model with L1; see :class:`fastlogreg.backends.CompiledBackend`."""
     from fastlogreg.backends.numba import coordinates
 
-    return coordinates.coordinate_descent(*arguments)
+    run: Any = coordinates.coordinate_descent
+    return run(*arguments)
 
 
 def train_epoch(X: Any, y: Any, theta: Any, rows: Any, spec: Any, learning_rate: float) -> Any:
