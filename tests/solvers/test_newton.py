@@ -10,6 +10,7 @@ from scipy.optimize import minimize
 from fastlogreg.backends import ONE_MARGIN
 from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.moments import Moments
+from fastlogreg.problem.penalties import L2
 from fastlogreg.solvers import Status
 from fastlogreg.solvers.newton import newton
 from fastlogreg.solvers.trace import Trace
@@ -119,6 +120,7 @@ class Stub:
     n_passes = 0.0
     n_rows = 1
     layout = Layout(1)
+    penalty = L2(np.zeros(2))
 
     def effective_rows(self):
         return 1.0
