@@ -56,6 +56,7 @@ _MODEL_FLOOR = 0.02  # of ``tol``
 _FIRST_RATE = 0.3  # what a step is expected to leave of the gap where nothing is known
 _FRESH_STEPS = 2  # steps with new Hessians that lead to the goal from near
 _RIDGE = 1e-13  # of a unit diagonal: columns may be the same
+_FARTHEST = 10.0  # by which intercepts of several classes are taken to be off at the most
 _TINY = 1e-13  # of the Hessian's intercepts: no curvature
 _LARGEST = 3000  # entries of theta in a working set at most
 
@@ -168,7 +169,9 @@ def _gap(objective: Problem, at: Iterate, moments: Moments) -> float:
     """Return how far above the optimum an iterate is at the most; infinity where nothing is known.
 
     Intercepts have no dual constraint but an equation, which holds after their own Newton step:
-    what that gains is added (twice), and the gradient is taken there, in centred columns.
+    what that gains is added (twice), and the gradient is taken there, in centred columns. Groups
+    of classes that no row confuses have next to no curvature between them, whatever each class
+    has: there the slope itself counts.
     """
     layout, penalty = objective.layout, cast(ElasticNet, objective.penalty)
     value, gradient, _ = at.point
@@ -179,6 +182,8 @@ def _gap(objective: Problem, at: Iterate, moments: Moments) -> float:
         if not (total > 0.0).all() or (np.abs(b) > total).any():
             return np.inf  # their step is too long to be judged by a parabola
         left = float((b * b / total).sum())
+        if layout.n_outputs > 1:
+            left += _FARTHEST * float(np.abs(b).sum())
     slope = moments.to_centred(gradient) - penalty.smooth_gradient(at.theta)
     layout.intercepts(slope)[:] = 0.0
     gap = penalty.duality_gap(at.theta, slope, value - penalty.value(at.theta))

@@ -102,6 +102,19 @@ def test_never_wrong_and_never_silent_on_tables_that_deceive(seed):
     assert here - model.duality_gap_ <= best * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("distance", [3.0, 10.0, 30.0])
+def test_two_groups_of_classes_that_no_row_confuses(rng, distance):
+    """Each class has curvature, and between the groups there is next to none."""
+    X = rng.normal(size=(300, 3))
+    group, of_two = rng.integers(0, 2, 300), rng.integers(0, 2, 300)
+    X[:, 0] += distance * group
+    X[:, 1] += of_two
+    y = 2 * group + of_two
+    model = fitted(X, y, C=50.0)
+    assert model.converged_
+    assert objective(model, X, y) <= optimum(model, X, y) * (1 + 1e-8)
+
+
 def test_wide_rows_take_working_sets(rng):
     X = rng.normal(size=(80, 700))
     y = (X[:, :5].sum(axis=1) + rng.logistic(size=80) > 0).astype(int)
