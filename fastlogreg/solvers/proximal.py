@@ -38,7 +38,7 @@ from fastlogreg.solvers.curvature import recalibrated
 from fastlogreg.solvers.direction import Iterate, Proposal
 from fastlogreg.solvers.handover import parts
 from fastlogreg.solvers.loop import minimize
-from fastlogreg.solvers.search import Point, search
+from fastlogreg.solvers.search import ROUNDING, Point, search
 from fastlogreg.solvers.trace import Trace
 
 __all__ = ["proximal"]
@@ -57,6 +57,8 @@ _FIRST_RATE = 0.3  # what a step is expected to leave of the gap where nothing i
 _FRESH_STEPS = 2  # steps with new Hessians that lead to the goal from near
 _RIDGE = 1e-13  # of a unit diagonal: columns may be the same
 _FARTHEST = 10.0  # by which intercepts of several classes are taken to be off at the most
+_UNSEEN = 1e-10  # of the value: a gain that its rounding may hide
+_NOISE = 1e-12  # of the value: its rounding, at the most
 _TINY = 1e-13  # of the Hessian's intercepts: no curvature
 _LARGEST = 3000  # entries of theta in a working set at most
 
@@ -253,6 +255,10 @@ class _Model:
         step = proposal.step
         moved = at.theta + step
         kinks = float(penalty.l1 @ (np.abs(moved) - np.abs(at.theta)))
+        slope = float(at.point.gradient @ step) + kinks
+        # values of far columns and of large margins carry more rounding than such a step gains;
+        # the gap says whether it leads on
+        unseen = -slope <= _UNSEEN * at.point.value
         return search(
             at.theta,
             at.point,
@@ -260,7 +266,8 @@ class _Model:
             first=lambda trial: self._look(trial, renew),
             value=self._objective.value,
             evaluate=lambda trial: self._look(trial, renew),
-            slope=float(at.point.gradient @ step) + kinks,
+            slope=slope,
+            rounding=_NOISE if unseen else ROUNDING,
         )
 
     def renew(self, at: Iterate) -> Point | None:

@@ -71,6 +71,7 @@ def search(
     value: Callable[[_Vector], float],
     evaluate: Callable[[_Vector], Point],
     slope: float | None = None,
+    rounding: float = ROUNDING,
 ) -> tuple[_Vector, Point, float] | None:
     """Walk along ``step`` until the value falls; None where it never does.
 
@@ -89,6 +90,8 @@ def search(
     slope : float, optional
         What the objective should change by, at first order, along the full step: where it is more
         than the gradient says.
+    rounding : float, optional
+        By how much of the value the full step may seem to raise it.
 
     Returns
     -------
@@ -100,7 +103,7 @@ def search(
     if not (isfinite(slope) and slope < 0.0):
         return None
     length = 1.0
-    slack = ROUNDING * start.value  # of the full step alone: shorter ones must gain
+    slack = rounding * start.value  # of the full step alone: shorter ones must gain
     for k in range(_HALVINGS):
         trial = theta + length * step
         if (trial == theta).all():
