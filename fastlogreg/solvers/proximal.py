@@ -251,21 +251,27 @@ class _Model:
         self, at: Iterate, proposal: Proposal, converged: bool
     ) -> tuple[_Vector, Point, float] | None:
         renew = not self._keeping_pays(proposal.decrement, at.point.value)
-        penalty = cast(ElasticNet, self._objective.penalty)
-        step = proposal.step
-        moved = at.theta + step
-        kinks = float(penalty.l1 @ (np.abs(moved) - np.abs(at.theta)))
+        accepted = self._search(at, proposal.step, renew)
+        if accepted is None and self._fresh and not converged:  # every row saturated
+            accepted = self._search(at, -at.theta, True)
+        return accepted
+
+    def _search(
+        self, at: Iterate, step: _Vector, hessian: bool
+    ) -> tuple[_Vector, Point, float] | None:
+        penalty, value = cast(ElasticNet, self._objective.penalty), at.point.value
+        kinks = float(penalty.l1 @ (np.abs(at.theta + step) - np.abs(at.theta)))
         slope = float(at.point.gradient @ step) + kinks
         # values of far columns and of large margins carry more rounding than such a step gains;
         # the gap says whether it leads on
-        unseen = -slope <= _UNSEEN * at.point.value
+        unseen = -slope <= _UNSEEN * value
         return search(
             at.theta,
             at.point,
             step,
-            first=lambda trial: self._look(trial, renew),
+            first=lambda trial: self._look(trial, hessian),
             value=self._objective.value,
-            evaluate=lambda trial: self._look(trial, renew),
+            evaluate=lambda trial: self._look(trial, hessian),
             slope=slope,
             rounding=_NOISE if unseen else ROUNDING,
         )
