@@ -374,6 +374,13 @@ SECTIONS = (
         _anything,
     ),
     Section(
+        "l1_fits",
+        "Exact fits with L1",
+        "l1_fits",
+        "Seconds of ours at its defaults and of the best peer within 1e-6.",
+        _anything,
+    ),
+    Section(
         "softmax",
         "Softmax: loss and gradient",
         "softmax_kernels",
