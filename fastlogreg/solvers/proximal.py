@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from fastlogreg import backends
+from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.moments import Moments
 from fastlogreg.problem.penalties import ElasticNet
 from fastlogreg.problem.problem import Problem
@@ -328,15 +329,13 @@ class _Model:
         layout = self._objective.layout
         penalty = cast(ElasticNet, self._objective.penalty)
         value, gradient, _ = at.point
-        free = np.zeros(layout.size, dtype=bool)
-        layout.intercepts(free)[:] = True
-        w = ~free
+        free, w = _places(layout)
         H = self.hessian
-        model = np.ascontiguousarray(H[np.ix_(w, w)])
+        model = np.array(H[w][:, w], order="C")
         slope = gradient[w].copy()
         if layout.first:
-            own, cross = H[np.ix_(free, free)], H[np.ix_(free, w)]
-            inverse = np.linalg.pinv(own, rcond=_TINY, hermitian=True)
+            own, cross = H[free][:, free], H[free][:, w]
+            inverse = _inverse(own)
             gone = inverse @ cross
             diagonal = model.diagonal().copy()
             model -= cross.T @ gone
@@ -354,6 +353,23 @@ class _Model:
         if layout.first:
             step[free] = -(inverse @ gradient[free] + gone @ step[w])
         return step
+
+
+def _places(layout: Layout) -> tuple[Any, Any]:
+    """Return where intercepts and coefficients stand in theta: slices where they can be."""
+    if layout.n_outputs == 1:
+        return slice(0, layout.first), slice(layout.first, None)
+    free = np.zeros(layout.size, dtype=bool)
+    layout.intercepts(free)[:] = True
+    return free, ~free
+
+
+def _inverse(own: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the inverse of the intercepts' curvature, 0 along what has none."""
+    if own.shape == (1, 1):
+        return 1.0 / own if own[0, 0] > 0.0 else np.zeros((1, 1))
+    inverse: NDArray[np.float64] = np.linalg.pinv(own, rcond=_TINY, hermitian=True)
+    return inverse
 
 
 def _lower(
