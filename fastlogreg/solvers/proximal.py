@@ -367,9 +367,8 @@ def _places(layout: Layout) -> tuple[Any, Any]:
 def _inverse(own: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the inverse of the intercepts' curvature, 0 along what has none."""
     if own.shape == (1, 1):
-        return 1.0 / own if own[0, 0] > 0.0 else np.zeros((1, 1))
-    inverse: NDArray[np.float64] = np.linalg.pinv(own, rcond=_TINY, hermitian=True)
-    return inverse
+        return np.full((1, 1), 1.0 / own[0, 0] if own[0, 0] > 0.0 else 0.0)
+    return cast(NDArray[np.float64], np.linalg.pinv(own, rcond=_TINY, hermitian=True))
 
 
 def _lower(
