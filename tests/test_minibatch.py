@@ -4,6 +4,7 @@ import os
 import pickle
 import signal
 import threading
+import time
 import warnings
 
 import numpy as np
@@ -430,9 +431,19 @@ class TestEstimator:
         X, y = data
         X, y = np.tile(X, (20, 3)), np.tile(y, 20)
         endless = MiniBatchLogisticRegression(batch_size=batch_size, max_iter=10**9, tol=None)
-        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        sent = []
+
+        def interrupt():
+            sent.append(time.monotonic())
+            os.kill(os.getpid(), signal.SIGINT)
+
+        again = threading.Timer(20.0, interrupt)  # a lost one fails the test; it hangs nothing
+        threading.Timer(0.3, interrupt).start()
+        again.start()
         with pytest.raises(KeyboardInterrupt):
             endless.fit(X, y)
+        again.cancel()
+        assert len(sent) == 1
         assert MiniBatchLogisticRegression(max_iter=2, tol=None).fit(X, y).t_ == 2 * 157
 
     def test_pipeline_and_pickle(self):
