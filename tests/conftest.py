@@ -1,5 +1,6 @@
 """What several test files share."""
 
+import gc
 import os
 import signal
 
@@ -33,7 +34,13 @@ def rng():
 
 @pytest.fixture
 def ctrl_c_is_heard():
-    """Undo what a shell does to a process that it starts in the background: ignore SIGINT."""
+    """Undo what a shell does to a process that it starts in the background: ignore SIGINT.
+
+    Python drops what is raised in a callback of its garbage collector, and Hypothesis has one.
+    """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    callbacks = gc.callbacks[:]
+    gc.callbacks.clear()
     yield
+    gc.callbacks[:] = callbacks
     signal.signal(signal.SIGINT, before)
