@@ -431,6 +431,8 @@ class TestEstimator:
         X, y = data
         X, y = np.tile(X, (20, 3)), np.tile(y, 20)
         endless = MiniBatchLogisticRegression(batch_size=batch_size, max_iter=10**9, tol=None)
+        # compiled: Python also drops what is raised in the weak references of a compiler
+        MiniBatchLogisticRegression(batch_size=batch_size, max_iter=1, tol=None).fit(X, y)
         sent = []
 
         def interrupt():
