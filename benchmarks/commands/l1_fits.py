@@ -29,9 +29,7 @@ from fastlogreg.cli.measuring import PAUSE, best_of_rounds, new_table
 
 NEAR = 1e-6
 SHARES = (10, 100)
-LONG = (
-    2.0  # seconds after which no tighter setting of a peer is tried: ten times as many iterations
-)
+LONG = 2.0  # seconds after which no setting with ten times as many iterations is tried
 
 
 def _cancer() -> tuple[Any, NDArray[np.int64]]:
