@@ -210,7 +210,17 @@ def _moments_of(hessian: NDArray[np.float64], objective: Problem) -> Moments:
     return Moments(layout, total, sums, squares, penalty)
 
 
-class _Model:
+class _ByGap:
+    """A direction whose decrement is a duality gap: it proves itself."""
+
+    def proves(self, at: Iterate) -> bool:
+        return True
+
+    def confirm(self, at: Iterate, proposal: Proposal) -> None:
+        return None
+
+
+class _Model(_ByGap):
     """The step to the minimum of Newton's model with the penalty."""
 
     def __init__(
@@ -225,7 +235,6 @@ class _Model:
         self._fresh = False
         self._rate = _FIRST_RATE
         self._before: float | None = None  # the gap before the last full step
-        self._slope = 0.0
 
     def start(self, theta: _Vector) -> Point:
         return self._look(theta, self.hessian is None)
@@ -238,15 +247,7 @@ class _Model:
         self._before = None
         if gap <= self._convergence.goal(at.point.value):
             return Proposal(np.zeros(at.theta.size), gap, known=True)
-        step = self._step(at, gap)
-        self._gap = gap
-        return Proposal(step, gap, known=True)
-
-    def proves(self, at: Iterate) -> bool:
-        return True
-
-    def confirm(self, at: Iterate, proposal: Proposal) -> None:
-        return None
+        return Proposal(self._step(at, gap), gap, known=True)
 
     def walk(
         self, at: Iterate, proposal: Proposal, converged: bool
@@ -419,7 +420,7 @@ def _solve_on_support(model: NDArray[np.float64], slope: _Vector, l1: _Vector, u
     return length == 1.0
 
 
-class _WorkingSets:
+class _WorkingSets(_ByGap):
     """The step to the optimum in some columns, found in rows of those columns alone."""
 
     def __init__(self, objective: Problem, convergence: Convergence) -> None:
@@ -448,12 +449,6 @@ class _WorkingSets:
         step = np.zeros(at.theta.size)
         step[places] = result.theta - start
         return Proposal(step, gap, known=True)
-
-    def proves(self, at: Iterate) -> bool:
-        return True
-
-    def confirm(self, at: Iterate, proposal: Proposal) -> None:
-        return None
 
     def walk(
         self, at: Iterate, proposal: Proposal, converged: bool
