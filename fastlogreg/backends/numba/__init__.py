@@ -74,12 +74,15 @@ def kept_theta(*arguments: Any, **named: Any) -> Any:
 
 def warmup(dtypes: tuple[str, ...] = ("float64", "float32")) -> Iterator[tuple[str, float]]:
     """Compile (or load) every kernel; yield its name and the seconds it took."""
+    from fastlogreg.backends.numba import coordinates
     from fastlogreg.backends.numba.minibatch import epochs
     from fastlogreg.backends.numba.passes import bound, softmax
 
+    compile_coordinates: Any = coordinates.warmup
     yield from bound.warmup(dtypes)
     yield from softmax.warmup(dtypes)
     yield from epochs.warmup(dtypes)
+    yield from compile_coordinates()
 
 
 def info() -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Coordinate descent on a quadratic model with L1: the inner loop of proximal Newton."""
 
+from time import perf_counter
+
 import numpy as np
 
 from fastlogreg.backends.numba.jit import kernel
@@ -17,6 +19,13 @@ def coordinate_descent(hessian, slope, l1, u, enough, sweeps):
         moved = _sweeps["d"](hessian, slope, l1, u, enough, n)
         sweeps -= n
     return moved
+
+
+def warmup():
+    """Compile (or load) the kernel; yield its name and the seconds it took."""
+    start = perf_counter()
+    coordinate_descent(np.eye(1), np.zeros(1), np.ones(1), np.zeros(1), 0.0, 1)
+    yield "coordinate_descent", perf_counter() - start
 
 
 @kernel
