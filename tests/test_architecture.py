@@ -26,6 +26,7 @@ FLOORS = [
     ("fastlogreg.estimators.linear_classifier",),
     ("fastlogreg.estimators", "fastlogreg.estimators.callbacks", "fastlogreg.estimators.input"),
     ("fastlogreg.solvers.finish", "fastlogreg.solvers.descent"),
+    ("fastlogreg.solvers.folds",),
     ("fastlogreg.solvers.auto", "fastlogreg.solvers.proximal"),
     ("fastlogreg.solvers.lbfgs",),
     ("fastlogreg.solvers.newton_cg",),

@@ -69,6 +69,7 @@ class MemoryRows:
         self._arrays = X, y, sample_weight, offset
         self._backend = backends.get(backend)
         self._chosen: NDArray[np.int64] | None = None
+        self._is_subset = False
         self.n_rows, self.n_columns = map(int, X.shape)
         self.n_values = int(X.size)
         self.fraction = 1.0
@@ -93,6 +94,8 @@ class MemoryRows:
     @cached_property
     def _effective(self) -> float:
         _, y, s, _ = self._arrays
+        if self._is_subset:
+            y, s = y[self._chosen], None if s is None else s[self._chosen]
         n = y.shape[0]
         weighted = float(n)
         if s is not None:
@@ -110,27 +113,38 @@ class MemoryRows:
 
     def sample(self, step: int) -> "MemoryRows":
         """Return one row, drawn with a fixed seed, of every ``step`` rows; none is copied."""
-        assert self._chosen is None, "a sample of a sample is not offered"
+        assert self.fraction == 1.0, "a sample of a sample is not offered"
         whole = self.n_rows // step
         rows = np.arange(0, whole * step, step, dtype=np.int64)
         rows += np.random.default_rng(0).integers(0, step, size=whole)
+        part = self._with_rows(rows if self._chosen is None else self._chosen[rows])
+        part.fraction = whole / self.n_rows
+        return part
+
+    def subset(self, rows: NDArray[np.int64]) -> "MemoryRows":
+        """Return some of the rows, in ascending order, as rows of their own; none is copied."""
+        assert self._chosen is None, "a subset of a part is not offered"
+        part = self._with_rows(rows)
+        part._is_subset = True
+        return part
+
+    def _with_rows(self, rows: NDArray[np.int64]) -> "MemoryRows":
         part = copy(self)
         for name in ("total_weight", "_effective"):
             part.__dict__.pop(name, None)
         part._chosen = rows
-        part.fraction = whole / self.n_rows
-        part.n_rows = whole
-        part.n_values = int(self.n_values * part.fraction)
+        part.n_values = int(self.n_values * rows.size / max(1, self.n_rows))
+        part.n_rows = rows.size
         return part
 
     def columns(self, chosen: NDArray[np.intp]) -> "MemoryRows":
         """Return the same rows with some of the columns, numbered, which are copied."""
-        assert self._chosen is None, "columns of a sample are not offered"
+        assert self.fraction == 1.0, "columns of a sample are not offered"
         X, y, sample_weight, offset = self._arrays
         part = copy(self)
         part._arrays = X[:, chosen], y, sample_weight, offset
         part.n_columns = chosen.size
-        part.n_values = int(part._arrays[0].size)
+        part.n_values = int(part._arrays[0].size * self.n_rows / max(1, X.shape[0]))
         return part
 
     def first_not_finite(self) -> tuple[int, int] | None:

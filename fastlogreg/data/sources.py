@@ -45,6 +45,9 @@ class RowSource(Protocol):
     def sample(self, step: int) -> "RowSource":
         """Return one row, drawn with a fixed seed, of every ``step`` rows."""
 
+    def subset(self, rows: NDArray[np.int64]) -> "RowSource":
+        """Return some of the rows, numbered in ascending order, as rows of their own."""
+
     def columns(self, chosen: NDArray[np.intp]) -> "RowSource":
         """Return the same rows with some of the columns, numbered in ascending order."""
 

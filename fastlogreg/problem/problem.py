@@ -189,6 +189,18 @@ class Problem:
             part.penalty = self.penalty.at_least(least)
         return part
 
+    def subset(self, source: RowSource, penalty: Penalty) -> "Problem":
+        """Return a problem of its own over some of the rows, such as a fold's.
+
+        Its passes are counted here, each by what it reads.
+        """
+        part = copy(self)
+        part.source, part.penalty = source, penalty
+        part._pass = source.bind(self._spec)
+        part.hessian_passes = part._pass.hessian_cost
+        part._reads = self._reads * part.n_values / max(1, self.n_values)
+        return part
+
     def columns(self, chosen: NDArray[np.intp]) -> "Problem":
         """Return the problem in some columns, numbered in ascending order; the others hold 0.
 
