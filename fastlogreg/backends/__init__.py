@@ -159,6 +159,29 @@ class ClassesPass(Pass, Protocol):
         """Return the sums of weight times (diag(p) - p p'), (K, K), without reading X."""
 
 
+class SetsPass(Protocol):
+    """Rows bound to several problems that share them, each with a theta and a set of its own."""
+
+    n_rows: int
+
+    def __call__(
+        self, theta: NDArray[np.float64], sets: NDArray[np.int64], order: int = 1
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """Return the (weighted) sums of losses, (m,), and of gradients, (m, p), in one reading.
+
+        ``theta`` is (m, p), and ``sets``, (m,), the number of the set that each is summed over.
+        At order 0 the gradients are None.
+        """
+
+    def largest_margins(
+        self, vectors: NDArray[np.float64], sets: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Return the largest size of ``A vectors[k]``, (m,), in the rows of each one's set.
+
+        Without offset; rows of weight 0 do not count.
+        """
+
+
 class BatchSpec(NamedTuple):
     """How rows are cut into batches, and what is computed on them.
 
@@ -298,6 +321,20 @@ class Backend(Protocol):
 
 class CompiledBackend(Backend, Protocol):
     """What the Numba backend offers beside."""
+
+    def bind_sets(
+        self,
+        X: Matrix,
+        y: NDArray[np.float64],
+        sample_weight: NDArray[np.float64] | None,
+        offset: NDArray[np.float64] | None,
+        members: NDArray[np.bool_],
+        spec: PassSpec,
+    ) -> SetsPass:
+        """Return a pass over sets of rows, for one column of margins each.
+
+        ``members``, (n_sets, n), says which rows are in each set.
+        """
 
     def mini_batches(
         self,

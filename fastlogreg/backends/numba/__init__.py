@@ -20,6 +20,7 @@ from fastlogreg.backends.numba.threads import default_threads
 
 __all__ = [
     "bind",
+    "bind_sets",
     "coordinate_descent",
     "default_threads",
     "info",
@@ -39,6 +40,13 @@ def bind(X: Any, y: Any, sample_weight: Any, offset: Any, spec: Any) -> Any:
     from fastlogreg.backends.numba.passes.softmax import SoftmaxPass
 
     return SoftmaxPass(X, y, sample_weight, offset, spec)
+
+
+def bind_sets(*arguments: Any) -> Any:
+    """Return a pass over sets of rows; see :class:`fastlogreg.backends.CompiledBackend`."""
+    from fastlogreg.backends.numba.passes.sets import SetsPass
+
+    return SetsPass(*arguments)
 
 
 def coordinate_descent(*arguments: Any) -> Any:
@@ -76,11 +84,12 @@ def warmup(dtypes: tuple[str, ...] = ("float64", "float32")) -> Iterator[tuple[s
     """Compile (or load) every kernel; yield its name and the seconds it took."""
     from fastlogreg.backends.numba import coordinates
     from fastlogreg.backends.numba.minibatch import epochs
-    from fastlogreg.backends.numba.passes import bound, softmax
+    from fastlogreg.backends.numba.passes import bound, sets, softmax
 
     compile_coordinates: Any = coordinates.warmup
     yield from bound.warmup(dtypes)
     yield from softmax.warmup(dtypes)
+    yield from sets.warmup(dtypes)
     yield from epochs.warmup(dtypes)
     yield from compile_coordinates()
 

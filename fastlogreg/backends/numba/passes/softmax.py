@@ -28,11 +28,14 @@ from fastlogreg.backends.numba.passes.storage import (
     NO_VALUES,
     NOTHING,
     forms,
+    packed,
+    padded,
     readonly,
     stored,
     symmetric,
+    unpacked,
 )
-from fastlogreg.backends.numba.stages import products, softmax
+from fastlogreg.backends.numba.stages import softmax
 from fastlogreg.backends.numba.stages.csr import Csr
 from fastlogreg.backends.numba.threads import one_blas_thread, run_chunks
 
@@ -192,20 +195,12 @@ class SoftmaxPass(RowsPass):
     # --- parameters as the stages lay them out
 
     def _model(self, theta: _Array, task: int) -> Model:
-        K, p = theta.shape
-        if self._shape.sparse:
-            W = np.zeros((p, _padded(K)))
-            W[:, :K] = theta.T
-        else:
-            W = np.zeros((K, _padded(p)))
-            W[:, :p] = theta
-        return Model(readonly(W), K, self._intercept, task)
+        W = packed(theta, sparse=self._shape.sparse)
+        return Model(readonly(W), len(theta), self._intercept, task)
 
-    def _unpacked(self, packed: _Array) -> _Array:
+    def _unpacked(self, W: _Array) -> _Array:
         """Return what lies as W does as (..., K, p), C-contiguous."""
-        if self._shape.sparse:
-            packed = packed.swapaxes(-1, -2)
-        return np.ascontiguousarray(packed[..., : self.n_classes, : self._p])
+        return unpacked(W, self.n_classes, self._p, sparse=self._shape.sparse)
 
     def _moments_of(self, out: Sums) -> _Array:
         first, second = self._unpacked(out.moments.sum(axis=0))[..., self._intercept :]
@@ -237,7 +232,7 @@ class SoftmaxPass(RowsPass):
         if order or model.task == kernels.PRODUCT:
             out = out._replace(gradients=np.empty((chunks, *model.W.shape)))
         if order == 2:
-            K, p = self.n_classes, _padded(self._p)
+            K, p = self.n_classes, padded(self._p)
             out = out._replace(hessians=np.empty((chunks, K * (K + 1) // 2, p, p)))
         if with_moments:
             out = out._replace(
@@ -287,7 +282,7 @@ class SoftmaxPass(RowsPass):
         hessians = np.zeros((chunks, K * (K + 1) // 2, p, p))
         fill = kernels.evaluate[self._code]
         weight = rows.weight[rows.chosen] if rows.chosen.size and rows.weight.size else rows.weight
-        step = _padded(_BLAS_ROWS, cut.block)
+        step = padded(_BLAS_ROWS, cut.block)
 
         def run(first: int, last: int) -> None:
             probabilities, matrix = np.empty((cut.hi, K)), np.empty((step, p))
@@ -310,10 +305,6 @@ class SoftmaxPass(RowsPass):
             run_chunks(run, None, chunks, seconds, self._n_threads)
         gradient = self._unpacked(gradients.sum(axis=0))
         return float(losses.sum()), gradient, self._whole(hessians.sum(axis=0))
-
-
-def _padded(size: int, to: int = products.WIDTH) -> int:
-    return -(-size // to) * to
 
 
 def _add_pairs(A: _Array, P: _Array, weight: _Array | None, blocks: _Array) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fastlogreg.backends.numba.jit import Kernel
 from fastlogreg.backends.numba.passes.kernels import Rows
+from fastlogreg.backends.numba.stages import products
 from fastlogreg.backends.numba.stages.csr import Csr
 
 _Matrix = Any  # an array or a SciPy matrix in CSR form
@@ -76,6 +77,30 @@ def forms(
             serial[code](*before, first, last, *after)
 
     return lambda first, last: serial[code](*before, first, last, *after), threaded
+
+
+def padded(size: int, to: int = products.WIDTH) -> int:
+    """Return the size, rounded up to a multiple."""
+    return -(-size // to) * to
+
+
+def packed(theta: NDArray[np.float64], *, sparse: bool) -> NDArray[np.float64]:
+    """Return theta, (m, p), as :mod:`.stages.products` takes it: padded, its transpose for CSR."""
+    m, p = theta.shape
+    if sparse:
+        W = np.zeros((p, padded(m)))
+        W[:, :m] = theta.T
+    else:
+        W = np.zeros((m, padded(p)))
+        W[:, :p] = theta
+    return W
+
+
+def unpacked(W: NDArray[np.float64], m: int, p: int, *, sparse: bool) -> NDArray[np.float64]:
+    """Return what lies as ``packed`` does as (..., m, p), C-contiguous."""
+    if sparse:
+        W = W.swapaxes(-1, -2)
+    return np.ascontiguousarray(W[..., :m, :p])
 
 
 @lru_cache(maxsize=16)
