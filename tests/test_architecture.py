@@ -36,6 +36,7 @@ FLOORS = [
     ("fastlogreg.solvers.direction",),
     ("fastlogreg.solvers",),
     ("fastlogreg.solvers.curvature", "fastlogreg.solvers.search", "fastlogreg.solvers.trace"),
+    ("fastlogreg.problem.sets",),
     ("fastlogreg.problem.problem",),
     ("fastlogreg.problem.moments",),
     ("fastlogreg.problem.layout", "fastlogreg.problem.penalties"),

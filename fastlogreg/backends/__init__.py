@@ -120,10 +120,10 @@ class Pass(Protocol):
     def product(
         self, curvatures: NDArray[np.float64], vector: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Return ``A' diag(curvatures) A vector``, (p,), with A = [1, X] or X; no sample's."""
+        """Return ``A' diag(curvatures) A vector``, (p,), with A = [1, X] or X."""
 
     def moments(self, curvatures: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the sums of h, of h x and of h x², (1 + 2 d,), for h = curvatures; no sample's."""
+        """Return the sums of h, of h x and of h x², (1 + 2 d,), for h = curvatures."""
 
     def largest_margin(self, vector: NDArray[np.float64]) -> float:
         """Return the largest size of ``A vector`` in rows of weight above 0."""

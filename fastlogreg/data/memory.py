@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg import backends
-from fastlogreg.backends import Matrix, Pass, PassSpec
+from fastlogreg.backends import Matrix, Pass, PassSpec, SetsPass
 
 __all__ = ["Columns", "MemoryRows", "Rows"]
 
@@ -110,6 +110,11 @@ class MemoryRows:
         """Return a pass over the rows, to be called many times."""
         bound = self._backend.bind(*self._arrays, spec)
         return bound if self._chosen is None else bound.sample(self._chosen)
+
+    def bind_sets(self, members: NDArray[np.bool_], spec: PassSpec) -> SetsPass:
+        """Return a pass over sets of the rows, ``members`` (n_sets, n), for one column each."""
+        assert self._chosen is None, "sets of a part are not offered"
+        return backends.get("numba").bind_sets(*self._arrays, members, spec)
 
     def sample(self, step: int) -> "MemoryRows":
         """Return one row, drawn with a fixed seed, of every ``step`` rows; none is copied."""

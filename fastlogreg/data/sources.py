@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.backends import Pass, PassSpec
+from fastlogreg.backends import Pass, PassSpec, SetsPass
 
 __all__ = ["RowSource"]
 
@@ -41,6 +41,9 @@ class RowSource(Protocol):
 
     def bind(self, spec: PassSpec) -> Pass:
         """Return a pass over the rows, to be called many times."""
+
+    def bind_sets(self, members: NDArray[np.bool_], spec: PassSpec) -> SetsPass:
+        """Return a pass over sets of the rows, ``members`` (n_sets, n), for one column each."""
 
     def sample(self, step: int) -> "RowSource":
         """Return one row, drawn with a fixed seed, of every ``step`` rows."""

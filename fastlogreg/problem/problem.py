@@ -26,7 +26,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.backends import ClassesPass, PassSpec
+from fastlogreg.backends import ClassesPass, PassSpec, SetsPass
 from fastlogreg.data.sources import RowSource
 from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.moments import Moments
@@ -170,7 +170,7 @@ class Problem:
         Where that is little against 1, no curvature changes by more than its exponential, and half
         the Newton decrement is the distance from the optimum. Rows of weight 0 do not count.
         """
-        self._counter.total += self.share * self._reads
+        self.count(1.0)
         return self._pass.largest_margin(self.layout.for_pass(step))
 
     def effective_rows(self) -> float:
@@ -188,6 +188,26 @@ class Problem:
         if least is not None:
             part.penalty = self.penalty.at_least(least)
         return part
+
+    def with_penalty(self, penalty: Penalty) -> "Problem":
+        """Return the problem with another penalty; its passes are counted here."""
+        other = copy(self)
+        other.penalty = penalty
+        return other
+
+    def bind_sets(self, members: NDArray[np.bool_]) -> SetsPass:
+        """Return a pass over sets of the rows; ``members`` is (n_sets, n)."""
+        return self.source.bind_sets(members, self._spec)
+
+    def count(self, readings: float) -> None:
+        """Count readings of these rows that went by another pass."""
+        self._counter.total += readings * self.share * self._reads
+
+    def mean_loss(self, theta: _Vector) -> tuple[float, _Vector, NDArray[np.float64]]:
+        """Return the mean loss, its gradient, (p,), and its Hessian, (p, p), without penalty."""
+        value, gradient, hessian = self._mean_loss(theta, 2)
+        assert hessian is not None
+        return value, gradient, hessian
 
     def subset(self, source: RowSource, penalty: Penalty) -> "Problem":
         """Return a problem of its own over some of the rows, such as a fold's.
@@ -225,7 +245,7 @@ class Problem:
         moments: NDArray[np.float64] | None = None,
     ) -> tuple[float, _Vector, NDArray[np.float64] | None]:
         """Return the mean loss and its derivatives up to ``order``: the one reader of rows."""
-        self._counter.total += self.share * self._reads
+        self.count(1.0)
         at = self.layout.for_pass(theta)
         loss, gradient, hessian = self._pass(at, order, curvatures=curvatures, moments=moments)
         total = self._pass.total_weight
@@ -261,7 +281,7 @@ class HessianProduct:
     def __call__(self, vector: _Vector) -> _Vector:
         """Return H v, (p,), in one pass."""
         of = self._problem
-        of._counter.total += of.share * of._reads
+        of.count(1.0)
         product = of._pass.product(self._curvatures, of.layout.for_pass(vector)).reshape(-1)
         product /= of._pass.total_weight
         product += of.penalty.smooth_diagonal * vector
@@ -270,7 +290,7 @@ class HessianProduct:
     def moments(self) -> Moments:
         """Return what is cheap to know of the Hessian, in one pass."""
         of = self._problem
-        of._counter.total += of.share * of._reads
+        of.count(1.0)
         return of._moments(np.atleast_2d(of._pass.moments(self._curvatures)))
 
     def coupling(self) -> NDArray[np.float64]:

@@ -76,6 +76,7 @@ def newton(
     stop_value: float = 0.0,
     trace: Trace[Iteration] | None = None,
     stages: bool = True,
+    hessian: NDArray[np.float64] | None = None,
 ) -> Result:
     """Minimize a twice differentiable objective that is bounded below by zero.
 
@@ -96,6 +97,9 @@ def newton(
     stages : bool, default=True
         Whether the first steps may be taken on a part of the rows: not where ``theta`` is
         known to be close already.
+    hessian : ndarray of shape (p, p), optional
+        With this penalty, at a point near the start: the first steps are taken with it, and there
+        are no stages.
 
     Returns
     -------
@@ -121,7 +125,9 @@ def newton(
     """
     trace = Trace() if trace is None else trace
     kept = None
-    if stages and max_iter > 0:
+    if hessian is not None:
+        kept = _Kept(hessian, 0.0, _FIRST_RATE)
+    elif stages and max_iter > 0:
         theta, kept, stopped = _stages(objective, theta, trace)
         if stopped:
             return _stopped_in_stages(objective, theta, trace)

@@ -142,16 +142,19 @@ class BoundPass(RowsPass):
     def largest_margin(self, vector: NDArray[np.float64]) -> float:
         """Return the largest size of A v in rows of weight above 0."""
         size = np.abs(self.margins(vector, with_offset=False))
-        weight = self._rows.weight
-        if weight.size:
-            chosen = self._rows.chosen
-            size = size[(weight[chosen] if chosen.size else weight) > 0.0]
+        if self._rows.weight.size:
+            size = size[self._weights() > 0.0]
         return float(size.max())
 
     def _squared_error(self, weights: NDArray[np.float64]) -> Rows:
-        assert not self._rows.chosen.size, "a sample is too small to need products"
-        zeros = readonly(np.zeros(weights.size))
-        return self._rows._replace(y=zeros, weight=readonly(weights), offset=NO_VALUES)
+        chosen, zeros = self._rows.chosen, np.zeros(self._given.shape[0])
+        if chosen.size:
+            placed = np.zeros_like(zeros)
+            placed[chosen] = weights
+            weights = placed
+        return self._rows._replace(
+            y=readonly(zeros), weight=readonly(weights), offset=NO_VALUES
+        )
 
     def margins(
         self, theta: NDArray[np.float64], *, with_offset: bool = True

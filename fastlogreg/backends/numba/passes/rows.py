@@ -52,6 +52,12 @@ class RowsPass:
         part.total_weight = float(weight[rows].sum()) if weight.size else float(rows.size)
         return part
 
+    def _weights(self) -> NDArray[np.float64]:
+        """Return the weights of the rows that there are, empty where there are none."""
+        weight: NDArray[np.float64] = self._rows.weight
+        chosen = self._rows.chosen
+        return weight[chosen] if chosen.size and weight.size else weight
+
     def first_not_finite(self) -> tuple[int, int] | None:
         """Return (row, column) of the first NaN or infinity in X; None where all are finite."""
         return first_not_finite(self._given, self._n_threads)

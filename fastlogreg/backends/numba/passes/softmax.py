@@ -159,7 +159,7 @@ class SoftmaxPass(RowsPass):
 
     def coupling(self, probabilities: _Array) -> _Array:
         """Return the sums of weight times (diag(p) - p p'), (K, K), without reading X."""
-        weight, out = self._rows.weight, np.zeros((self.n_classes, self.n_classes))
+        weight, out = self._weights(), np.zeros((self.n_classes, self.n_classes))
         for first in range(0, len(probabilities), _COUPLED):
             P = probabilities[first : first + _COUPLED]
             weighted = P * weight[first : first + _COUPLED, None] if weight.size else P
@@ -186,10 +186,8 @@ class SoftmaxPass(RowsPass):
     def largest_margin(self, vector: _Array) -> float:
         """Return the largest size of V A' in rows of weight above 0."""
         size = self._predict(vector, softmax.LARGEST_SIZE, with_offset=False)[:, 0]
-        weight = self._rows.weight
-        if weight.size:
-            chosen = self._rows.chosen
-            size = size[(weight[chosen] if chosen.size else weight) > 0.0]
+        if self._rows.weight.size:
+            size = size[self._weights() > 0.0]
         return float(size.max())
 
     # --- parameters as the stages lay them out
@@ -281,7 +279,7 @@ class SoftmaxPass(RowsPass):
         losses, gradients = np.zeros(chunks), np.zeros((chunks, K, p))
         hessians = np.zeros((chunks, K * (K + 1) // 2, p, p))
         fill = kernels.evaluate[self._code]
-        weight = rows.weight[rows.chosen] if rows.chosen.size and rows.weight.size else rows.weight
+        weight = self._weights()
         step = padded(_BLAS_ROWS, cut.block)
 
         def run(first: int, last: int) -> None:
