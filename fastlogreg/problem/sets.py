@@ -34,7 +34,7 @@ class ProblemSets:
     problem : Problem
         Of all rows; it counts the passes.
     training : list of int64 arrays
-        Numbers of the rows of each set, ascending.
+        Numbers of the rows of each set, ascending. One more set, the last, is all rows.
 
     Examples
     --------
@@ -43,9 +43,10 @@ class ProblemSets:
     >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
     >>> problem = Problem(MemoryRows(X, np.array([0.0, 1.0, 0.0, 1.0])))
     >>> halves = ProblemSets(problem, [np.array([0, 1]), np.array([2, 3])])
-    >>> values, gradients = halves.value_gradient(np.zeros((2, 2)), np.arange(2))
+    >>> values, gradients = halves.value_gradient(np.zeros((3, 2)), np.arange(3))
     >>> gradients
     array([[ 0.  , -0.25],
+           [ 0.  , -0.25],
            [ 0.  , -0.25]])
     >>> problem.n_passes
     1.0
@@ -53,20 +54,22 @@ class ProblemSets:
 
     def __init__(self, problem: Problem, training: list[NDArray[np.int64]]) -> None:
         self.problem = problem
-        self.parts = [problem.source.subset(rows) for rows in training]
-        self.total_weights = np.array([part.total_weight for part in self.parts])
-        members = np.zeros((len(training), problem.n_rows), dtype=bool)
+        self._parts = [problem.source.subset(rows) for rows in training]
+        self._parts.append(problem.source)
+        self.total_weights = np.array([part.total_weight for part in self._parts])
+        members = np.zeros((len(self._parts), problem.n_rows), dtype=bool)
+        members[-1] = True
         for number, rows in enumerate(training):
             members[number, rows] = True
         self._pass = problem.bind_sets(members)
         self._held_out: list[Problem] | None = None
-        if (members.sum(axis=0) == len(training) - 1).all():  # each row is held out once
-            others = [problem.source.subset(np.flatnonzero(~row)) for row in members]
+        if (members.sum(axis=0) == len(training)).all():  # each row is held out by one set
+            others = [problem.source.subset(np.flatnonzero(~row)) for row in members[:-1]]
             self._held_out = [problem.subset(part, problem.penalty) for part in others]
 
     def part(self, number: int, penalty: Penalty) -> Problem:
         """Return the problem of one set alone."""
-        return self.problem.subset(self.parts[number], penalty)
+        return self.problem.subset(self._parts[number], penalty)
 
     def value_gradient(
         self, theta: _Vector, sets: NDArray[np.int64]
@@ -83,15 +86,14 @@ class ProblemSets:
         self.problem.count(1.0)
         return self._pass.largest_margins(steps, sets)
 
-    def derivatives(self, theta: _Vector) -> tuple[list[Derivatives], NDArray[np.float64] | None]:
-        """Return what each set has at one theta, (p,), and the Hessian of all rows.
+    def derivatives(self, theta: _Vector) -> list[Derivatives] | None:
+        """Return what each set has at one theta, (p,), by one reading of the held-out rows.
 
-        Where each row is held out by one set, all come from one reading: of the held-out rows. What
-        that has lost to rounding is made anew. The Hessian of all rows, a mean without penalty, is
-        None where it is no by-product.
+        What that loses to rounding is made anew. None where a row is held out by no set or by
+        several.
         """
         if self._held_out is None:
-            return [self.own(number, theta) for number in range(len(self.parts))], None
+            return None
         sums = []
         for part in self._held_out:
             weight = part.source.total_weight
@@ -104,15 +106,12 @@ class ProblemSets:
         found = []
         for number, own in enumerate(sums):
             weight = total[0] - own[0]
-            value, gradient, hessian = (
-                (a - b) / weight for a, b in zip(total[1:], own[1:], strict=True)
-            )
-            lost = np.diagonal(hessian) * weight < _LOST * diagonal
-            if lost.any():
+            left = [(a - b) / weight for a, b in zip(total[1:], own[1:], strict=True)]
+            if (np.diagonal(left[2]) * weight < _LOST * diagonal).any():
                 found.append(self.own(number, theta))
             else:
-                found.append(Derivatives(value, gradient, hessian))
-        return found, total[3] / total[0]
+                found.append(Derivatives(*left))
+        return [*found, Derivatives(*(a / total[0] for a in total[1:]))]
 
     def own(self, number: int, theta: _Vector) -> Derivatives:
         """Return what one set has at theta, (p,), from its own rows."""

@@ -26,24 +26,27 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.penalties import L2, Penalty
 from fastlogreg.problem.problem import Problem
 from fastlogreg.problem.sets import Derivatives, ProblemSets
 from fastlogreg.solvers import Result, Status
 from fastlogreg.solvers.auto import auto
-from fastlogreg.solvers.curvature import Curvature
+from fastlogreg.solvers.curvature import Curvature, Secants
 from fastlogreg.solvers.handover import is_cheap
 from fastlogreg.solvers.newton import newton
 from fastlogreg.solvers.search import ROUNDING
 
 __all__ = ["FoldFits", "fit_folds"]
 
-_CHANGE = 0.5  # of a margin, since the Hessian was made and by the step that is left
-_CERTIFICATES = 3
+_LEFT = 0.5  # change of a margin by the step that is left, at the most
+_CHANGE = 5.0  # of a margin since the Hessian was made: beyond, another one is worth making
+_CERTIFICATES = 4
+_AIM = 0.1  # share of ``tol`` that steps go to
+_STEP_PASSES = 0.5  # what one fit of several pays for a reading, in passes of its own
 _FRESH_STEPS = 2  # that lead from near to the optimum
-_SHORTER, _SHORTEST = 0.25, 4  # times a step that led up, and how often
 _SUFFICIENT = 1e-4  # share of the promised decrease (Armijo)
-_AIM = 0.1  # share of ``tol``
+_SHORTER, _SHORTEST = 0.25, 4  # times a step that led up, and how often
 
 _Vector = NDArray[np.float64]
 _PenaltyOf = Callable[[float, int], Penalty]
@@ -112,17 +115,12 @@ def fit_folds(
     limits = {"tol": tol, "max_iter": max_iter, **limits}
     fits: _Separately | _Together
     if _go_together(problem, penalty, solve):
-        fits = _Together(ProblemSets(problem, list(training)), penalty, limits)
+        fits = _Together(ProblemSets(problem, list(training)), limits)
     else:
-        fits = _Separately(problem, training, penalty, solve, limits)
-    whole: list[Result] = []
-    sets: list[list[Result]] = []
-    for number in range(n_penalties):
-        theta = whole[-1].theta if whole else np.zeros(problem.size)
-        own = problem.with_penalty(penalty(problem.source.total_weight, number))
-        whole.append(fits.fit_whole(own, theta, first=number == 0))
-        sets.append(fits.fit_sets(whole[-1].theta, number))
-    return FoldFits(whole, [list(results) for results in zip(*sets, strict=True)])
+        fits = _Separately(problem, training, solve, limits)
+    found = [fits.fit(lambda weight, n=number: penalty(weight, n)) for number in range(n_penalties)]
+    *sets, whole = (list(results) for results in zip(*found, strict=True))
+    return FoldFits(whole, sets)
 
 
 def _go_together(problem: Problem, penalty: _PenaltyOf, solve: Callable[..., Result]) -> bool:
@@ -142,116 +140,126 @@ class _Separately:
         self,
         problem: Problem,
         training: Sequence[NDArray[np.int64]],
-        penalty: _PenaltyOf,
         solve: Callable[..., Result],
         limits: dict[str, Any],
     ) -> None:
         self._problem = problem
         self._parts = [problem.source.subset(rows) for rows in training]
-        self._penalty = penalty
         self._solve = solve
         self._limits = limits
+        self._theta: _Vector | None = None
 
-    def fit_whole(self, problem: Problem, theta: _Vector, *, first: bool) -> Result:
-        return self._solve(problem, theta, stages=first, **self._limits)
-
-    def fit_sets(self, theta: _Vector, number: int) -> list[Result]:
+    def fit(self, penalty: Callable[[float], Penalty]) -> list[Result]:
+        """Return the fits of the sets and, last, that of all rows."""
+        first = self._theta is None
+        start = np.zeros(self._problem.size) if self._theta is None else self._theta
+        own = self._problem.with_penalty(penalty(self._problem.source.total_weight))
+        whole = self._solve(own, start, stages=first, **self._limits)
+        self._theta = whole.theta
         found = []
         for part in self._parts:
-            own = self._problem.subset(part, self._penalty(part.total_weight, number))
-            found.append(self._solve(own, theta, stages=False, **self._limits))
-        return found
+            own = self._problem.subset(part, penalty(part.total_weight))
+            found.append(self._solve(own, whole.theta, stages=False, **self._limits))
+        return [*found, whole]
 
 
 class _Together:
-    """All sets side by side, on Hessians that are kept as long as they hold."""
+    """All fits side by side, on Hessians that are kept as long as they hold."""
 
-    def __init__(self, sets: ProblemSets, penalty: _PenaltyOf, limits: dict[str, Any]) -> None:
+    def __init__(self, sets: ProblemSets, limits: dict[str, Any]) -> None:
         self._sets = sets
-        self._penalty = penalty
         self._limits = limits
-        self._hessian: NDArray[np.float64] | None = None  # of all rows, without penalty
-        self._before: _Vector | None = None  # the optimum of all rows under the last penalty
-        self._far: dict[int, _Vector] = {}  # optima there of sets that were not near it
+        self._fits: list[_Fit] = []
+        self._may_share = True  # the Hessians of all sets, from one reading, for this penalty
 
-    def fit_whole(self, problem: Problem, theta: _Vector, *, first: bool) -> Result:
-        hessian = None
-        if self._hessian is not None:
-            hessian = self._hessian + np.diag(problem.penalty.smooth_diagonal)
-        return newton(problem, theta, stages=first, hessian=hessian, **self._limits)
-
-    def fit_sets(self, theta: _Vector, number: int) -> list[Result]:
-        fits = self._begin(theta, number)
-        uncertain = fits
+    def fit(self, penalty: Callable[[float], Penalty]) -> list[Result]:
+        """Return the fits of the sets and, last, that of all rows."""
+        penalties = [penalty(weight) for weight in self._sets.total_weights]
+        first = not self._fits
+        if first:
+            self._begin(penalties)
+        *folds, whole = self._fits
+        before = whole.theta
+        for fit, own in zip(self._fits, penalties, strict=True):
+            fit.begin(own)
+        self._may_share = True
+        self._walk([whole])
+        # what sets them apart from all rows changes little with the penalty
+        starts = np.array([fit.theta + (whole.theta - before) for fit in folds])
+        for fit, start, *own in zip(folds, starts, *self._look(starts, folds), strict=True):
+            fit.jump(start, *own)
+        uncertain = self._fits
         for _ in range(_CERTIFICATES):
             self._walk(uncertain)
             uncertain = self._certify(uncertain)
             if not uncertain:
                 break
-        passes = self._sets.problem.n_passes
-        results = [fit.result(passes) if fit.is_certain else self._alone(fit) for fit in fits]
-        self._before = theta
-        self._far = {
-            fit.number: result.theta
-            for fit, result in zip(fits, results, strict=True)
-            if fit.was_far
-        }
-        return results
+        return [self._result(fit) for fit in self._fits]
 
-    def _begin(self, theta: _Vector, number: int) -> list["_Fit"]:
-        """Return where the fits of the sets start: at theta, or by where they ended before."""
-        penalties = [self._penalty(weight, number) for weight in self._sets.total_weights]
-        starts = dict.fromkeys(range(len(penalties)), theta)
-        if self._before is not None:
-            # what sets them apart from all rows changes little with the penalty
-            starts.update((k, far + (theta - self._before)) for k, far in self._far.items())
-        if len(self._far) == len(penalties):
-            derivatives, self._hessian = [self._sets.own(k, starts[k]) for k in starts], None
-        else:
-            derivatives, self._hessian = self._sets.derivatives(theta)
-            for k in self._far:
-                derivatives[k] = self._sets.own(k, starts[k])
-        return [
-            _Fit(k, penalty, starts[k], derivatives[k], self._sets.problem, k in self._far)
-            for k, penalty in enumerate(penalties)
-        ]
+    def _begin(self, penalties: list[Penalty]) -> None:
+        theta = np.zeros(self._sets.problem.size)
+        layout = self._sets.problem.layout
+        derivatives = self._sets.derivatives(theta)
+        for number, penalty in enumerate(penalties):
+            own = derivatives[number] if derivatives else self._sets.own(number, theta)
+            self._fits.append(_Fit(number, penalty, theta, own, layout))
+
+    def _look(self, trials: _Vector, fits: list["_Fit"]) -> tuple[_Vector, _Vector]:
+        return self._sets.value_gradient(trials, _numbers(fits))
 
     def _walk(self, fits: list["_Fit"]) -> None:
-        """Take steps, all sets in one reading, until none is worth taking."""
-        tol, max_iter = self._limits["tol"], self._limits["max_iter"]
-        for _ in range(max_iter):
-            for fit in fits:
-                if fit.asks_for_hessian:
-                    fit.renew(self._sets.own(fit.number, fit.theta))
-            active = [fit for fit in fits if fit.goes_on(_AIM * tol)]
+        """Take steps, all in one reading, until none is worth taking."""
+        tol = self._limits["tol"]
+        for _ in range(self._limits["max_iter"]):
+            self._renew([fit for fit in fits if fit.asks_for_hessian])
+            active = [fit for fit in fits if fit.goes_on(tol)]
             if not active:
                 return
             trials = np.array([fit.theta + fit.step for fit in active])
-            values, gradients = self._sets.value_gradient(trials, _numbers(active))
-            cost = self._sets.problem.hessian_passes
-            for fit, trial, value, gradient in zip(active, trials, values, gradients, strict=True):
-                fit.move(trial, value, gradient, _AIM * tol, cost)
+            dear = self._sets.problem.hessian_passes
+            if self._may_share:
+                dear /= len(fits)
+            for fit, trial, *own in zip(active, trials, *self._look(trials, active), strict=True):
+                fit.move(trial, *own, tol, dear)
+
+    def _renew(self, fits: list["_Fit"]) -> None:
+        """Make the Hessians that are asked for: those of all sets where the whole asks."""
+        whole = self._fits[-1]
+        if whole in fits or (self._may_share and len(fits) > 1):
+            derivatives = self._sets.derivatives(whole.theta)
+            if derivatives is not None:
+                self._may_share = False
+                for fit, own in zip(self._fits, derivatives, strict=True):
+                    fit.use(own, whole.theta)
+                return
+        for fit in fits:
+            fit.use(self._sets.own(fit.number, fit.theta), fit.theta)
 
     def _certify(self, fits: list["_Fit"]) -> list["_Fit"]:
-        """Set the distances of fits whose Hessian has held; return those that need another."""
-        near = [fit for fit in fits if fit.is_near(self._limits["tol"])]
+        """Set the distances by the Hessians that have held; return what goes on."""
+        tol = self._limits["tol"]
+        near = [fit for fit in fits if not fit.is_lost and not fit.goes_on(tol)]
         if not near:
             return []
         moved = [fit for fit in near if not fit.is_fresh]
-        steps = [fit.step for fit in near] + [fit.theta - fit.made_at for fit in moved]
+        steps = [fit.newton_step() for fit in near] + [fit.theta - fit.made_at for fit in moved]
         numbers = np.concatenate([_numbers(near), _numbers(moved)])
         changes = self._sets.largest_changes(np.array(steps), numbers)
         before = dict(zip(_numbers(moved), changes[len(near) :], strict=True))
         return [
             fit
             for fit, left in zip(near, changes, strict=False)
-            if not fit.certify(before.get(fit.number, 0.0), left, self._limits["tol"])
+            if not fit.certify(before.get(fit.number, 0.0), left, tol)
         ]
 
-    def _alone(self, fit: "_Fit") -> Result:
-        """Return what Newton makes of a set, from where it stands."""
+    def _result(self, fit: "_Fit") -> Result:
+        """Return a fit, or what Newton makes of it from where it stands."""
+        if fit.is_certain:
+            return fit.result(self._sets.problem.n_passes)
         part = self._sets.part(fit.number, fit.penalty)
         result = newton(part, fit.theta, stages=False, **self._limits)
+        fit.theta = result.theta  # where the next begins
+        fit.use(self._sets.own(fit.number, fit.theta), fit.theta)
         return replace(result, n_iter=result.n_iter + fit.n_iter)
 
 
@@ -266,105 +274,125 @@ class _Fit:
     ----------
     number : int
         Of the set.
+    penalty : Penalty
     theta, step : ndarray of shape (p,)
     value, decrement : float
-        The objective, and the distance that the Hessian says.
+        The objective, and the distance that the Hessian and the steps since say.
     made_at : ndarray of shape (p,)
         Where the Hessian was made.
     is_fresh : bool
         Whether that is here.
     asks_for_hessian : bool
-        Whether another should be made here.
+        Whether another should be made.
+    is_lost : bool
+        Whether it is left to Newton.
     is_certain : bool
         Whether the distance was certified.
-    was_far : bool
-        Whether the Hessian of its start did not lead to the optimum.
     n_iter : int
+        Steps under this penalty.
     """
 
     def __init__(
-        self,
-        number: int,
-        penalty: Penalty,
-        theta: _Vector,
-        own: Derivatives,
-        problem: Problem,
-        was_far: bool,
+        self, number: int, penalty: Penalty, theta: _Vector, own: Derivatives, layout: Layout
     ) -> None:
-        self.number, self.penalty = number, penalty
-        self.theta = theta
-        self.n_iter = 0
-        self.is_certain, self.was_far = False, was_far
-        self._layout = problem.layout
-        self._lost = False  # Newton knows what to do
-        self._distance = np.inf
-        self._use(own)
+        self.number, self.penalty, self.theta = number, penalty, theta
+        self._layout = layout
+        self._loss, self._slope = own.value, own.gradient
+        self._hessian, self.made_at = own.hessian, theta
 
-    def renew(self, own: Derivatives) -> None:
-        """Go by the Hessian of here."""
-        self.was_far = True
-        self._use(own)
+    def begin(self, penalty: Penalty) -> None:
+        """Go on from here under another penalty."""
+        self.penalty = penalty
+        self.is_lost = self.is_certain = False
+        self.n_iter = self._shortened = 0
+        self._distance, self._aim = np.inf, _AIM
+        self._factor()
 
-    def _use(self, own: Derivatives) -> None:
-        self.made_at, self.is_fresh, self.asks_for_hessian = self.theta, True, False
+    def jump(self, theta: _Vector, loss: float, slope: _Vector) -> None:
+        """Start elsewhere, if that is nearer."""
+        if loss + self.penalty.value(theta) <= self.value:
+            self.theta, self._loss, self._slope = theta, loss, slope
+            self._take_up()
+
+    def use(self, own: Derivatives, made_at: _Vector) -> None:
+        """Go by another Hessian."""
+        self._hessian, self.made_at = own.hessian, made_at
+        if made_at is self.theta:
+            self._loss, self._slope = own.value, own.gradient
+        self._factor()
+
+    def _factor(self) -> None:
+        self.asks_for_hessian = False
         self._shortened = 0
-        hessian = own.hessian + np.diag(self.penalty.smooth_diagonal)
-        self._curvature = Curvature(hessian, own.value, self._layout)
-        self._lost = self._curvature.factor is None
-        self._look(own.value, own.gradient)
+        hessian = self._hessian + np.diag(self.penalty.smooth_diagonal)
+        self._curvature = Curvature(hessian, self._loss, self._layout)
+        self._model = Secants(self._curvature)
+        self.is_lost = self.is_lost or self._curvature.factor is None  # Newton knows what to do
+        self._take_up()
 
-    def _look(self, loss: float, gradient: _Vector) -> None:
-        """Take the mean loss and its gradient at theta."""
-        self.value = float(loss) + self.penalty.value(self.theta)
-        self.gradient = gradient + self.penalty.smooth_gradient(self.theta)
+    def _take_up(self) -> None:
+        """Look where to go from here."""
+        self.is_fresh = self.made_at is self.theta
+        self.value = float(self._loss) + self.penalty.value(self.theta)
+        self.gradient = self._slope + self.penalty.smooth_gradient(self.theta)
         self.step, self.decrement = np.zeros_like(self.theta), np.inf
-        if not self._lost:
-            self.step = -self._curvature.solve(self.gradient, 0.0)
-            self.decrement = -0.5 * float(self.gradient @ self.step)
-            self._lost = not (np.isfinite(self.decrement) and np.isfinite(self.value))
+        if not self.is_lost:
+            self.step, self.decrement = self._model.step(self.gradient, 0.0)
+            self.is_lost = not (np.isfinite(self.decrement) and np.isfinite(self.value))
 
     def goes_on(self, tol: float) -> bool:
         """Whether a step is worth taking."""
-        return not self._lost and self.decrement > max(tol, ROUNDING) * self.value
+        return not self.is_lost and self.decrement > self._goal(tol)
 
-    def is_near(self, tol: float) -> bool:
-        """Whether the Hessian says that the optimum is near enough."""
-        return not self._lost and self.decrement <= tol * self.value
+    def _goal(self, tol: float) -> float:
+        return max(self._aim * tol, ROUNDING) * self.value
 
     def move(
-        self, theta: _Vector, loss: float, gradient: _Vector, tol: float, hessian_passes: float
+        self, theta: _Vector, loss: float, slope: _Vector, tol: float, hessian_passes: float
     ) -> None:
         """Take the step to theta if it leads down, and say how to go on."""
-        promised = -float(self.gradient @ (theta - self.theta))
         value = float(loss) + self.penalty.value(theta)
+        promised = -float(self.gradient @ self.step)
         if not value <= self.value - _SUFFICIENT * promised + ROUNDING * abs(self.value):
             if not self.is_fresh:
                 self.asks_for_hessian = True
                 return
             self._shortened += 1
             self.step = _SHORTER * self.step
-            self._lost = self._shortened > _SHORTEST
+            self.is_lost = self._shortened > _SHORTEST
             return
-        before = self.decrement
-        self.theta, self.is_fresh = theta, False
+        before, step, gradient = self.decrement, self.step, self.gradient
+        self.theta, self._loss, self._slope = theta, loss, slope
+        self._model.add(step, gradient, slope + self.penalty.smooth_gradient(theta))
+        self._take_up()
         self.n_iter += 1
-        self._look(loss, gradient)
         if not self.goes_on(tol):
             return
         rate = self.decrement / before
         left = np.inf
         if rate < 1.0 and not self._shortened:
-            left = np.ceil(np.log(tol * self.value / self.decrement) / np.log(rate))
-        self.asks_for_hessian = bool(left > hessian_passes + _FRESH_STEPS)
+            left = np.ceil(np.log(self._goal(tol) / self.decrement) / np.log(rate))
+        self.asks_for_hessian = bool((left - _FRESH_STEPS) * _STEP_PASSES > hessian_passes)
+
+    def newton_step(self) -> _Vector:
+        """Return the step by the Hessian alone."""
+        return -self._curvature.solve(self.gradient, 0.0)
 
     def certify(self, change: float, left: float, tol: float) -> bool:
         """Judge the distance by how margins have changed and may; whether no more is to be done."""
-        if change <= _CHANGE and left <= _CHANGE:
-            self._distance = self.decrement * float(np.exp(change + 2.0 * left))
-            self.is_certain = self._distance <= tol * self.value
-        self._lost = self._lost or (self.is_fresh and not self.is_certain)
-        self.asks_for_hessian = not self.is_certain
-        return self.is_certain or self._lost
+        decrement = 0.5 * float(self.gradient @ self._curvature.solve(self.gradient, 0.0))
+        with np.errstate(over="ignore"):
+            factor = float(np.exp(change + 2.0 * left)) if left <= _LEFT else np.inf
+        self._distance = decrement * factor if factor < np.inf else np.inf
+        if self._distance <= tol * self.value:
+            self.is_certain = True
+        elif self.is_fresh:
+            self.is_lost = True
+        elif change > _CHANGE or left > _LEFT or self._goal(tol) <= ROUNDING * self.value:
+            self.asks_for_hessian = True
+        else:  # nearer by as much as is not known of the Hessian
+            self._aim = min(0.5 * self._aim, 0.5 / factor)
+        return self.is_certain or self.is_lost
 
     def result(self, passes: float) -> Result:
         """Return the fit."""
