@@ -152,6 +152,14 @@ class MemoryRows:
         part.n_values = int(part._arrays[0].size * self.n_rows / max(1, X.shape[0]))
         return part
 
+    def column_ranges(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the smallest and the largest value of each column of all rows, (d,) each."""
+        X = self._arrays[0]
+        low, high = X.min(axis=0), X.max(axis=0)
+        if not isinstance(X, np.ndarray):
+            low, high = low.toarray().ravel(), high.toarray().ravel()
+        return low.astype(np.float64), high.astype(np.float64)
+
     def first_not_finite(self) -> tuple[int, int] | None:
         """Return (row, column) of the first NaN or infinity in X; None where all are finite."""
         return self._backend.bind(self._arrays[0], None, None, None, PassSpec()).first_not_finite()

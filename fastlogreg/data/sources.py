@@ -54,6 +54,9 @@ class RowSource(Protocol):
     def columns(self, chosen: NDArray[np.intp]) -> "RowSource":
         """Return the same rows with some of the columns, numbered in ascending order."""
 
+    def column_ranges(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the smallest and the largest value of each column, (d,) each."""
+
     def first_not_finite(self) -> tuple[int, int] | None:
         """Return (row, column) of the first NaN or infinity in X; None where all are finite."""
 

@@ -203,6 +203,10 @@ class Problem:
         """Count readings of these rows that went by another pass."""
         self._counter.total += readings * self.share * self._reads
 
+    def mean_loss_gradient(self, theta: _Vector) -> tuple[float, _Vector]:
+        """Return the mean loss and its gradient, (p,), without penalty."""
+        return self._mean_loss(theta, 1)[:2]
+
     def mean_loss(self, theta: _Vector) -> tuple[float, _Vector, NDArray[np.float64]]:
         """Return the mean loss, its gradient, (p,), and its Hessian, (p, p), without penalty."""
         value, gradient, hessian = self._mean_loss(theta, 2)

@@ -63,23 +63,49 @@ class ProblemSets:
             members[number, rows] = True
         self._pass = problem.bind_sets(members)
         self._held_out: list[Problem] | None = None
+        self._ranges: tuple[_Vector, _Vector] | None = None  # middles and half lengths
         if (members.sum(axis=0) == len(training)).all():  # each row is held out by one set
             others = [problem.source.subset(np.flatnonzero(~row)) for row in members[:-1]]
             self._held_out = [problem.subset(part, problem.penalty) for part in others]
 
     def part(self, number: int, penalty: Penalty) -> Problem:
         """Return the problem of one set alone."""
-        return self.problem.subset(self._parts[number], penalty)
+        return (
+            self.problem.with_penalty(penalty)
+            if number == len(self._parts) - 1
+            else self.problem.subset(self._parts[number], penalty)
+        )
 
     def value_gradient(
         self, theta: _Vector, sets: NDArray[np.int64]
     ) -> tuple[_Vector, NDArray[np.float64]]:
         """Return mean losses, (m,), and gradients, (m, p), at each theta, (m, p): one reading."""
+        if len(sets) == 1 and sets[0] == len(self._parts) - 1:
+            value, gradient = self.problem.mean_loss_gradient(theta[0])
+            return np.array([value]), gradient[None]
         self.problem.count(1.0)
         losses, gradients = self._pass(theta, sets)
         assert gradients is not None
         weights = self.total_weights[sets]
         return losses / weights, gradients / weights[:, None]
+
+    def most_changes(self, steps: _Vector) -> _Vector:
+        """Return what no margin changes by more, (m,), along each step, (m, p), by no reading.
+
+        From the ranges of the columns: loose where a step is large, and enough where it is small.
+        """
+        layout = self.problem.layout
+        if self._ranges is None:
+            self.problem.count(1.0)
+            low, high = self.problem.source.column_ranges()
+            self._ranges = 0.5 * low + 0.5 * high, 0.5 * high - 0.5 * low
+        middle, radius = self._ranges
+        along = steps[:, layout.first :]
+        constant = along @ middle
+        if layout.first:
+            constant = constant + steps[:, 0]
+        most: _Vector = np.abs(constant) + np.abs(along) @ radius
+        return most
 
     def largest_changes(self, steps: _Vector, sets: NDArray[np.int64]) -> _Vector:
         """Return by how much each step, (m, p), changes a margin of its set, (m,): one reading."""

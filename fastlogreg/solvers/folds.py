@@ -185,9 +185,11 @@ class _Together:
         self._may_share = True
         self._walk([whole])
         # what sets them apart from all rows changes little with the penalty
-        starts = np.array([fit.theta + (whole.theta - before) for fit in folds])
-        for fit, start, *own in zip(folds, starts, *self._look(starts, folds), strict=True):
-            fit.jump(start, *own)
+        folds = [fit for fit in folds if fit.goes_on(self._limits["tol"])]
+        if folds and whole.theta is not before:
+            starts = np.array([fit.theta + (whole.theta - before) for fit in folds])
+            for fit, start, *own in zip(folds, starts, *self._look(starts, folds), strict=True):
+                fit.jump(start, *own)
         uncertain = self._fits
         for _ in range(_CERTIFICATES):
             self._walk(uncertain)
@@ -241,15 +243,19 @@ class _Together:
         near = [fit for fit in fits if not fit.is_lost and not fit.goes_on(tol)]
         if not near:
             return []
-        moved = [fit for fit in near if not fit.is_fresh]
-        steps = [fit.newton_step() for fit in near] + [fit.theta - fit.made_at for fit in moved]
-        numbers = np.concatenate([_numbers(near), _numbers(moved)])
-        changes = self._sets.largest_changes(np.array(steps), numbers)
-        before = dict(zip(_numbers(moved), changes[len(near) :], strict=True))
+        steps = np.array([fit.newton_step() for fit in near])
+        moves = np.array([fit.theta - fit.made_at for fit in near])
+        left, changes = (self._sets.most_changes(vectors) for vectors in (steps, moves))
+        doubtful = [k for k, fit in enumerate(near) if not fit.would_do(changes[k], left[k], tol)]
+        if doubtful:
+            vectors = np.concatenate([steps[doubtful], moves[doubtful]])
+            numbers = np.tile(_numbers([near[k] for k in doubtful]), 2)
+            found = self._sets.largest_changes(vectors, numbers)
+            left[doubtful], changes[doubtful] = found[: len(doubtful)], found[len(doubtful) :]
         return [
             fit
-            for fit, left in zip(near, changes, strict=False)
-            if not fit.certify(before.get(fit.number, 0.0), left, tol)
+            for fit, change, rest in zip(near, changes, left, strict=True)
+            if not fit.certify(change, rest, tol)
         ]
 
     def _result(self, fit: "_Fit") -> Result:
@@ -378,17 +384,26 @@ class _Fit:
         """Return the step by the Hessian alone."""
         return -self._curvature.solve(self.gradient, 0.0)
 
-    def certify(self, change: float, left: float, tol: float) -> bool:
-        """Judge the distance by how margins have changed and may; whether no more is to be done."""
+    def _bound(self, change: float, left: float) -> tuple[float, float]:
+        """Return the distance by how margins have changed and may, over the decrement, and it."""
         decrement = 0.5 * float(self.gradient @ self._curvature.solve(self.gradient, 0.0))
-        with np.errstate(over="ignore"):
-            factor = float(np.exp(change + 2.0 * left)) if left <= _LEFT else np.inf
-        self._distance = decrement * factor if factor < np.inf else np.inf
+        if left > _LEFT or change > _CHANGE:
+            return np.inf, np.inf
+        factor = float(np.exp(change + 2.0 * left))
+        return factor, decrement * factor
+
+    def would_do(self, change: float, left: float, tol: float) -> bool:
+        """Whether changes of this size would be small enough."""
+        return self._bound(change, left)[1] <= tol * self.value
+
+    def certify(self, change: float, left: float, tol: float) -> bool:
+        """Judge the distance by these changes; return whether no more is to be done."""
+        factor, self._distance = self._bound(change, left)
         if self._distance <= tol * self.value:
             self.is_certain = True
         elif self.is_fresh:
             self.is_lost = True
-        elif change > _CHANGE or left > _LEFT or self._goal(tol) <= ROUNDING * self.value:
+        elif factor == np.inf or self._goal(tol) <= ROUNDING * self.value:
             self.asks_for_hessian = True
         else:  # nearer by as much as is not known of the Hessian
             self._aim = min(0.5 * self._aim, 0.5 / factor)
