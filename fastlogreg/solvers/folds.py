@@ -46,6 +46,8 @@ _AIM = 0.1  # share of ``tol`` that steps go to
 _STEP_PASSES = 0.5  # what one fit of several pays for a reading, in passes of its own
 _FRESH_STEPS = 2  # that lead from near to the optimum
 _SUFFICIENT = 1e-4  # share of the promised decrease (Armijo)
+_KEPT = 2000  # entries of theta, and
+_KEPT_PASSES = 30  # for each set, up to which the Hessian of all rows is made for all of them
 _SHORTER, _SHORTEST = 0.25, 4  # times a step that led up, and how often
 
 _Vector = NDArray[np.float64]
@@ -148,19 +150,34 @@ class _Separately:
         self._solve = solve
         self._limits = limits
         self._theta: _Vector | None = None
+        # a Hessian of all rows at their optimum, which serves the sets and the next penalty too
+        self._keeps = (
+            solve in (auto, newton)
+            and problem.size <= _KEPT
+            and problem.hessian_passes <= _KEPT_PASSES * len(training)
+        )
+        self._hessian: NDArray[np.float64] | None = None  # a mean, without penalty
 
     def fit(self, penalty: Callable[[float], Penalty]) -> list[Result]:
         """Return the fits of the sets and, last, that of all rows."""
-        first = self._theta is None
-        start = np.zeros(self._problem.size) if self._theta is None else self._theta
         own = self._problem.with_penalty(penalty(self._problem.source.total_weight))
-        whole = self._solve(own, start, stages=first, **self._limits)
+        whole = self._minimize(own, self._theta)
         self._theta = whole.theta
+        if self._keeps:
+            self._hessian = self._problem.mean_loss(whole.theta)[2]
         found = []
         for part in self._parts:
             own = self._problem.subset(part, penalty(part.total_weight))
-            found.append(self._solve(own, whole.theta, stages=False, **self._limits))
+            found.append(self._minimize(own, whole.theta))
         return [*found, whole]
+
+    def _minimize(self, problem: Problem, start: _Vector | None) -> Result:
+        if start is None:
+            return self._solve(problem, np.zeros(problem.size), **self._limits)
+        if self._hessian is None:
+            return self._solve(problem, start, stages=False, **self._limits)
+        hessian = self._hessian + np.diag(problem.penalty.smooth_diagonal)
+        return newton(problem, start, hessian=hessian, **self._limits)
 
 
 class _Together:
