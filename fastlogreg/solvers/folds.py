@@ -149,7 +149,8 @@ class _Separately:
         self._parts = [problem.source.subset(rows) for rows in training]
         self._solve = solve
         self._limits = limits
-        self._theta: _Vector | None = None
+        self._theta: _Vector | None = None  # the last optimum of all rows
+        self._starts: list[_Vector] = []
         # a Hessian of all rows at their optimum, which serves the sets and the next penalty too
         self._keeps = (
             solve in (auto, newton)
@@ -161,14 +162,20 @@ class _Separately:
     def fit(self, penalty: Callable[[float], Penalty]) -> list[Result]:
         """Return the fits of the sets and, last, that of all rows."""
         own = self._problem.with_penalty(penalty(self._problem.source.total_weight))
-        whole = self._minimize(own, self._theta)
+        before = self._theta
+        whole = self._minimize(own, before)
         self._theta = whole.theta
         if self._keeps:
             self._hessian = self._problem.mean_loss(whole.theta)[2]
+        if before is None:
+            self._starts = [whole.theta] * len(self._parts)
+        else:  # what sets them apart from all rows changes little with the penalty
+            self._starts = [theta + (whole.theta - before) for theta in self._starts]
         found = []
-        for part in self._parts:
+        for part, start in zip(self._parts, self._starts, strict=True):
             own = self._problem.subset(part, penalty(part.total_weight))
-            found.append(self._minimize(own, whole.theta))
+            found.append(self._minimize(own, start))
+        self._starts = [result.theta for result in found]
         return [*found, whole]
 
     def _minimize(self, problem: Problem, start: _Vector | None) -> Result:
