@@ -23,11 +23,13 @@ _HOME = {
     "train": "functional",
     "TrainingResult": "functional",
     "LogisticRegression": "estimators.logistic",
+    "LogisticRegressionCV": "estimators.cross_validation",
     "MiniBatchLogisticRegression": "estimators.minibatch",
 }
 
 __all__ = [
     "LogisticRegression",
+    "LogisticRegressionCV",
     "MiniBatchLogisticRegression",
     "TrainingResult",
     "__version__",
@@ -39,6 +41,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from fastlogreg.estimators.cross_validation import LogisticRegressionCV
     from fastlogreg.estimators.logistic import LogisticRegression
     from fastlogreg.estimators.minibatch import MiniBatchLogisticRegression
     from fastlogreg.functional import (

@@ -22,6 +22,7 @@ FLOORS = [
     ("fastlogreg.cli.compare",),
     ("fastlogreg.cli.measuring",),
     ("fastlogreg.linear_model", "fastlogreg.minibatch"),  # names of former releases
+    ("fastlogreg.estimators.cross_validation",),
     ("fastlogreg.estimators.logistic", "fastlogreg.estimators.minibatch", "fastlogreg.functional"),
     ("fastlogreg.estimators.linear_classifier",),
     ("fastlogreg.estimators", "fastlogreg.estimators.callbacks", "fastlogreg.estimators.input"),

@@ -87,7 +87,7 @@ def fit_folds(
     problem : Problem
         Of all rows; it counts the passes.
     training : sequence of int64 arrays
-        Numbers of the rows of each set, ascending.
+        Numbers of the rows of each set, ascending; one that is there twice counts twice.
     n_penalties : int
     penalty : callable
         Takes the total weight of a set and the number of a penalty, 0 for the strongest, and
@@ -116,7 +116,8 @@ def fit_folds(
     """
     limits = {"tol": tol, "max_iter": max_iter, **limits}
     fits: _Separately | _Together
-    if _go_together(problem, penalty, solve):
+    once = all((np.diff(rows) > 0).all() for rows in training)  # no row twice
+    if once and _go_together(problem, penalty, solve):
         fits = _Together(ProblemSets(problem, list(training)), limits)
     else:
         fits = _Separately(problem, training, solve, limits)

@@ -51,24 +51,4 @@ SKIPPED = {
     "words of a message; ours has others (tests/test_as_scikit_learn.py)": ["test_max_iter"],
     "the array API": ["test_logistic_regression_array_api_*"],
 }
-XFAILED = {
-    "LogisticRegressionCV": [
-        "test_LogisticRegressionCV_*",
-        "test_elasticnet_l1_ratio_err_helpful *CV*",
-        "test_get_default_scorer",
-        "test_multinomial_logistic_regression_string_inputs",
-        "test_l1_ratio_None_deprecated",
-        "test_logistic_cv*",
-        "test_logistic_regression_cv_refit",
-        "test_logistic_regression_sample_weights *-cv",
-        "test_logistic_regressioncv_*",
-        "test_logisticregressioncv_*",
-        "test_lr_cv_*",
-        "test_lr_scoring_warns",
-        "test_multinomial_cv_iris",
-        "test_n_iter",
-        "test_passing_params_without_enabling_metadata_routing",
-        "test_penalty_deprecated *CV",
-        "test_scores_attribute_layout_elasticnet",
-    ],
-}
+XFAILED = {}
