@@ -9,7 +9,7 @@ all values of C in one reading; any other scorer is called as scikit-learn calls
 import inspect
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,7 +20,6 @@ from sklearn.utils import Bunch, Tags
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
-    get_routing_for_object,
     process_routing,
 )
 
@@ -33,8 +32,9 @@ from fastlogreg.estimators.linear_classifier import LinearClassifier
 from fastlogreg.estimators.logistic import LogisticRegression, refuse
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.problem.layout import Layout
-from fastlogreg.solvers import Result
+from fastlogreg.solvers.auto import auto
 from fastlogreg.solvers.folds import FoldFits, fit_folds
+from fastlogreg.solvers.proximal import proximal
 from fastlogreg.solvers.trace import Trace
 
 __all__ = ["LogisticRegressionCV"]
@@ -68,8 +68,14 @@ class LogisticRegressionCV(LinearClassifier):
         Deprecated, as in scikit-learn.
     scoring : str, callable or None, default=None
         None is accuracy. "accuracy", "neg_log_loss" and "neg_brier_score" take no time to speak of.
-    solver, tol, max_iter
-        As for :class:`fastlogreg.LogisticRegression`; each fit ends within ``tol``.
+    solver : str, default="auto"
+        One of the names that :class:`fastlogreg.LogisticRegression` takes, without effect: fits
+        that go together share what they learn of the Hessian.
+    tol : float, default=1e-8
+        Bound on the estimated distance above the optimum, of each fit, as for
+        :class:`fastlogreg.LogisticRegression`.
+    max_iter : int, default=100
+        Steps of a fit at most.
     class_weight : dict, "balanced" or None, default=None
         "balanced" is of all rows, as in scikit-learn.
     n_jobs : int, optional
@@ -254,7 +260,8 @@ class LogisticRegressionCV(LinearClassifier):
             warnings.warn(
                 f"The fitted attributes of {type(self).__name__} will be simplified in version 1.10"
                 " of scikit-learn to remove redundancy. Set `use_legacy_attributes=False` to have "
-                "the new ones now, or `True` to silence this warning.",
+                "the new ones now, or `True` to silence this warning. The default value of "
+                "use_legacy_attributes will change from True to False then.",
                 FutureWarning,
                 stacklevel=4,
             )
@@ -312,9 +319,8 @@ class LogisticRegressionCV(LinearClassifier):
             return Bunch(split=routed.splitter.split, score=routed.scorer.score)
         if params:
             raise ValueError(
-                f"[{', '.join(map(repr, sorted(params)))}] are passed but are not explicitly set as"
-                " requested or not requested for LogisticRegressionCV.fit: "
-                "they are only supported if enable_metadata_routing=True in scikit-learn's config"
+                f"{sorted(params)} were passed to fit, which is only supported if "
+                "enable_metadata_routing=True is set in scikit-learn's config"
             )
         score = {} if sample_weight is None else {"sample_weight": sample_weight}
         return Bunch(split={}, score=score)
@@ -334,7 +340,8 @@ class LogisticRegressionCV(LinearClassifier):
             n_threads=self._threads(),
             verbose=self.verbose,
         )
-        settings = replace(plain._settings(), prints=False)
+        settings = plain._settings()
+        settings = replace(settings, solver=proximal if ratio > 0.0 else auto, prints=False)
         problem = settings.problem(rows)
         order = np.argsort(grid.Cs, kind="stable")
 
@@ -466,7 +473,9 @@ class LogisticRegressionCV(LinearClassifier):
     # --- scoring and routing ------------------------------------------------------------------
 
     @numpy_defaults
-    def score(self, X: ArrayLike, y: ArrayLike, **score_params: Any) -> float:
+    def score(  # type: ignore[override]
+        self, X: ArrayLike, y: ArrayLike, **score_params: Any
+    ) -> float:
         """Return the score of ``scoring`` on these rows.
 
         Parameters
@@ -488,8 +497,8 @@ class LogisticRegressionCV(LinearClassifier):
             unknown = sorted(set(score_params) - {"sample_weight"})
             if unknown:
                 raise ValueError(
-                    f"[{', '.join(map(repr, unknown))}] are passed to score but metadata routing "
-                    "is off; they are only supported if enable_metadata_routing=True"
+                    f"{unknown} were passed to score, which is only supported if "
+                    "enable_metadata_routing=True is set in scikit-learn's config"
                 )
             given = {k: v for k, v in score_params.items() if v is not None}
         return float(scorer(self, X, y, **given))

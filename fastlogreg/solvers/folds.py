@@ -213,8 +213,10 @@ class _Together:
         folds = [fit for fit in folds if fit.goes_on(self._limits["tol"])]
         if folds and whole.theta is not before:
             starts = np.array([fit.theta + (whole.theta - before) for fit in folds])
-            for fit, start, *own in zip(folds, starts, *self._look(starts, folds), strict=True):
-                fit.jump(start, *own)
+            for fit, start, loss, slope in zip(
+                folds, starts, *self._look(starts, folds), strict=True
+            ):
+                fit.jump(start, loss, slope)
         uncertain = self._fits
         for _ in range(_CERTIFICATES):
             self._walk(uncertain)
@@ -246,8 +248,9 @@ class _Together:
             dear = self._sets.problem.hessian_passes
             if self._may_share:
                 dear /= len(fits)
-            for fit, trial, *own in zip(active, trials, *self._look(trials, active), strict=True):
-                fit.move(trial, *own, tol, dear)
+            looks = self._look(trials, active)
+            for fit, trial, loss, slope in zip(active, trials, *looks, strict=True):
+                fit.move(trial, loss, slope, tol, dear)
 
     def _renew(self, fits: list["_Fit"]) -> None:
         """Make the Hessians that are asked for: those of all sets where the whole asks."""

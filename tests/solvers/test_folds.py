@@ -200,7 +200,7 @@ def test_derivatives_of_sets_come_from_what_they_hold_out():
 
 def test_bounds_of_changes_hold():
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(100, 3)) + [0.0, 50.0, -3.0]
+    X = rng.normal(size=(100, 3)) + np.array([0.0, 50.0, -3.0])
     problem = Problem(MemoryRows(X, (rng.random(100) < 0.5).astype(np.float64)))
     sets = ProblemSets(problem, folds_of(100))
     steps = rng.normal(size=(5, 4)) * 1e-2

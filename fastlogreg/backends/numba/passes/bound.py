@@ -152,9 +152,7 @@ class BoundPass(RowsPass):
             placed = np.zeros_like(zeros)
             placed[chosen] = weights
             weights = placed
-        return self._rows._replace(
-            y=readonly(zeros), weight=readonly(weights), offset=NO_VALUES
-        )
+        return self._rows._replace(y=readonly(zeros), weight=readonly(weights), offset=NO_VALUES)
 
     def margins(
         self, theta: NDArray[np.float64], *, with_offset: bool = True
