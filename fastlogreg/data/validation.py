@@ -632,13 +632,13 @@ def check_ratios(l1_ratios: Any) -> tuple[float, ...]:
         given = list(l1_ratios)
     except TypeError:
         given = []
-    ratios = [r for r in given if isinstance(r, Real) and 0.0 <= r <= 1.0]
+    ratios = [float(r) for r in given if isinstance(r, Real) and 0.0 <= float(r) <= 1.0]
     if not given or len(ratios) < len(given):
         raise ValueError(
             "l1_ratios must be an array-like of numbers between 0 and 1; got "
             f"(l1_ratios={l1_ratios!r})"
         )
-    return tuple(map(float, ratios))
+    return tuple(ratios)
 
 
 def check_matplotlib() -> Any:

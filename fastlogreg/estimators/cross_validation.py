@@ -369,9 +369,10 @@ class LogisticRegressionCV(LinearClassifier):
         fits = FoldFits(whole, [[results[k] for k in back] for results in fits.sets])
         scores = np.empty((len(folds), grid.Cs.size))
         if fits.whole[0].finite:
-            for k, fold in enumerate(folds):
-                thetas = np.array([problem.layout.rows(one.theta) for one in fits.sets[k]])
-                scores[k] = scorer(fold.test, thetas, settings.intercept)
+            for number, fold in enumerate(folds):
+                results = fits.sets[number]
+                thetas = np.array([problem.layout.rows(one.theta) for one in results])
+                scores[number] = scorer(fold.test, thetas, settings.intercept)
             problem.count(sum(fold.test.size for fold in folds) / len(rows.targets))
         return _Found(fits, scores, problem.n_passes, problem.layout)
 

@@ -21,7 +21,7 @@ Bach (2010), Self-concordant analysis for logistic regression, Electronic Journa
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.penalties import L2, Penalty
 from fastlogreg.problem.problem import Problem
 from fastlogreg.problem.sets import Derivatives, ProblemSets
-from fastlogreg.solvers import Result, Status
+from fastlogreg.solvers import Result, Status, TwiceDifferentiable
 from fastlogreg.solvers.auto import auto
 from fastlogreg.solvers.curvature import Curvature, Secants
 from fastlogreg.solvers.handover import is_cheap
@@ -121,9 +121,13 @@ def fit_folds(
         fits = _Together(ProblemSets(problem, list(training)), limits)
     else:
         fits = _Separately(problem, training, solve, limits)
-    found = [fits.fit(lambda weight, n=number: penalty(weight, n)) for number in range(n_penalties)]
+    found = [fits.fit(_numbered(penalty, number)) for number in range(n_penalties)]
     *sets, whole = (list(results) for results in zip(*found, strict=True))
     return FoldFits(whole, sets)
+
+
+def _numbered(penalty: _PenaltyOf, number: int) -> Callable[[float], Penalty]:
+    return lambda weight: penalty(weight, number)
 
 
 def _go_together(problem: Problem, penalty: _PenaltyOf, solve: Callable[..., Result]) -> bool:
@@ -131,7 +135,7 @@ def _go_together(problem: Problem, penalty: _PenaltyOf, solve: Callable[..., Res
     return (
         problem.layout.n_outputs == 1
         and solve in (auto, newton)
-        and is_cheap(problem)
+        and is_cheap(cast(TwiceDifferentiable, problem))
         and type(penalty(1.0, 0)) is L2
     )
 
@@ -185,7 +189,8 @@ class _Separately:
         if self._hessian is None:
             return self._solve(problem, start, stages=False, **self._limits)
         hessian = self._hessian + np.diag(problem.penalty.smooth_diagonal)
-        return newton(problem, start, hessian=hessian, **self._limits)
+        seen = cast(TwiceDifferentiable, problem)
+        return newton(seen, start, hessian=hessian, **self._limits)
 
 
 class _Together:
@@ -290,7 +295,7 @@ class _Together:
         """Return a fit, or what Newton makes of it from where it stands."""
         if fit.is_certain:
             return fit.result(self._sets.problem.n_passes)
-        part = self._sets.part(fit.number, fit.penalty)
+        part = cast(TwiceDifferentiable, self._sets.part(fit.number, fit.penalty))
         result = newton(part, fit.theta, stages=False, **self._limits)
         fit.theta = result.theta  # where the next begins
         fit.use(self._sets.own(fit.number, fit.theta), fit.theta)
