@@ -612,46 +612,6 @@ def check_penalty(C: float, total: float) -> float:
     return 1.0 / strength
 
 
-def check_Cs(Cs: Any) -> NDArray[np.float64]:
-    """Return values of C to try; a number asks for as many between 1e-4 and 1e4."""
-    if isinstance(Cs, Integral) and not isinstance(Cs, bool):
-        n = check_count(Cs, "Cs")
-        assert n is not None
-        return np.logspace(-4, 4, n)
-    values = _as_float_array(Cs, "Cs").astype(np.float64)
-    if values.ndim != 1 or values.size == 0:
-        raise ValueError(f"Cs must be an integer of 1 or more or a list of numbers, got {Cs!r}")
-    if not (values > 0.0).all():
-        raise ValueError(f"Cs must hold numbers above 0, got {values[~(values > 0.0)][0]:g}")
-    return values
-
-
-def check_ratios(l1_ratios: Any) -> tuple[float, ...]:
-    """Return shares of L1 to try."""
-    try:
-        given = list(l1_ratios)
-    except TypeError:
-        given = []
-    ratios = [float(r) for r in given if isinstance(r, Real) and 0.0 <= float(r) <= 1.0]
-    if not given or len(ratios) < len(given):
-        raise ValueError(
-            "l1_ratios must be an array-like of numbers between 0 and 1; got "
-            f"(l1_ratios={l1_ratios!r})"
-        )
-    return tuple(ratios)
-
-
-def check_matplotlib() -> Any:
-    """Return matplotlib's pyplot."""
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            "plots need matplotlib: pip install 'fastlogreg[plot]'", name="matplotlib"
-        ) from error
-    return plt
-
-
 def check_finite(
     X: Matrix, *, estimator: str = "LogisticRegression", n_threads: int | None = None
 ) -> None:

@@ -1,37 +1,48 @@
-"""The exact estimator with its penalty chosen by cross-validation.
+"""Logistic regression whose penalty is chosen by cross-validation.
 
-scikit-learn's contract around :func:`fastlogreg.solvers.folds.fit_folds`: folds are sets of row
-numbers, of which nothing is copied, and the fit of all rows under each penalty comes with theirs,
-so that a refit costs nothing. The usual scores come from the margins of the held-out rows, under
-all values of C in one reading; any other scorer is called as scikit-learn calls it.
+Folds are sets of rows of one problem (:mod:`fastlogreg.solvers.folds`), so that nothing is copied.
+The scores that scikit-learn's users mostly ask for come from the margins of the held-out rows; any
+other scorer is called as scikit-learn calls it. Axes inside this module are (folds, Cs, l1_ratios);
+:meth:`_Table.attributes` lays them out as scikit-learn does.
 """
 
-import inspect
-import warnings
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from inspect import signature
+from numbers import Integral, Real
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn import get_config
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer, make_scorer
 from sklearn.model_selection import check_cv
-from sklearn.utils import Bunch, Tags
 from sklearn.utils.metadata_routing import (
+    UNUSED,
     MetadataRouter,
     MethodMapping,
+    _raise_for_params,
     process_routing,
 )
+from sklearn.utils.validation import _check_method_params
 
 from fastlogreg import backends
-from fastlogreg.backends import PassSpec
 from fastlogreg.data import validation as check
 from fastlogreg.data.memory import Rows
 from fastlogreg.estimators.input import checked_rows, training_data
-from fastlogreg.estimators.linear_classifier import LinearClassifier
-from fastlogreg.estimators.logistic import LogisticRegression, refuse
+from fastlogreg.estimators.logistic import (
+    SEPARATED,
+    IterationMonitor,
+    LogisticRegression,
+    Settings,
+    refuse,
+)
 from fastlogreg.floating_point import numpy_defaults
-from fastlogreg.problem.layout import Layout
+from fastlogreg.problem.penalties import Penalty
+from fastlogreg.problem.problem import Problem
+from fastlogreg.solvers import Status
 from fastlogreg.solvers.auto import auto
 from fastlogreg.solvers.folds import FoldFits, fit_folds
 from fastlogreg.solvers.proximal import proximal
@@ -39,97 +50,77 @@ from fastlogreg.solvers.trace import Trace
 
 __all__ = ["LogisticRegressionCV"]
 
-_BUILT_IN = ("accuracy", "neg_log_loss", "neg_brier_score")
-_SEPARATED = 1e-8  # a mean loss below this is hardly reached but by separated classes
-
-_Array = NDArray[np.float64]
+_Vector = NDArray[np.float64]
+_Fold = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
-class LogisticRegressionCV(LinearClassifier):
-    """Exact logistic regression whose ``C`` and ``l1_ratio`` are chosen by cross-validation.
+class LogisticRegressionCV(LogisticRegression):
+    """Exact logistic regression that chooses ``C`` and ``l1_ratio`` by cross-validation.
 
-    Takes the parameters of ``sklearn.linear_model.LogisticRegressionCV`` with their meaning, and
-    has its attributes. All folds, and the fit of all rows, are made together: none of X is copied,
-    and a reading of X serves all of them.
+    The model and its objective are those of :class:`fastlogreg.LogisticRegression`. Code written
+    for ``sklearn.linear_model.LogisticRegressionCV`` (1.9) runs unchanged.
 
     Parameters
     ----------
-    Cs : int or array-like of float, default=10
-        Values of C to try; a number asks for as many between 1e-4 and 1e4, evenly in logarithm.
+    Cs : int or array-like of floats, default=10
+        Values of ``C``; a number asks for so many from 1e-4 to 1e4, evenly in the logarithm.
         ``np.inf`` is no penalty.
-    l1_ratios : array-like of float or None, default=None
-        Shares of L1 to try, in [0, 1]; None, deprecated as in scikit-learn, is L2 alone.
+    l1_ratios : array-like of floats in [0, 1], optional
+        Shares of L1. Left out or None, which is deprecated in scikit-learn, it is 0.
     fit_intercept : bool, default=True
     cv : int, splitter or iterable, optional
-        As in scikit-learn: default stratified folds, 5.
+        As in scikit-learn; default 5 stratified folds.
     dual : bool, default=False
         Without effect.
     penalty : {"l1", "l2", "elasticnet"}, optional
-        Deprecated, as in scikit-learn.
-    scoring : str, callable or None, default=None
-        None is accuracy. "accuracy", "neg_log_loss" and "neg_brier_score" take no time to speak of.
-    solver : str, default="auto"
-        One of the names that :class:`fastlogreg.LogisticRegression` takes, without effect: fits
-        that go together share what they learn of the Hessian.
-    tol : float, default=1e-8
-        Bound on the estimated distance above the optimum, of each fit, as for
-        :class:`fastlogreg.LogisticRegression`.
-    max_iter : int, default=100
-        Steps of a fit at most.
-    class_weight : dict, "balanced" or None, default=None
-        "balanced" is of all rows, as in scikit-learn.
-    n_jobs : int, optional
-        Threads, as for :class:`fastlogreg.LogisticRegression`.
+        Deprecated, as in scikit-learn: ``l1_ratios`` says the same.
+    scoring : str, callable or None, optional
+        What the held-out rows are judged by. None, and today the default, is accuracy.
+        ``"accuracy"``, ``"neg_log_loss"`` and ``"neg_brier_score"`` copy no rows.
+    solver, tol, max_iter, class_weight, n_jobs, n_threads, intercept_scaling, random_state
+        As for :class:`fastlogreg.LogisticRegression`; folds are fitted by ``"auto"``. The weights
+        of ``class_weight="balanced"`` are those of all rows.
     verbose : int, default=0
-        Without effect.
+        Above 0: a line for each iteration of the fit on all rows.
     refit : bool, default=True
-        Whether coefficients are those of all rows under the best penalty; else the mean over the
-        folds of each one's best.
-    intercept_scaling : float, default=1.0
-        Without effect.
-    random_state : int, RandomState instance or None, default=None
-        Without effect: shuffling is the splitter's.
-    use_legacy_attributes : bool, default=True
-        Whether attributes have scikit-learn's older form: dicts by class. With False they are
-        arrays, as below.
-    n_threads : int, optional
+        Whether the model is fitted on all rows at the best ``C`` and ``l1_ratio`` of the mean
+        score; else coefficients, ``C_`` and ``l1_ratio_`` are means over each fold's best.
+    use_legacy_attributes : bool, optional
+        Whether attributes have the shapes of scikit-learn before 1.10, today the default.
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
-    intercept_ : ndarray of shape (1,) or (n_classes,)
+    classes_, coef_, intercept_, n_features_in_, feature_names_in_
+        As for :class:`fastlogreg.LogisticRegression`.
     Cs_ : ndarray of shape (n_cs,)
     l1_ratios_ : ndarray of shape (n_l1_ratios,)
-    coefs_paths_ : ndarray of shape (n_folds, n_l1_ratios, n_cs, 1 or n_classes, n_features + 1)
-        The intercept last, if there is one.
+    C_, l1_ratio_ : float, or ndarray of shape (n_classes,) or (1,) in the legacy form
     scores_ : ndarray of shape (n_folds, n_l1_ratios, n_cs)
-    score_std_errors_ : ndarray of shape (n_l1_ratios, n_cs)
-        Standard errors of the mean scores: the spread over folds by the root of their number.
-    C_, l1_ratio_ : float
-        With the best mean score.
-    C_1se_ : float
-        The least C, with that ``l1_ratio_``, whose mean score is within one standard error of the
-        best, as glmnet has it.
+        Legacy: a dict from classes to (n_folds, n_cs, n_l1_ratios), the same for all.
+    coefs_paths_ : ndarray of shape (n_folds, n_l1_ratios, n_cs, n_classes, n_dof)
+        The intercept comes last; one class for two. Legacy: a dict from classes to
+        (n_folds, n_cs, n_l1_ratios, n_dof).
     n_iter_ : ndarray of shape (n_folds, n_l1_ratios, n_cs), int32
+        Legacy: (1, n_folds, n_cs, n_l1_ratios). Without ``l1_ratios``, the axis of l1_ratios is
+        missing from the legacy forms.
+    score_std_errors_ : ndarray of shape (n_l1_ratios, n_cs)
+        Standard errors of the mean scores over folds: the deviation of the folds' scores over the
+        root of their number; NaN for one fold. Legacy: (n_cs, n_l1_ratios).
+    C_1se_ : float
+        The smallest ``C`` whose mean score is within one standard error of the best, at the best
+        ``l1_ratio``: the one-standard-error rule, as in glmnet.
     n_passes_ : float
-        Readings of all rows, for all fits and scores together.
+        Readings of all rows, those of folds and scores included.
     objective_ : float
-        Of the refit, as for :class:`fastlogreg.LogisticRegression`; only with ``refit``.
+        As for :class:`fastlogreg.LogisticRegression`, at ``C_`` and ``l1_ratio_``.
+    duality_gap_ : float
+        Only after a refit with L1.
     converged_ : bool
-        Whether all fits are within ``tol``.
-    n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features,)
-        Only where X has string column names.
+        Whether the fit on all rows and those of all folds are within ``tol``.
 
     See Also
     --------
-    LogisticRegression : With a penalty that is given.
-
-    Notes
-    -----
-    The one-standard-error rule is that of Hastie, Tibshirani and Friedman, The Elements of
-    Statistical Learning, section 7.10.
+    fastlogreg.LogisticRegression : The same model at one ``C``.
 
     Examples
     --------
@@ -137,13 +128,21 @@ class LogisticRegressionCV(LinearClassifier):
     >>> from fastlogreg import LogisticRegressionCV
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> model = LogisticRegressionCV(
-    ...     l1_ratios=(0,), scoring="neg_log_loss", use_legacy_attributes=False
+    ...     Cs=[0.01, 1.0, 100.0],
+    ...     l1_ratios=(0,),
+    ...     scoring="neg_log_loss",
+    ...     use_legacy_attributes=False,
     ... ).fit(X, y)
+    >>> model.C_
+    100.0
     >>> model.scores_.shape
-    (5, 1, 10)
-    >>> model.converged_, bool(model.C_1se_ <= model.C_)
-    (True, True)
+    (5, 1, 3)
+    >>> model.converged_
+    True
     """
+
+    __metadata_request__score = {"sample_weight": UNUSED}  # noqa: RUF012
+    warm_start = False  # no parameter here
 
     def __init__(
         self,
@@ -154,18 +153,18 @@ class LogisticRegressionCV(LinearClassifier):
         cv: Any = None,
         dual: bool = False,
         penalty: str = "deprecated",
-        scoring: Any = "warn",
+        scoring: str | Callable[..., float] | None = "warn",
         solver: str = "auto",
         tol: float = 1e-8,
         max_iter: int = 100,
         class_weight: dict[Any, float] | str | None = None,
+        n_threads: int | None = None,
         n_jobs: int | None = None,
         verbose: int = 0,
         refit: bool = True,
         intercept_scaling: float = 1.0,
         random_state: Any = None,
         use_legacy_attributes: bool | str = "warn",
-        n_threads: int | None = None,
     ) -> None:
         self.Cs = Cs
         self.l1_ratios = l1_ratios
@@ -178,13 +177,13 @@ class LogisticRegressionCV(LinearClassifier):
         self.tol = tol
         self.max_iter = max_iter
         self.class_weight = class_weight
+        self.n_threads = n_threads
         self.n_jobs = n_jobs
         self.verbose = verbose
         self.refit = refit
         self.intercept_scaling = intercept_scaling
         self.random_state = random_state
         self.use_legacy_attributes = use_legacy_attributes
-        self.n_threads = n_threads
 
     @numpy_defaults
     def fit(
@@ -196,19 +195,15 @@ class LogisticRegressionCV(LinearClassifier):
         offset: ArrayLike | None = None,
         **params: Any,
     ) -> Self:
-        """Fit all folds and all rows under each penalty, and choose.
+        """Choose the penalty, and fit the model.
 
         Parameters
         ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
-            Labels: two different values or more.
-        sample_weight : array-like of shape (n_samples,), optional
-            For the fits and, as in scikit-learn, for the scores.
-        offset : array-like of shape (n_samples,), or (n_samples, n_classes) beyond two, optional
-            A known part of the margins; the usual scores know it, other scorers do not.
+        X, y, sample_weight, offset
+            As for :meth:`fastlogreg.LogisticRegression.fit`. Weights count in the scores too.
         **params
-            For the splitter and the scorer, as scikit-learn routes them: ``groups``.
+            For the splitter and the scorer, such as ``groups``, with scikit-learn's metadata
+            routing enabled.
 
         Returns
         -------
@@ -222,296 +217,109 @@ class LogisticRegressionCV(LinearClassifier):
         Warns
         -----
         ConvergenceWarning
-            If fits did not reach ``tol``; the message says how many.
+            If the optimum was not reached within ``tol`` on all rows, or in some of the folds.
         """
-        grid = self._grid()
+        begun = time.perf_counter()
+        _raise_for_params(params, self, "fit")
+        grid = _grid(self.Cs, self.penalty, self.l1_ratios)
+        settings = self._settings_at(float(grid.Cs.min()), grid.shares[0])
+        refit = check.check_flag(self.refit, "refit")
+        scoring = self._scoring()
+        legacy = self._legacy()
         matrix, y, columns = training_data(self, X, y)
-        rows = checked_rows(self, matrix, y, sample_weight, offset, finite=False)
-        routed = self._routed(sample_weight, params)
-        splitter = check_cv(self.cv, y, classifier=True)
-        folds = [_Fold(*map(_numbers, fold)) for fold in splitter.split(X, y, **routed.split)]
-        if not folds:
-            raise ValueError("cv gives no fold")
-        weight = None if sample_weight is None else check.check_weights(sample_weight, len(y))
-        scorer = _Scorer.made(grid.scoring, rows, X, y, weight, routed.score, self._theta_to_model)
-        found = [self._fit_ratio(grid, ratio, rows, folds, scorer) for ratio in grid.ratios]
-        if not all(one.fits.whole[0].finite for one in found):
-            refuse(rows, None, self._threads())
-        self._become(columns, **self._chosen(grid, rows, found, folds))
-        self._warn(found)
-        return self
-
-    def _grid(self) -> "_Grid":
-        """Return the parameters, checked, having said what is deprecated."""
-        ratios, is_none = self._ratios()
-        scoring = self.scoring
-        if isinstance(scoring, str) and scoring == "warn":
-            warnings.warn(
-                "The default value of the parameter 'scoring' will change from None, i.e. accuracy,"
-                " to 'neg_log_loss' in version 1.11 of scikit-learn. To silence this warning, set "
-                "scoring='neg_log_loss' for the new, scoring='accuracy' or scoring=None for the "
-                "old default.",
-                FutureWarning,
-                stacklevel=4,
-            )
-            scoring = None
-        legacy = self.use_legacy_attributes
-        if isinstance(legacy, str) and legacy == "warn":
-            warnings.warn(
-                f"The fitted attributes of {type(self).__name__} will be simplified in version 1.10"
-                " of scikit-learn to remove redundancy. Set `use_legacy_attributes=False` to have "
-                "the new ones now, or `True` to silence this warning. The default value of "
-                "use_legacy_attributes will change from True to False then.",
-                FutureWarning,
-                stacklevel=4,
-            )
-            legacy = True
-        check.check_flag(self.refit, "refit")
-        legacy = check.check_flag(legacy, "use_legacy_attributes")
-        get_scorer("accuracy" if scoring is None else scoring)  # one that is none is refused
-        return _Grid(check.check_Cs(self.Cs), ratios, is_none, scoring, legacy)
-
-    def _ratios(self) -> tuple[tuple[float, ...], bool]:
-        """Return the shares of L1, and whether there is to be an axis for them."""
-        given = self.l1_ratios
-        if isinstance(given, str) and given == "warn":
-            given = None
-            warnings.warn(
-                "The default value for l1_ratios will change from None to (0.0,) in version 1.10 of"
-                " scikit-learn. To avoid this warning, set it, e.g. l1_ratios=(0,).",
-                FutureWarning,
-                stacklevel=5,
-            )
-        elif given is None and self.penalty == "deprecated":
-            warnings.warn(
-                "'l1_ratios=None' was deprecated in version 1.8 of scikit-learn and will be an "
-                "error in 1.10. Use an array-like with values in [0, 1] instead.",
-                FutureWarning,
-                stacklevel=5,
-            )
-        if self.penalty == "deprecated":
-            return (0.0,) if given is None else check.check_ratios(given), given is None
-        warnings.warn(
-            "'penalty' was deprecated in version 1.8 of scikit-learn and will be removed in 1.10. "
-            "Use l1_ratios=(0,) instead of penalty='l2', l1_ratios=(1,) instead of penalty='l1', "
-            "l1_ratios between 0 and 1 instead of penalty='elasticnet', and Cs=(np.inf,) instead of"
-            " penalty=None.",
-            FutureWarning,
-            stacklevel=5,
-        )
-        penalty = check.check_choice(self.penalty, "penalty", ("l1", "l2", "elasticnet"))
-        if penalty == "elasticnet":
-            return check.check_ratios(given), False
-        if given is not None:
-            check.warn(
-                f"l1_ratios parameter is only used when penalty is 'elasticnet'. Got "
-                f"(penalty={penalty})",
-                UserWarning,
-            )
-        ratio = float(penalty == "l1")
-        n = 1 if given is None else len(check.check_ratios(given))
-        return (ratio,) * n, given is None
-
-    def _routed(self, sample_weight: ArrayLike | None, params: dict[str, Any]) -> Bunch:
-        """Return what goes to the splitter (``split``) and to the scorer (``score``)."""
-        if _routes():
-            routed = process_routing(self, "fit", sample_weight=sample_weight, **params)
-            return Bunch(split=routed.splitter.split, score=routed.scorer.score)
-        if params:
-            raise ValueError(
-                f"{sorted(params)} were passed to fit, which is only supported if "
-                "enable_metadata_routing=True is set in scikit-learn's config"
-            )
-        score = {} if sample_weight is None else {"sample_weight": sample_weight}
-        return Bunch(split={}, score=score)
-
-    def _fit_ratio(
-        self, grid: "_Grid", ratio: float, rows: Rows, folds: list["_Fold"], scorer: "_Scorer"
-    ) -> "_Found":
-        """Fit folds and all rows under all Cs with one share of L1, and score."""
-        plain = LogisticRegression(
-            l1_ratio=ratio,
-            fit_intercept=self.fit_intercept,
-            dual=self.dual,
-            intercept_scaling=self.intercept_scaling,
-            solver=self.solver,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            n_threads=self._threads(),
-            verbose=self.verbose,
-        )
-        settings = plain._settings()
-        settings = replace(settings, solver=proximal if ratio > 0.0 else auto, prints=False)
+        if isinstance(sample_weight, Real):
+            sample_weight = np.full(matrix.shape[0], sample_weight)
+        rows = checked_rows(self, matrix, y, sample_weight, offset)
+        weights = check.check_weights(sample_weight, matrix.shape[0])
+        split_params, score_params = self._routed(sample_weight, offset, params)
+        folds = _folds(self.cv, matrix, y, split_params, rows.weights, weights)
         problem = settings.problem(rows)
-        order = np.argsort(grid.Cs, kind="stable")
+        scores = _Scores(problem, rows, y, weights, settings, scoring, score_params)
 
-        def penalty(weight: float, number: int) -> Any:
-            strength = check.check_penalty(float(grid.Cs[order[number]]), weight)
-            return settings.penalty(strength, problem.layout)
-
-        last = {"stop_value": _SEPARATED} if np.isinf(grid.Cs).any() else {}
-        with problem.solving():
-            fits = fit_folds(
-                problem,
-                [np.sort(fold.train) for fold in folds],
-                order.size,
-                penalty,
-                settings.solver,
-                tol=settings.tol,
-                max_iter=settings.max_iter,
-                **last,
-            )
-        back = np.argsort(order)
-        whole = [fits.whole[k] for k in back]
-        for k in np.flatnonzero(np.isinf(grid.Cs)):  # is there an optimum?
-            own = replace(settings, C=np.inf)
-            whole[k] = own.solve(own.problem(rows), rows, whole[k].theta, Trace())[0]
-        fits = FoldFits(whole, [[results[k] for k in back] for results in fits.sets])
-        scores = np.empty((len(folds), grid.Cs.size))
-        if fits.whole[0].finite:
-            for number, fold in enumerate(folds):
-                results = fits.sets[number]
-                thetas = np.array([problem.layout.rows(one.theta) for one in results])
-                scores[number] = scorer(fold.test, thetas, settings.intercept)
-            problem.count(sum(fold.test.size for fold in folds) / len(rows.targets))
-        return _Found(fits, scores, problem.n_passes, problem.layout)
-
-    def _theta_to_model(self, theta: _Array, rows: Rows) -> LogisticRegression:
-        """Return a fitted estimator with these coefficients, (m, p), for a scorer."""
-        model = LogisticRegression(fit_intercept=self.fit_intercept, n_threads=self._threads())
-        model.classes_ = rows.classes
-        model.coef_, model.intercept_ = model._coefficients(theta, rows.matrix)
-        model.n_features_in_ = rows.matrix.shape[1]
-        return model
-
-    def _chosen(
-        self, grid: "_Grid", rows: Rows, found: list["_Found"], folds: list["_Fold"]
-    ) -> dict[str, Any]:
-        """Return the attributes."""
-        layout = found[0].layout
-        scores = np.stack([one.scores for one in found], axis=1)  # (folds, ratios, Cs)
-        n_folds = len(folds)
-        mean = scores.mean(axis=0)
-        errors = np.full_like(mean, np.nan)
-        if n_folds > 1:
-            errors = scores.std(axis=0, ddof=1) / np.sqrt(n_folds)
-        # the first of equals: of the Cs, and of a C the ratios, as scikit-learn does
-        best_C, best_ratio = np.unravel_index(int(scores.sum(axis=0).T.argmax()), mean.T.shape)
-        best = found[best_ratio].fits.whole[best_C]
-        near = mean[best_ratio] >= mean[best_ratio, best_C] - np.nan_to_num(
-            errors[best_ratio, best_C]
+        stop_value = _stop_value(grid, rows, folds)
+        cells = [
+            _fit_grid(problem, folds, settings, grid, share, stop_value) for share in grid.shares
+        ]
+        if not all(result.finite for cell in cells for fold in cell.sets for result in fold):
+            refuse(rows, None, settings.n_threads)
+        table = _Table(grid, problem, rows.classes, folds, cells, scores)
+        n_missed = sum(not r.converged for cell in cells for fold in cell.sets for r in fold)
+        theta, C, l1_ratio = table.best() if refit else table.mean_of_bests()
+        final = replace(settings, C=C, l1_ratio=l1_ratio)
+        full = problem.subset(problem.source, final.penalty(scores.total_weight, problem.layout))
+        result, separation = None, None
+        if refit:
+            trace = Trace(IterationMonitor(begun, settings.prints, None))
+            result, separation = final.solve(full, rows, theta, trace)
+            theta, value = result.theta, result.value
+        else:
+            value = full.value(theta)
+        coef, intercept = self._coefficients(problem.layout.rows(theta), matrix)
+        named = l1_ratio if grid.ratios is not None else None
+        self._become(
+            columns,
+            classes_=rows.classes,
+            coef_=coef,
+            intercept_=intercept,
+            **table.attributes(C, named, legacy, refit),
+            C_1se_=table.one_standard_error(),
+            objective_=value,
+            # the check of X for NaN and infinity is one reading too
+            n_passes_=1.0 + problem.n_passes + scores.n_passes,
+            converged_=n_missed == 0 and (result is None or result.converged),
+            forget=("duality_gap_",),
+            **({} if result is None else final.certificate(result)),
         )
-        n_iter = np.array(
-            [[[r.n_iter for r in one.fits.sets[k]] for one in found] for k in range(n_folds)],
-            dtype=np.int32,
-        )
-        thetas = np.array(
-            [
-                [[layout.rows(r.theta) for r in one.fits.sets[k]] for one in found]
-                for k in range(n_folds)
-            ]
-        )
-        paths = np.roll(thetas, -layout.first, axis=-1)  # the intercept last
-        C, ratio = float(grid.Cs[best_C]), float(grid.ratios[best_ratio])
-        theta = layout.rows(best.theta)
-        if not self.refit:
-            by_fold = scores.swapaxes(1, 2).reshape(n_folds, -1).argmax(axis=1)
-            at_C, at_ratio = np.unravel_index(by_fold, mean.T.shape)
-            theta = thetas[np.arange(n_folds), at_ratio, at_C].mean(axis=0)
-            C, ratio = float(grid.Cs[at_C].mean()), float(np.take(grid.ratios, at_ratio).mean())
-        coef, intercept = self._coefficients(theta, rows.matrix)
-        results = [r for one in found for results in one.fits.sets for r in results] + (
-            [best] if self.refit else []
-        )
-        attributes: dict[str, Any] = {
-            "classes_": rows.classes,
-            "coef_": coef,
-            "intercept_": intercept,
-            "Cs_": grid.Cs,
-            "l1_ratios_": np.array([None]) if grid.no_ratios else np.array(grid.ratios),
-            "score_std_errors_": errors,
-            "C_1se_": float(grid.Cs[near].min()),
-            "n_passes_": float(sum(one.n_passes for one in found)),
-            "converged_": all(r.converged for r in results),
-        }
-        if self.refit:
-            attributes["objective_"] = best.value
-        n_classes = rows.classes.size
-        if not grid.legacy:
-            return attributes | {
-                "C_": C,
-                "l1_ratio_": ratio,
-                "coefs_paths_": paths,
-                "scores_": scores,
-                "n_iter_": n_iter,
-            }
-        # by class, and folds x Cs x ratios
-        by_C = paths.swapaxes(1, 2), scores.swapaxes(1, 2), n_iter.swapaxes(1, 2)[None]
-        if grid.no_ratios:
-            by_C = by_C[0][:, :, 0], by_C[1][:, :, 0], by_C[2][..., 0]
-        labels = rows.classes[1:] if n_classes == 2 else rows.classes
-        return attributes | {
-            "C_": np.full(labels.size, C),
-            "l1_ratio_": np.full(labels.size, None if grid.no_ratios and self.refit else ratio),
-            "coefs_paths_": {label: by_C[0][..., k, :] for k, label in enumerate(labels)},
-            "scores_": {label: by_C[1].copy() for label in labels},
-            "n_iter_": by_C[2],
-        }
-
-    def _warn(self, found: list["_Found"]) -> None:
-        folds = [r for one in found for results in one.fits.sets for r in results]
-        failed = sum(not r.converged for r in folds)
-        whole = [r for one in found for r in one.fits.whole]
-        others = sum(not r.converged for r in whole)
-        if failed or (others and self.refit and not self.converged_):
+        if n_missed:
             check.warn(
-                f"no convergence to tol={self.tol:g}: {failed} of {len(folds)} fits of folds and "
-                f"{others} of {len(whole)} of all rows; raise max_iter or tol, or leave out the "
-                "largest Cs (of classes that can be separated without penalty there is no optimum)",
+                f"{n_missed} of {len(folds) * grid.size} fits of folds did not reach "
+                f"tol={self.tol:g}: their scores, and the C that they choose, may be off; raise "
+                "max_iter or tol, leave out the largest Cs, or see that no fold lacks a class",
                 ConvergenceWarning,
             )
-
-    # --- scoring and routing ------------------------------------------------------------------
+        if result is not None and not result.converged and result.status is not Status.STOPPED:
+            self._warn(result, separation)
+        return self
 
     @numpy_defaults
-    def score(  # type: ignore[override]
-        self, X: ArrayLike, y: ArrayLike, **score_params: Any
+    def score(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        offset: ArrayLike | None = None,
+        **score_params: Any,
     ) -> float:
-        """Return the score of ``scoring`` on these rows.
+        """Return the score of the model by ``scoring``.
 
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
         y : array-like of shape (n_samples,)
             The true labels.
+        sample_weight : array-like of shape (n_samples,), optional
+        offset : array-like of shape (n_samples,) or (n_samples, n_classes), optional
+            The known part of the margins; default 0.
         **score_params
-            For the scorer, such as ``sample_weight``.
+            For the scorer, with scikit-learn's metadata routing enabled.
 
         Returns
         -------
         float
         """
-        scorer = self._get_scorer()
-        if _routes():
-            given = process_routing(self, "score", **score_params).scorer.score
-        else:
-            unknown = sorted(set(score_params) - {"sample_weight"})
-            if unknown:
-                raise ValueError(
-                    f"{unknown} were passed to score, which is only supported if "
-                    "enable_metadata_routing=True is set in scikit-learn's config"
-                )
-            given = {k: v for k, v in score_params.items() if v is not None}
-        return float(scorer(self, X, y, **given))
+        _raise_for_params(score_params, self, "score")
+        if sample_weight is not None:
+            score_params["sample_weight"] = sample_weight
+        if get_config()["enable_metadata_routing"]:
+            score_params = process_routing(self, "score", **score_params).scorer.score
+        model: Any = self
+        if offset is not None:
+            model = _at_offset(self.classes_, self.coef_, self.intercept_, offset)
+        return self._get_scorer()(model, X, y, **score_params)  # type: ignore[no-any-return]
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Return which metadata go to the splitter and to the scorer.
-
-        Returns
-        -------
-        sklearn.utils.metadata_routing.MetadataRouter
-        """
-        mapping = MethodMapping().add(caller="score", callee="score")
+        """Return who takes which metadata: the estimator, its splitter and its scorer."""
         return (
             MetadataRouter(owner=self)
             .add_self_request(self)
@@ -521,230 +329,511 @@ class LogisticRegressionCV(LinearClassifier):
             )
             .add(
                 scorer=self._get_scorer(),
-                method_mapping=mapping.add(caller="fit", callee="score"),
+                method_mapping=MethodMapping()
+                .add(caller="score", callee="score")
+                .add(caller="fit", callee="score"),
             )
         )
 
-    def _get_scorer(self) -> Any:
-        scoring = self.scoring
-        if scoring is None or (isinstance(scoring, str) and scoring == "warn"):
-            scoring = "accuracy"
-        return get_scorer(scoring)
-
     def plot(self, ax: Any = None) -> Any:
-        """Draw mean scores with their standard errors over C.
+        """Draw the mean scores with their standard errors against C, one line for each l1_ratio.
 
         Parameters
         ----------
-        ax : matplotlib.axes.Axes, optional
-            Default: a new one.
+        ax : matplotlib axes, optional
+            Default: those of a new figure.
 
         Returns
         -------
-        matplotlib.axes.Axes
+        matplotlib axes
 
         Raises
         ------
         ImportError
-            Without matplotlib: ``pip install 'fastlogreg[plot]'``.
+            Without matplotlib.
         """
-        self._theta()
-        plt = check.check_matplotlib()
+        self._theta()  # whether it is fitted
         if ax is None:
-            ax = plt.subplots(figsize=(7, 4.5), layout="constrained")[1]
-        scores = self.scores_
-        if isinstance(scores, dict):
-            scores = next(iter(scores.values()))
-            scores = scores[:, None] if scores.ndim == 2 else scores.swapaxes(1, 2)
-        mean = scores.mean(axis=0)
+            try:
+                from matplotlib import pyplot
+            except ImportError as error:
+                raise ImportError(
+                    "plot needs matplotlib: pip install 'fastlogreg[plot]'"
+                ) from error
+            ax = pyplot.subplots()[1]
+        if isinstance(self.scores_, dict):
+            scores = next(iter(self.scores_.values()))
+            scores = scores.reshape(*scores.shape[:2], -1)
+            errors = self.score_std_errors_.reshape(*scores.shape[1:])
+        else:
+            scores, errors = np.moveaxis(self.scores_, 1, 2), self.score_std_errors_.T
         order = np.argsort(self.Cs_)
-        for k, ratio in enumerate(np.atleast_1d(self.l1_ratios_)):
-            name = None if mean.shape[0] == 1 else f"l1_ratio = {ratio:g}"
-            ax.errorbar(
-                self.Cs_[order],
-                mean[k, order],
-                self.score_std_errors_[k, order],
-                marker="o",
-                markersize=4,
-                linewidth=1.2,
-                elinewidth=0.8,
-                capsize=2,
-                label=name,
-            )
-        ax.axvline(float(np.ravel(self.C_)[0]), color="0.3", linewidth=1, label="best")
-        ax.axvline(self.C_1se_, color="0.3", linewidth=1, linestyle=":", label="within 1 s.e.")
+        for j, ratio in enumerate(self.l1_ratios_):
+            label = None if ratio is None else f"l1_ratio={ratio:g}"
+            means = scores[..., j].mean(axis=0)[order]
+            ax.errorbar(self.Cs_[order], means, errors[order, j], capsize=2, label=label)
         ax.set_xscale("log")
-        ax.set_xlabel("C")
-        name = self.scoring if isinstance(self.scoring, str) and self.scoring != "warn" else None
-        ax.set_ylabel("mean score" if name is None else name)
-        ax.legend(frameon=False)
+        best = float(np.ravel(self.C_)[0])
+        ax.axvline(best, color="black", label=f"C_ = {best:.3g}")
+        ax.axvline(self.C_1se_, color="black", linestyle=":", label=f"C_1se_ = {self.C_1se_:.3g}")
+        ax.set(xlabel="C", ylabel="mean score of the held-out rows")
+        ax.legend()
         return ax
 
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.array_api_support = False
-        return tags
+    # --- parameters ----------------------------------------------------------------------------
+
+    def _get_scorer(self) -> Any:
+        """Return the scorer that ``scoring`` names."""
+        scoring = self.scoring
+        if scoring is None or (isinstance(scoring, str) and scoring == "warn"):
+            return get_scorer("accuracy")
+        return get_scorer(scoring)
+
+    def _scoring(self) -> Any:
+        if isinstance(self.scoring, str) and self.scoring == "warn":
+            check.warn(
+                "The default value of the parameter 'scoring' will change from None, i.e. "
+                "accuracy, to 'neg_log_loss' in version 1.11 of scikit-learn. To silence this "
+                "warning, set scoring: 'neg_log_loss' for the new, 'accuracy' or None for the old.",
+                FutureWarning,
+            )
+            return None
+        if not (self.scoring is None or isinstance(self.scoring, str) or callable(self.scoring)):
+            raise TypeError(f"scoring must be a string, callable or None, got {self.scoring!r}")
+        self._get_scorer()  # whether there is one of that name
+        return self.scoring
+
+    def _legacy(self) -> bool:
+        if isinstance(self.use_legacy_attributes, str) and self.use_legacy_attributes == "warn":
+            check.warn(
+                f"The fitted attributes of {type(self).__name__} will be simplified in "
+                "scikit-learn 1.10 to remove redundancy. Set `use_legacy_attributes=False` to "
+                "enable the new behavior now, or True to silence this warning. The default value "
+                "of use_legacy_attributes will change from True to False.",
+                FutureWarning,
+            )
+            return True
+        return check.check_flag(self.use_legacy_attributes, "use_legacy_attributes")
+
+    def _routed(
+        self, sample_weight: Any, offset: Any, params: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what of the metadata goes to the splitter, and what to the scorer."""
+        if get_config()["enable_metadata_routing"]:
+            if offset is not None:
+                params = {**params, "offset": offset}
+            routed = process_routing(self, "fit", sample_weight=sample_weight, **params)
+            return routed.splitter.split, routed.scorer.score
+        return {}, {} if sample_weight is None else {"sample_weight": sample_weight}
 
 
-class _Fold(NamedTuple):
-    """Numbers of the rows of a fold."""
-
-    train: NDArray[np.int64]
-    test: NDArray[np.int64]
+# --- what is tried ------------------------------------------------------------------------------
 
 
-class _Found(NamedTuple):
-    """What was found with one share of L1: fits, in the order of Cs, and scores (folds, Cs)."""
+class _Grid(NamedTuple):
+    """Values of C in the user's order, l1_ratios as given (None without) and shares of L1."""
 
-    fits: FoldFits
-    scores: _Array
-    n_passes: float
-    layout: Layout
+    Cs: _Vector
+    ratios: _Vector | None
+    shares: list[float]
 
-
-@dataclass(frozen=True)
-class _Grid:
-    """The parameters, checked."""
-
-    Cs: _Array
-    ratios: tuple[float, ...]
-    no_ratios: bool  # no axis for them
-    scoring: Any
-    legacy: bool
+    @property
+    def size(self) -> int:
+        return self.Cs.size * len(self.shares)
 
 
-@dataclass(frozen=True)
-class _Scorer:
-    """Scores of held-out rows under several thetas."""
-
-    name: str | None  # of a built-in one
-    scorer: Any
-    rows: Rows
-    X: Any
-    y: NDArray[Any]
-    weight: _Array | None
-    params: dict[str, Any]
-    to_model: Any
-
-    @classmethod
-    def made(
-        cls,
-        scoring: Any,
-        rows: Rows,
-        X: Any,
-        y: NDArray[Any],
-        weight: _Array | None,
-        params: dict[str, Any],
-        to_model: Any,
-    ) -> "_Scorer":
-        scorer = None if scoring is None else get_scorer(scoring)
-        if scoring is None:  # the estimator's own score
-            return cls("accuracy", None, rows, X, y, weight, {}, to_model)
-        if isinstance(scoring, str) and scoring in _BUILT_IN and set(params) <= {"sample_weight"}:
-            own = params.get("sample_weight")
-            own = None if own is None else np.asarray(own, dtype=np.float64)
-            return cls(scoring, None, rows, X, y, own, {}, to_model)
-        return cls(None, _with_labels(scorer, rows.classes), rows, X, y, None, params, to_model)
-
-    def __call__(self, test: NDArray[np.int64], thetas: _Array, intercept: bool) -> _Array:
-        """Return the scores of these rows under each theta, (n, m, p)."""
-        if self.name is None:
-            return self._by_scorer(test, thetas)
-        n, m, p = thetas.shape
-        spec = PassSpec("cross_entropy", "softmax", intercept, n_outputs=n * m)
-        bound = backends.get("numba").bind(self.rows.matrix, None, None, None, spec)
-        # under all of them in one reading, as if they were classes
-        margins = bound.sample(test).margins(thetas.reshape(n * m, p)).reshape(-1, n, m)
-        if self.rows.offset is not None:
-            margins += self.rows.offset[test].reshape(test.size, 1, -1)
-        codes = self.rows.targets[test].astype(np.intp)
-        weight = None if self.weight is None else self.weight[test]
-        built_in = {
-            "accuracy": _accuracy,
-            "neg_log_loss": _log_loss,
-            "neg_brier_score": _brier,
-        }[self.name]
-        return np.array([built_in(margins[:, k], codes, weight) for k in range(n)])
-
-    def _by_scorer(self, test: NDArray[np.int64], thetas: _Array) -> _Array:
-        from sklearn.utils import _safe_indexing
-
-        X, y = _safe_indexing(self.X, test), self.y[test]
-        n = len(self.y)
-        params = {
-            name: _safe_indexing(value, test) if _has_rows(value, n) else value
-            for name, value in self.params.items()
-        }
-        return np.array(
-            [self.scorer(self.to_model(theta, self.rows), X, y, **params) for theta in thetas]
+def _grid(Cs: Any, penalty: Any, l1_ratios: Any) -> _Grid:
+    """Return what is tried, checked; the warnings are scikit-learn's."""
+    if isinstance(Cs, Integral) and not isinstance(Cs, bool):
+        count = check.check_count(Cs, "Cs", low=1)
+        values = np.logspace(-4, 4, int(count or 1))
+    else:
+        given = _listed(Cs, "Cs", "an integer or an array of numbers above 0")
+        values = np.array([check.check_real(C, "Cs", infinite=True) for C in given])
+    left_out = isinstance(l1_ratios, str) and l1_ratios == "warn"
+    if left_out:
+        check.warn(
+            "The default value for l1_ratios will change from None to (0.0,) in version 1.10 of "
+            "scikit-learn. To avoid this warning, set a value, e.g. l1_ratios=(0,).",
+            FutureWarning,
         )
+    wrong = (
+        f"l1_ratios must be an array-like of numbers between 0 and 1; got (l1_ratios={l1_ratios!r})"
+    )
+    ratios = None
+    if not left_out and l1_ratios is not None:
+        given = _listed(l1_ratios, "l1_ratios", "an array-like of numbers between 0 and 1")
+        if not all(isinstance(r, Real) and 0.0 <= float(r) <= 1.0 for r in given):
+            raise ValueError(wrong)
+        ratios = np.array(given, dtype=np.float64)
+    if isinstance(penalty, str) and penalty == "deprecated":
+        if l1_ratios is None:
+            check.warn(
+                "'l1_ratios=None' was deprecated in version 1.8 of scikit-learn and will trigger "
+                "an error in 1.10. Use an array-like with values in [0, 1] instead.",
+                FutureWarning,
+            )
+        return _Grid(values, ratios, [0.0] if ratios is None else ratios.tolist())
+    check.check_choice(penalty, "penalty", ("l1", "l2", "elasticnet"))
+    check.warn(
+        "'penalty' was deprecated in version 1.8 of scikit-learn and will be removed in 1.10. "
+        "Leave it out: l1_ratios=(0,) is penalty='l2', l1_ratios=(1,) is penalty='l1', values "
+        "between are penalty='elasticnet', and Cs=(np.inf,) is penalty=None.",
+        FutureWarning,
+    )
+    if penalty == "elasticnet":
+        if ratios is None:
+            raise ValueError(wrong)
+        return _Grid(values, ratios, ratios.tolist())
+    if ratios is not None:
+        check.warn(
+            "l1_ratios parameter is only used when penalty is 'elasticnet'. Got "
+            f"(penalty={penalty})"
+        )
+    return _Grid(values, ratios, [float(penalty == "l1")] * (1 if ratios is None else ratios.size))
 
 
-def _has_rows(value: Any, n: int) -> bool:
-    shape = getattr(value, "shape", None)
-    if shape is not None:
-        return bool(len(shape) and shape[0] == n)
-    return hasattr(value, "__len__") and not isinstance(value, str | dict) and len(value) == n
+def _listed(values: Any, name: str, what: str) -> list[Any]:
+    """Return the values of a 1-d array-like that has some."""
+    if isinstance(values, str | bytes | dict) or not np.iterable(values):
+        raise TypeError(f"{name} must be {what}, got {values!r}")
+    found = list(values)
+    if not found:
+        raise ValueError(f"{name} must be {what}, got none (l1_ratios and Cs need one at least)")
+    return found
 
 
-def _with_labels(scorer: Any, classes: NDArray[Any]) -> Any:
-    """Return a scorer that knows all classes, where it takes them: a fold may lack one."""
+def _folds(
+    cv: Any,
+    X: Any,
+    y: NDArray[Any],
+    params: dict[str, Any],
+    weights: _Vector | None,
+    scored: _Vector | None,
+) -> list[_Fold]:
+    """Return the rows of each training set, ascending, and of each held-out set."""
+    numbers = np.arange(X.shape[0], dtype=np.int64)
+    folds: list[_Fold] = []
+    for k, (train, test) in enumerate(check_cv(cv, y, classifier=True).split(X, y, **params)):
+        training, held_out = np.sort(numbers[train]), numbers[test]
+        if not training.size or not held_out.size:
+            raise ValueError(f"cv gives no rows to train on or to hold out in split {k}")
+        for of, s, chosen in (
+            ("training", weights, training),
+            ("held-out", scored, held_out),
+        ):
+            if s is not None and not s[chosen].any():
+                raise ValueError(f"sample_weight is 0 in all {of} rows of split {k} of cv")
+        folds.append((training, held_out))
+    if not folds:
+        raise ValueError("cv gives no splits")
+    return folds
+
+
+# --- fits ----------------------------------------------------------------------------------------
+
+
+def _stop_value(grid: _Grid, rows: Rows, folds: list[_Fold]) -> float:
+    """Return a mean loss that ends a fit: above 0 where some set of rows may have no optimum.
+
+    That is without penalty, and where a training set is of one class: its intercept has no end.
+    """
+    if np.inf in grid.Cs:
+        return SEPARATED
+    held = np.ones(rows.targets.size, bool) if rows.weights is None else rows.weights > 0.0
+    for training, _ in folds:
+        targets = rows.targets[training[held[training]]]
+        if (targets == targets[0]).all():
+            return SEPARATED
+    return 0.0
+
+
+def _fit_grid(
+    problem: Problem,
+    folds: list[_Fold],
+    settings: Settings,
+    grid: _Grid,
+    share: float,
+    stop_value: float,
+) -> FoldFits:
+    """Return the fits of all rows and of each fold at each C, in the user's order of Cs."""
+    order = np.argsort(grid.Cs, kind="stable")
+
+    def penalty(total_weight: float, number: int) -> Penalty:
+        at = replace(settings, C=float(grid.Cs[order[number]]), l1_ratio=share)
+        return at.penalty(total_weight, problem.layout)
+
+    with problem.solving():
+        found = fit_folds(
+            problem,
+            [training for training, _ in folds],
+            grid.Cs.size,
+            penalty,
+            proximal if share > 0.0 else auto,
+            tol=settings.tol,
+            max_iter=settings.max_iter,
+            stop_value=stop_value,
+        )
+    back = np.argsort(order)
+    whole, *sets = ([results[i] for i in back] for results in [found.whole, *found.sets])
+    return FoldFits(whole, sets)
+
+
+class _Table:
+    """Coefficients, scores and iterations by fold, C and l1_ratio."""
+
+    def __init__(
+        self,
+        grid: _Grid,
+        problem: Problem,
+        classes: NDArray[Any],
+        folds: list[_Fold],
+        cells: Sequence[FoldFits],
+        scores: "_Scores",
+    ) -> None:
+        self.grid, self.layout, self.classes = grid, problem.layout, classes
+        self._cells = cells
+        shape = len(folds), grid.Cs.size, len(cells)
+        self.thetas = np.empty((*shape, problem.size))
+        self.scores = np.empty(shape)
+        self.n_iter = np.empty(shape, dtype=np.int32)
+        for i, (_, held_out) in enumerate(folds):
+            for j, k in np.ndindex(shape[1:]):
+                result = cells[k].sets[i][j]
+                self.thetas[i, j, k], self.n_iter[i, j, k] = result.theta, result.n_iter
+            self.scores[i] = scores.of(held_out, self.thetas[i])
+        # a score that is undefined is no good one
+        self._ranked = np.where(np.isnan(self.scores), -np.inf, self.scores)
+        if np.isneginf(self._ranked.sum(axis=0)).all():
+            raise ValueError("scoring gives NaN somewhere for every C and l1_ratio: none is best")
+
+    def _best(self) -> tuple[int, int]:
+        sums = self._ranked.sum(axis=0)
+        j, k = np.unravel_index(int(np.argmax(sums)), sums.shape)
+        return int(j), int(k)
+
+    def best(self) -> tuple[_Vector, float, float]:
+        """Return the theta of all rows, C and share of L1 at the best mean score."""
+        j, k = self._best()
+        return self._cells[k].whole[j].theta, float(self.grid.Cs[j]), self.grid.shares[k]
+
+    def mean_of_bests(self) -> tuple[_Vector, float, float]:
+        """Return the means of theta, C and share of L1 over each fold's best."""
+        n_folds, n_cs, n_ratios = self.scores.shape
+        j, k = np.unravel_index(self._ranked.reshape(n_folds, -1).argmax(axis=1), (n_cs, n_ratios))
+        theta = self.thetas[np.arange(n_folds), j, k].mean(axis=0)
+        return theta, float(self.grid.Cs[j].mean()), float(np.array(self.grid.shares)[k].mean())
+
+    def std_errors(self) -> _Vector:
+        """Return the standard errors of the mean scores, (n_cs, n_l1_ratios)."""
+        n_folds = self.scores.shape[0]
+        if n_folds == 1:
+            return np.full(self.scores.shape[1:], np.nan)
+        errors: _Vector = self.scores.std(axis=0, ddof=1) / np.sqrt(n_folds)
+        return errors
+
+    def one_standard_error(self) -> float:
+        """Return the strongest penalty's C that scores within one standard error of the best."""
+        j, k = self._best()
+        means = self._ranked.mean(axis=0)[:, k]
+        error = np.nan_to_num(self.std_errors()[j, k])
+        return float(self.grid.Cs[means >= means[j] - error].min())
+
+    def attributes(
+        self, C: float, l1_ratio: float | None, legacy: bool, refit: bool
+    ) -> dict[str, Any]:
+        """Return what scikit-learn's class keeps of the table, in one of its two forms."""
+        n_folds, n_cs, n_ratios = self.scores.shape
+        paths = self.thetas.reshape(
+            n_folds, n_cs, n_ratios, self.layout.n_outputs, self.layout.width
+        )
+        paths = np.roll(paths, -self.layout.first, axis=-1)  # the intercept comes last
+        ratios = self.grid.ratios
+        found: dict[str, Any] = {
+            "Cs_": self.grid.Cs,
+            "l1_ratios_": np.array([None]) if ratios is None else ratios,
+        }
+        if not legacy:
+            return {
+                **found,
+                "C_": C,
+                "l1_ratio_": self.grid.shares[0] if l1_ratio is None else l1_ratio,
+                "coefs_paths_": np.moveaxis(paths, 1, 2),
+                "scores_": np.moveaxis(self.scores, 1, 2),
+                "n_iter_": np.moveaxis(self.n_iter, 1, 2),
+                "score_std_errors_": self.std_errors().T,
+            }
+        scores, n_iter, errors = self.scores, self.n_iter, self.std_errors()
+        if ratios is None:
+            paths, scores, n_iter, errors = (
+                paths[:, :, 0],
+                scores[..., 0],
+                n_iter[..., 0],
+                errors[:, 0],
+            )
+        names = self.classes if self.classes.size > 2 else self.classes[1:]
+        if l1_ratio is None and not refit:
+            l1_ratio = 0.0  # as scikit-learn has it
+        return {
+            **found,
+            "C_": np.full(names.size, C),
+            "l1_ratio_": np.array([l1_ratio] * names.size),
+            "coefs_paths_": {c: paths[..., i, :].copy() for i, c in enumerate(names)},
+            "scores_": {c: scores.copy() for c in names},
+            "n_iter_": n_iter[None],
+            "score_std_errors_": errors,
+        }
+
+
+# --- scores --------------------------------------------------------------------------------------
+
+
+class _Scores:
+    """Scores of held-out rows.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of all rows.
+    rows : Rows
+    y : ndarray of shape (n,)
+        The labels as the user has them.
+    weights : ndarray of shape (n,), optional
+        The user's sample weights: those of classes do not count in scores.
+    settings : Settings
+    scoring : str, callable or None
+    params : dict
+        Metadata for the scorer.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        rows: Rows,
+        y: NDArray[Any],
+        weights: _Vector | None,
+        settings: Settings,
+        scoring: Any,
+        params: dict[str, Any],
+    ) -> None:
+        self._problem, self._rows, self._y, self._params = problem, rows, y, params
+        self._spec = settings.spec(rows.classes.size)
+        self.total_weight = problem.source.total_weight
+        self.n_passes = 0.0
+        built_in = _BUILT_IN.get(scoring) if scoring is None or isinstance(scoring, str) else None
+        if set(params) - {"sample_weight"}:
+            built_in = None
+        self._from_margins = built_in
+        # scikit-learn weights its own accuracy always, and scorers where they are asked to
+        self._weights = weights if scoring is None or "sample_weight" in params else None
+        self._scorer = None if built_in else _with_labels(get_scorer(scoring or "accuracy"), rows)
+
+    def of(self, held_out: NDArray[np.int64], thetas: _Vector) -> _Vector:
+        """Return the scores of some rows by thetas, (n_cs, n_l1_ratios, p)."""
+        scores = np.empty(thetas.shape[:2])
+        share = held_out.size / self._rows.matrix.shape[0]
+        if self._from_margins is not None:
+            self.n_passes += share
+            codes = self._rows.targets[held_out].astype(np.intp)
+            weights = None if self._weights is None else self._weights[held_out]
+            margins = self._margins(held_out, thetas)
+            for at in np.ndindex(*scores.shape):
+                values = self._from_margins(margins[:, at[0], at[1]], codes)
+                scores[at] = np.average(values, weights=weights)
+            return scores
+        self.n_passes += scores.size * share
+        rows, layout = self._rows, self._problem.layout
+        X, y = rows.matrix[held_out], self._y[held_out]
+        offset = None if rows.offset is None else rows.offset[held_out]
+        params = _check_method_params(X=rows.matrix, params=self._params, indices=held_out)
+        assert self._scorer is not None
+        for at in np.ndindex(*scores.shape):
+            theta = layout.rows(thetas[at])
+            intercept = theta[:, 0] if layout.first else np.zeros(len(theta))
+            model = _at_offset(rows.classes, theta[:, layout.first :], intercept, offset)
+            scores[at] = self._scorer(model, X, y, **params)
+        return scores
+
+    def _margins(self, held_out: NDArray[np.int64], thetas: _Vector) -> _Vector:
+        """Return (n, n_cs, n_l1_ratios) margins, or (n, n_cs, n_l1_ratios, K): one reading."""
+        layout, offset = self._problem.layout, self._rows.offset
+        n_outputs = thetas.size // layout.width  # as if they were classes
+        spec = self._spec._replace(loss="cross_entropy", activation="softmax", n_outputs=n_outputs)
+        bound = backends.get("numba").bind(self._rows.matrix, None, None, None, spec)
+        margins = bound.sample(held_out).margins(thetas.reshape(n_outputs, layout.width))
+        margins = margins.reshape(held_out.size, *thetas.shape[:2], layout.n_outputs)
+        if offset is not None:
+            margins += offset[held_out].reshape(held_out.size, 1, 1, -1)
+        return margins[..., 0] if layout.n_outputs == 1 else margins
+
+
+def _accuracy(z: _Vector, codes: NDArray[np.intp]) -> NDArray[Any]:
+    """Return whether each row is predicted right, (n,), from its margins, (n,) or (n, K)."""
+    found = z.argmax(axis=1) if z.ndim == 2 else (z > 0.0)
+    right: NDArray[Any] = found == codes
+    return right
+
+
+def _log_likelihood(z: _Vector, codes: NDArray[np.intp]) -> _Vector:
+    """Return the logarithm of the probability of each row's class, clipped as scikit-learn's."""
+    if z.ndim == 2:
+        z = z - z.max(axis=1, keepdims=True)
+        logs = z[np.arange(codes.size), codes] - np.log(np.exp(z).sum(axis=1))
+    else:
+        logs = -np.logaddexp(0.0, np.where(codes == 1, -z, z))
+    eps = np.finfo(np.float64).eps
+    clipped: _Vector = np.clip(logs, np.log(eps), np.log1p(-eps))
+    return clipped
+
+
+def _brier(z: _Vector, codes: NDArray[np.intp]) -> _Vector:
+    """Return minus the squared distance of the probabilities from the class: of two, of one."""
+    if z.ndim == 1:
+        distance = np.exp(-np.logaddexp(0.0, np.where(codes == 1, z, -z)))
+        return -(distance**2)
+    p = np.exp(z - z.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    p[np.arange(codes.size), codes] -= 1.0
+    squared: _Vector = -(p**2).sum(axis=1)
+    return squared
+
+
+_BUILT_IN: dict[Any, Callable[[_Vector, NDArray[np.intp]], NDArray[Any]]] = {
+    None: _accuracy,
+    "accuracy": _accuracy,
+    "neg_log_loss": _log_likelihood,
+    "neg_brier_score": _brier,
+}
+
+
+def _with_labels(scorer: Any, rows: Rows) -> Any:
+    """Return the scorer that knows all classes: held-out rows may lack some."""
     function = getattr(scorer, "_score_func", None)
-    takes = inspect.signature(function).parameters if function is not None else {}
-    if "labels" not in takes:
+    known = () if function is None else signature(function).parameters
+    if "labels" not in known:
         return scorer
-    more = {"pos_label": classes[-1]} if classes.size == 2 and "pos_label" in takes else {}
+    more = {"labels": rows.classes}
+    if rows.classes.size == 2 and "pos_label" in known:
+        more["pos_label"] = rows.classes[-1]
     return make_scorer(
         function,
         greater_is_better=scorer._sign == 1,
         response_method=scorer._response_method,
-        labels=classes,
         **{**more, **getattr(scorer, "_kwargs", {})},
     )
 
 
-def _probabilities(margins: _Array) -> _Array:
-    """Return the probabilities of the classes, (n, K), from (n, 1) or (n, K) margins."""
-    if margins.shape[1] == 1:
-        z = margins[:, 0]
-        t = np.exp(-np.abs(z))
-        large, small = 1.0 / (1.0 + t), t / (1.0 + t)
-        return np.column_stack([np.where(z < 0, large, small), np.where(z < 0, small, large)])
-    t = np.exp(margins - margins.max(axis=1, keepdims=True))
-    found: _Array = t / t.sum(axis=1, keepdims=True)
-    return found
+class _AtOffset(LogisticRegression):
+    """A model of known coefficients for rows of a known offset."""
+
+    _known: Any = None
+
+    def _rows(self, X: ArrayLike, offset: ArrayLike | None) -> Any:
+        return super()._rows(X, self._known if offset is None else offset)
 
 
-def _accuracy(margins: _Array, codes: NDArray[np.intp], weight: _Array | None) -> float:
-    if margins.shape[1] == 1:
-        found = margins[:, 0] > 0.0
-    else:
-        found = margins.argmax(axis=1)
-    return float(np.average(found == codes, weights=weight))
-
-
-def _log_loss(margins: _Array, codes: NDArray[np.intp], weight: _Array | None) -> float:
-    p = _probabilities(margins)[np.arange(codes.size), codes]
-    eps = np.finfo(np.float64).eps  # scikit-learn's log_loss clips
-    return float(np.average(np.log(np.clip(p, eps, 1.0 - eps)), weights=weight))
-
-
-def _brier(margins: _Array, codes: NDArray[np.intp], weight: _Array | None) -> float:
-    p = _probabilities(margins)
-    p[np.arange(codes.size), codes] -= 1.0
-    square = (p * p).sum(axis=1)
-    if margins.shape[1] == 1:
-        square = 0.5 * square  # the square of one of two
-    return -float(np.average(square, weights=weight))
-
-
-def _numbers(rows: Any) -> NDArray[np.int64]:
-    """Return row numbers, of numbers or a mask."""
-    rows = np.asarray(rows)
-    return np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
-
-
-def _routes() -> bool:
-    from sklearn import get_config
-
-    return bool(get_config().get("enable_metadata_routing", False))
+def _at_offset(classes: Any, coef: Any, intercept: Any, offset: Any) -> LogisticRegression:
+    """Return a fitted model whose predictions add the offset."""
+    model = _AtOffset()
+    model.classes_, model.coef_, model.intercept_, model._known = classes, coef, intercept, offset
+    return model

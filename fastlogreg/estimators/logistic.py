@@ -27,7 +27,7 @@ from fastlogreg.estimators.input import checked_rows, training_data
 from fastlogreg.estimators.linear_classifier import LinearClassifier
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.problem.layout import Layout
-from fastlogreg.problem.penalties import L2, ElasticNet
+from fastlogreg.problem.penalties import L2, ElasticNet, Penalty
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Iteration, Result, Status
 from fastlogreg.solvers.auto import auto
@@ -38,7 +38,7 @@ from fastlogreg.solvers.newton_cg import newton_cg
 from fastlogreg.solvers.proximal import proximal
 from fastlogreg.solvers.trace import Trace
 
-__all__ = ["LogisticRegression", "refuse"]
+__all__ = ["SEPARATED", "IterationMonitor", "LogisticRegression", "Settings", "refuse"]
 
 _SOLVERS: dict[str, Callable[..., Result]] = {
     "auto": auto,
@@ -51,7 +51,7 @@ _SOLVERS: dict[str, Callable[..., Result]] = {
     "sag": auto,
     "saga": auto,
 }
-_SEPARATED = 1e-8  # a mean loss below this is hardly reached but by separated classes
+SEPARATED = 1e-8  # a mean loss below this is hardly reached but by separated classes
 _HISTORY = np.dtype(
     [
         ("iteration", np.int32),
@@ -277,7 +277,7 @@ class LogisticRegression(LinearClassifier):
         start = self._start(columns.number, n_outputs) if settings.warm_start else None
         metadata = {"sample_weight": sample_weight, "offset": offset}
         with fit_tasks(self, rows, y, columns, metadata) as tasks:
-            monitor = _IterationMonitor(begun, settings.prints, tasks)
+            monitor = IterationMonitor(begun, settings.prints, tasks)
             result, separation = settings.solve(problem, rows, start, Trace(monitor))
             if not result.finite:
                 refuse(rows, start, settings.n_threads)
@@ -300,9 +300,12 @@ class LogisticRegression(LinearClassifier):
             self._warn(result, separation)
         return self
 
-    def _settings(self) -> "_Settings":
+    def _settings(self) -> "Settings":
         """Return the parameters, checked."""
-        C, l1_ratio = check.resolve_penalty(self.penalty, self.C, self.l1_ratio)
+        return self._settings_at(*check.resolve_penalty(self.penalty, self.C, self.l1_ratio))
+
+    def _settings_at(self, C: float, l1_ratio: float) -> "Settings":
+        """Return all parameters, of which those of the penalty are known."""
         check.check_flag(self.dual, "dual")
         check.check_real(self.intercept_scaling, "intercept_scaling")
         intercept = check.check_flag(self.fit_intercept, "fit_intercept")
@@ -315,9 +318,7 @@ class LogisticRegression(LinearClassifier):
         if not isinstance(self.verbose, Integral):
             raise TypeError(f"verbose must be an integer, got {self.verbose!r}")
         prints = bool(self.verbose > 0)
-        if l1_ratio > 0.0:
-            solver = proximal
-        return _Settings(
+        return Settings(
             C, l1_ratio, intercept, warm_start, tol, max_iter, solver, n_threads, prints
         )
 
@@ -349,7 +350,7 @@ class LogisticRegression(LinearClassifier):
 
 
 @dataclass(frozen=True)
-class _Settings:
+class Settings:
     """The estimator's parameters, checked."""
 
     C: float
@@ -365,21 +366,29 @@ class _Settings:
     def problem(self, rows: Rows) -> Problem:
         """Return what is to be minimized."""
         source = MemoryRows(rows.matrix, rows.targets, rows.weights, rows.offset)
-        strength = check.check_penalty(self.C, source.total_weight)
-        spec = PassSpec(intercept=self.intercept, n_threads=self.n_threads)
-        if rows.classes.size > 2:
-            spec = spec._replace(
-                loss="cross_entropy", activation="softmax", n_outputs=rows.classes.size
-            )
+        spec = self.spec(rows.classes.size)
         layout = Layout(source.n_columns, self.intercept, spec.n_outputs)
-        return Problem(source, self.penalty(strength, layout), spec)
+        return Problem(source, self.penalty(source.total_weight, layout), spec)
 
-    def penalty(self, strength: float, layout: Layout) -> L2:
-        """Return the penalty of this strength on the mean loss."""
+    def spec(self, n_classes: int) -> PassSpec:
+        """Return what a pass over the rows computes."""
+        spec = PassSpec(intercept=self.intercept, n_threads=self.n_threads)
+        if n_classes > 2:
+            spec = spec._replace(loss="cross_entropy", activation="softmax", n_outputs=n_classes)
+        return spec
+
+    def penalty(self, total_weight: float, layout: Layout) -> Penalty:
+        """Return the penalty on the mean loss of rows of that total weight."""
+        strength = layout.by_column(check.check_penalty(self.C, total_weight))
         if self.l1_ratio == 0.0:
-            return L2(layout.by_column(strength))
-        l1 = layout.by_column(self.l1_ratio * strength)
-        return ElasticNet(l1, layout.by_column(strength) - l1)
+            return L2(strength)
+        l1 = self.l1_ratio * strength
+        return ElasticNet(l1, strength - l1)
+
+    @property
+    def solve_with(self) -> Callable[..., Result]:
+        """Return the solver, which L1 alone decides where there is some."""
+        return proximal if self.l1_ratio > 0.0 else self.solver
 
     def certificate(self, result: Result) -> dict[str, Any]:
         """Return the attribute that bounds the distance, where there is one."""
@@ -393,11 +402,11 @@ class _Settings:
         trace: Trace[Iteration],
     ) -> tuple[Result, Separation | None]:
         """Return the optimum, and where there is none, why: what separates the rows."""
-        stages = {"stages": start is None} if self.solver in (auto, newton, proximal) else {}
+        stages = {"stages": start is None} if self.solve_with in (auto, newton, proximal) else {}
         theta = np.zeros(problem.size) if start is None else start
-        stop_value = _SEPARATED if self.C == np.inf else 0.0
+        stop_value = SEPARATED if self.C == np.inf else 0.0
         with problem.solving():
-            result = self.solver(
+            result = self.solve_with(
                 problem,
                 theta,
                 tol=self.tol,
@@ -415,7 +424,7 @@ class _Settings:
             # rows that overlap weigh next to nothing: there is an optimum below
             with problem.solving():
                 result = go_on(
-                    self.solver,
+                    self.solve_with,
                     problem,
                     result,
                     max_iter=self.max_iter,
@@ -463,7 +472,7 @@ def refuse(rows: Rows, start: NDArray[np.float64] | None, n_threads: int | None)
     )
 
 
-class _IterationMonitor(FitMonitor):
+class IterationMonitor(FitMonitor):
     """Keeps the record of each iteration too, for ``history_``."""
 
     header = "rows    iter  passes         objective   gradient  above opt.    step  seconds"
@@ -473,6 +482,7 @@ class _IterationMonitor(FitMonitor):
         self.records: list[tuple[float, ...]] = []
 
     def __call__(self, now: Iteration, theta: NDArray[np.float64]) -> bool:
+        """Keep and print an iteration; return whether a callback ends the fit."""
         seconds = self.seconds()
         self.records.append((*now, seconds))
         if self.prints:
