@@ -1,17 +1,21 @@
-"""Proximal Newton: a penalty with kinks, exact zeros and a duality gap.
+"""Proximal Newton: a penalty with kinks or bounds, exact zeros and a duality gap.
 
-Each step lowers Newton's quadratic model plus the L1 penalty by coordinate descent. The Hessian is
+Each step lowers Newton's quadratic model plus the L1 penalty between the bounds by coordinate
+descent. The Hessian is
 kept as long as its steps do well, and recalibrated by the moments of the columns at each iterate
 (:func:`fastlogreg.solvers.curvature.recalibrated`), so that a level which the part of the rows
-hardly held costs no false step. Intercepts have no penalty: they are eliminated from the model
-exactly, so that columns far from 0 are no harder for coordinate descent than centred ones.
+hardly held costs no false step. Intercepts and columns without penalty and bounds are *free*: they
+are eliminated from the model exactly, so that columns far from 0 are no harder for coordinate
+descent than centred ones.
 
 Where a Hessian of all columns is dear, the same is done in a *working set* of columns: those that
 are not 0 and those whose gradient is furthest beyond the L1 strength. Each round costs a pass over
 all columns, which also gives the gap over all columns.
 
 The stop rule is the duality gap (:meth:`fastlogreg.problem.penalties.ElasticNet.duality_gap`),
-judged in centred columns, plus what the intercepts would still gain.
+judged in centred columns, plus what the intercepts would still gain. Columns without a penalty have
+no dual constraint but an equation, where they are free or between their bounds: they are judged by
+the Hessian there, see :func:`_gap_beside_free`.
 
 References
 ----------
@@ -20,8 +24,10 @@ J. Optim. 24; Massias, Gramfort and Salmon (2018), Celer: a fast solver for the 
 extrapolation, ICML (working sets by violation).
 """
 
+from collections.abc import Callable
+from dataclasses import replace
 from math import ceil, isfinite, log
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.linalg import LinAlgError
@@ -58,6 +64,8 @@ _FIRST_RATE = 0.3  # what a step is expected to leave of the gap where nothing i
 _FRESH_STEPS = 2  # steps with new Hessians that lead to the goal from near
 _RIDGE = 1e-13  # of a unit diagonal: columns may be the same
 _FARTHEST = 10.0  # by which intercepts of several classes are taken to be off at the most
+_CHANGE = 0.5  # of a margin, at the most, by the step of what is free
+_ROUNDED = 32 * float(np.finfo(np.float64).eps)  # times the root of the value: of a scaled slope
 _UNSEEN = 1e-10  # of the value: a gain that its rounding may hide
 _NOISE = 1e-12  # of the value: its rounding, at the most
 _TINY = 1e-13  # of the Hessian's intercepts: no curvature
@@ -76,14 +84,14 @@ def proximal(
     trace: Trace[Iteration] | None = None,
     stages: bool = True,
 ) -> Result:
-    """Minimize a loss with hard labels and an elastic net penalty.
+    """Minimize a loss with hard labels and an elastic net penalty, between bounds or without.
 
     Parameters
     ----------
     objective : Problem
         Its penalty is an :class:`fastlogreg.problem.penalties.ElasticNet`.
     theta : ndarray of shape (p,)
-        The start; it is not changed.
+        The start; it is not changed. Where it is outside of the bounds it is moved there.
     tol : float, default=1e-8
         Converged where the duality gap is at most ``tol`` times the value.
     max_iter, stop_value, trace, stages
@@ -109,17 +117,23 @@ def proximal(
     trace = Trace() if trace is None else trace
     limits = Limits(tol, max_iter, stop_value)
     convergence = _judge(objective, limits)
+    penalty = cast(ElasticNet, objective.penalty)
+    theta = penalty.projected(theta)
     direction: _Model | _WorkingSets
-    if objective.size <= _DIRECT:
+    if objective.size <= (_DIRECT if penalty.l1.any() else _LARGEST):
         hessian = None
-        if stages and max_iter > 0:
+        # a part of the rows may be separated by columns without a penalty
+        if stages and max_iter > 0 and not _has_unpenalized(objective):
             theta, hessian, status = _stages(objective, theta, trace)
             if status is Status.STOPPED:
                 return _stopped(objective, theta, trace)
         direction = _Model(objective, convergence, hessian)
     else:
         direction = _WorkingSets(objective, convergence)
-    return _minimize(objective, theta, direction, convergence, trace)
+    result = _minimize(objective, theta, direction, convergence, trace)
+    if not result.converged and result.finite and _has_unpenalized(objective):
+        return replace(result, decrement=_final_gap(objective, result.theta))
+    return result
 
 
 def _judge(objective: Problem, limits: Limits) -> Convergence:
@@ -163,7 +177,7 @@ def _stopped(objective: Problem, theta: _Vector, trace: Trace[Iteration]) -> Res
     """Return the result of a fit that was stopped on a part of the rows: the figures are of all."""
     point = Point(*objective.value_gradient_moments(theta))
     norm = float(objective.penalty.subgradient_distance(theta, point.gradient).max())
-    gap = _gap(objective, Iterate(theta, point), point.curvature)
+    gap = _gap(objective, Iterate(theta, point), point.curvature)  # none is without a penalty
     passes = objective.n_passes
     return Result(theta, point.value, norm, gap, 0, passes, False, Status.STOPPED, trace.history)
 
@@ -191,6 +205,84 @@ def _gap(objective: Problem, at: Iterate, moments: Moments) -> float:
     layout.intercepts(slope)[:] = 0.0
     gap = penalty.duality_gap(at.theta, slope, value - penalty.value(at.theta))
     return gap + left if isfinite(gap) else np.inf
+
+
+def _has_unpenalized(objective: Problem) -> bool:
+    """Whether there are coefficients without a penalty."""
+    penalty = cast(ElasticNet, objective.penalty)
+    return bool(objective.layout.coefficients(penalty.unpenalized).any())
+
+
+class _Apart(NamedTuple):
+    """The slope of the loss after Newton's step of entries without a penalty."""
+
+    slope: _Vector
+    step: _Vector
+    gain: float  # twice what the step gains by its model; infinity where it is not known
+
+
+def _free_apart(
+    objective: Problem,
+    at: Iterate,
+    hessian: NDArray[np.float64],
+    entries: NDArray[np.intp],
+    product: Callable[[_Vector], _Vector],
+) -> _Apart:
+    """Take out those without a penalty that no bound holds.
+
+    ``hessian`` is that of some entries, ``product`` multiplies with all of it.
+    """
+    penalty = cast(ElasticNet, objective.penalty)
+    value, gradient, _ = at.point
+    slope = gradient - penalty.smooth_gradient(at.theta)
+    known = np.zeros(slope.size, dtype=bool)
+    known[entries] = True
+    chosen = penalty.free | (penalty.unpenalized & ~penalty.held(at.theta, slope))
+    for _ in range(_ROUNDS):
+        some = np.flatnonzero(chosen[entries])
+        places = entries[some]
+        own = hessian[np.ix_(some, some)]
+        step = np.zeros(slope.size)
+        step[places] = -_inverse_of_any(own) @ slope[places]
+        after = slope + product(step)
+        late = penalty.unpenalized & ~chosen & known & ~penalty.held(at.theta, after)
+        if not late.any():
+            break
+        chosen |= late
+    rounding = _ROUNDED * np.sqrt(value * np.maximum(own.diagonal(), 0.0))
+    gain = -float(slope @ step)
+    if (np.abs(after[places]) > rounding).any() or not chosen[entries].sum() == chosen.sum():
+        gain = np.inf
+    after[chosen] = 0.0
+    return _Apart(after, step, gain)
+
+
+def _gap_beside_free(objective: Problem, at: Iterate, apart: _Apart, *, sure: bool) -> float:
+    """Return how far above the optimum an iterate is at the most, with some taken out.
+
+    Where the residuals of the rows are changed by Newton's step t of some entries, in the metric of
+    their curvatures, those entries' equations hold. The loss's conjugate is then larger by less
+    than its parabola, twice what the step gains, if no margin changes by more than 1: with the
+    change c of a row, its second derivative is at most 1 / (1 - |c|) times that of here. With
+    several classes c is the largest difference of changes, so that half of that is asked for.
+    ``sure`` says whether the Hessian is that of here, and the margins are to be looked at.
+    """
+    penalty = cast(ElasticNet, objective.penalty)
+    value = at.point.value
+    gap = penalty.duality_gap(at.theta, apart.slope, value - penalty.value(at.theta)) + apart.gain
+    if not isfinite(gap) or (sure and objective.largest_change(apart.step) > _CHANGE):
+        return np.inf
+    return gap
+
+
+def _final_gap(objective: Problem, theta: _Vector) -> float:
+    """Return the gap at the end of a fit that did not converge: others were estimates."""
+    if objective.size > _LARGEST:
+        return np.inf
+    at = Iterate(theta, Point(*objective.value_gradient_hessian(theta)))
+    hessian = at.point.curvature
+    apart = _free_apart(objective, at, hessian, np.arange(theta.size), hessian.__matmul__)
+    return _gap_beside_free(objective, at, apart, sure=True)
 
 
 def _moments_of(hessian: NDArray[np.float64], objective: Problem) -> Moments:
@@ -235,13 +327,14 @@ class _Model(_ByGap):
         self._fresh = False
         self._rate = _FIRST_RATE
         self._before: float | None = None  # the gap before the last full step
+        self._has_unpenalized = _has_unpenalized(objective)
+        self._places = _places(objective)
 
     def start(self, theta: _Vector) -> Point:
         return self._look(theta, self.hessian is None)
 
     def propose(self, at: Iterate) -> Proposal:
-        moments = self._take_up(at)
-        gap = _gap(self._objective, at, moments)
+        gap = self._gap(at)
         if self._before is not None and isfinite(gap) and isfinite(self._before):
             self._rate = gap / self._before if self._before > 0.0 else 0.0
         self._before = None
@@ -249,13 +342,35 @@ class _Model(_ByGap):
             return Proposal(np.zeros(at.theta.size), gap, known=True)
         return Proposal(self._step(at, gap), gap, known=True)
 
+    def _gap(self, at: Iterate) -> float:
+        """Take up what was looked at, and return the gap: what is enough is sure."""
+        moments = self._take_up(at)
+        if not self._has_unpenalized:
+            return _gap(self._objective, at, moments)
+        gap = self._gap_beside_free(at, sure=False)
+        if gap > self._convergence.goal(at.point.value):
+            return gap
+        if not self._fresh:
+            at.point = self._look(at.theta, True)
+            self._take_up(at)
+        return self._gap_beside_free(at, sure=True)
+
+    def _gap_beside_free(self, at: Iterate, *, sure: bool) -> float:
+        hessian = self.hessian
+        assert hessian is not None
+        apart = _free_apart(
+            self._objective, at, hessian, np.arange(at.theta.size), hessian.__matmul__
+        )
+        return _gap_beside_free(self._objective, at, apart, sure=sure)
+
     def walk(
         self, at: Iterate, proposal: Proposal, converged: bool
     ) -> tuple[_Vector, Point, float] | None:
         renew = not self._keeping_pays(proposal.decrement, at.point.value)
         accepted = self._search(at, proposal.step, renew)
         if accepted is None and self._fresh and not converged:  # every row saturated
-            accepted = self._search(at, -at.theta, True)
+            home = cast(ElasticNet, self._objective.penalty).projected(np.zeros(at.theta.size))
+            accepted = self._search(at, home - at.theta, True)
         return accepted
 
     def _search(
@@ -276,6 +391,7 @@ class _Model(_ByGap):
             evaluate=lambda trial: self._look(trial, hessian),
             slope=slope,
             rounding=_NOISE if unseen else ROUNDING,
+            within=penalty.projected if penalty.bounded else None,
         )
 
     def renew(self, at: Iterate) -> Point | None:
@@ -325,18 +441,19 @@ class _Model(_ByGap):
         return self._seen
 
     def _step(self, at: Iterate, gap: float) -> _Vector:
-        """Return the step to the model's minimum, intercepts eliminated."""
+        """Return the step to the model's minimum, what is free eliminated."""
         assert self.hessian is not None
         layout = self._objective.layout
         penalty = cast(ElasticNet, self._objective.penalty)
         value, gradient, _ = at.point
-        free, w = _places(layout)
+        free, w = self._places
+        any_free = bool(penalty.free.any())
         H = self.hessian
         model = np.array(H[w][:, w], order="C")
         slope = gradient[w].copy()
-        if layout.first:
+        if any_free:
             own, cross = H[free][:, free], H[free][:, w]
-            inverse = _inverse(own)
+            inverse = (_inverse_of_any if self._has_unpenalized else _inverse)(own)
             gone = inverse @ cross
             diagonal = model.diagonal().copy()
             model -= cross.T @ gone
@@ -348,20 +465,35 @@ class _Model(_ByGap):
         kept = u.copy()
         ratio = min(1.0, gap / value) if value > 0.0 else 1.0
         enough = max(_MODEL * ratio, _MODEL_FLOOR * self._convergence.goal(1.0))
-        _lower(model, slope, penalty.l1[w], u, enough)
+        # in these units a change of ``enough`` costs the gap that share of the value
+        curved = penalty.smooth_diagonal[w]
+        curved = np.where(curved > 0.0, 2.0 * curved, np.maximum(model.diagonal(), 0.0))
+        unit = np.where(penalty.l1[w] > 0.0, penalty.l1[w], np.sqrt(curved * value / enough))
+        unit[unit == 0.0] = 1.0
+        bounds = penalty.lower[w], penalty.upper[w]
+        _lower(backends.QuadraticModel(model, penalty.l1[w], *bounds, unit), slope, u, enough)
         step = np.zeros(layout.size)
         step[w] = u - kept
-        if layout.first:
+        if any_free:
             step[free] = -(inverse @ gradient[free] + gone @ step[w])
+        if self._has_unpenalized:
+            _centre(step, layout, penalty.free)
         return step
 
 
-def _places(layout: Layout) -> tuple[Any, Any]:
-    """Return where intercepts and coefficients stand in theta: slices where they can be."""
-    if layout.n_outputs == 1:
+def _centre(step: _Vector, layout: Layout, free: NDArray[np.bool_]) -> None:
+    """Let free columns sum to 0 over the classes: softmax gives the same probabilities."""
+    if layout.n_outputs > 1:
+        columns = layout.rows(free).all(axis=0)
+        rows = layout.rows(step)
+        rows[:, columns] -= rows[:, columns].mean(axis=0)
+
+
+def _places(objective: Problem) -> tuple[Any, Any]:
+    """Return where what is free and what isn't stands in theta: slices where they can be."""
+    layout, free = objective.layout, cast(ElasticNet, objective.penalty).free
+    if layout.n_outputs == 1 and not free[layout.first :].any():
         return slice(0, layout.first), slice(layout.first, None)
-    free = np.zeros(layout.size, dtype=bool)
-    layout.intercepts(free)[:] = True
     return free, ~free
 
 
@@ -372,9 +504,16 @@ def _inverse(own: NDArray[np.float64]) -> NDArray[np.float64]:
     return cast(NDArray[np.float64], np.linalg.pinv(own, rcond=_TINY, hermitian=True))
 
 
-def _lower(
-    model: NDArray[np.float64], slope: _Vector, l1: _Vector, u: _Vector, enough: float
-) -> None:
+def _inverse_of_any(own: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the same for entries of any scale."""
+    diagonal = own.diagonal()
+    scale = np.zeros(diagonal.size)
+    scale[diagonal > 0.0] = 1.0 / np.sqrt(diagonal[diagonal > 0.0])
+    scaled = own * scale * scale[:, None]
+    return np.linalg.pinv(scaled, rcond=_TINY, hermitian=True) * scale * scale[:, None]
+
+
+def _lower(model: backends.QuadraticModel, slope: _Vector, u: _Vector, enough: float) -> None:
     """Move u to where the model with the penalty is least, in place, and ``slope`` with it.
 
     Coordinate descent finds the support, and is slow where columns are nearly collinear; on a
@@ -382,20 +521,25 @@ def _lower(
     """
     numba = cast(Any, backends.get("numba"))
     for _ in range(_ROUNDS):
-        if numba.coordinate_descent(model, slope, l1, u, enough, _SWEEPS) <= enough:
+        if numba.coordinate_descent(model, slope, u, enough, _SWEEPS) <= enough:
             return
         for _ in range(_CROSSINGS):
-            if _solve_on_support(model, slope, l1, u):
+            if _solve_on_support(model, slope, u):
                 break
 
 
-def _solve_on_support(model: NDArray[np.float64], slope: _Vector, l1: _Vector, u: _Vector) -> bool:
-    """Go to the minimum with the signs of u, or to where the first changes; whether it is there."""
-    support = np.flatnonzero(u)
+def _solve_on_support(model: backends.QuadraticModel, slope: _Vector, u: _Vector) -> bool:
+    """Go to the minimum with the signs of u, or to where the first changes; whether it is there.
+
+    A bound ends it as a change of sign does.
+    """
+    H, l1, lower, upper, _ = model
+    support = np.flatnonzero(((u != 0.0) | (l1 == 0.0)) & (u > lower) & (u < upper))
+    support = support[H.diagonal()[support] > 0.0]
     if support.size == 0:
         return True
-    sign = np.sign(u[support])
-    part = model[np.ix_(support, support)]
+    sign = np.where(l1[support] > 0.0, np.sign(u[support]), 0.0)
+    part = H[np.ix_(support, support)]
     unit = np.sqrt(part.diagonal())
     part /= unit
     part /= unit[:, None]
@@ -406,16 +550,18 @@ def _solve_on_support(model: NDArray[np.float64], slope: _Vector, l1: _Vector, u
         return True
     pull = (slope[support] + l1[support] * sign) / unit
     step = -cho_solve(factor, pull, check_finite=False) / unit
+    end = np.where(step > 0.0, upper[support], lower[support])
     with np.errstate(divide="ignore", invalid="ignore"):
-        until = np.where(step * sign < 0.0, -u[support] / step, np.inf)
+        end = np.where((step * sign < 0.0) & (end * sign < 0.0), 0.0, end)
+        until = np.where(step != 0.0, (end - u[support]) / step, np.inf)
     first = int(until.argmin())
     length = min(1.0, float(until[first]))
     if not np.isfinite(step).all():
         return True
     moved = u[support] + length * step
     if until[first] <= 1.0:
-        moved[first] = 0.0
-    slope += model[:, support] @ (moved - u[support])
+        moved[first] = end[first]
+    slope += H[:, support] @ (moved - u[support])
     u[support] = moved
     return length == 1.0
 
@@ -427,19 +573,23 @@ class _WorkingSets(_ByGap):
         self._objective = objective
         self._convergence = convergence
         self._columns = _FIRST_COLUMNS
+        self._has_unpenalized = _has_unpenalized(objective)
 
     def start(self, theta: _Vector) -> Point:
         return self._look(theta)
 
     def propose(self, at: Iterate) -> Proposal:
-        gap = _gap(self._objective, at, at.point.curvature)
         value = at.point.value
-        if gap <= self._convergence.goal(value):
-            return Proposal(np.zeros(at.theta.size), gap, known=True)
         chosen = self._choose(at)
         part = self._objective.columns(chosen)
         places = self._objective.layout.entries(chosen)
         start = at.theta[places]
+        if self._has_unpenalized:
+            gap = self._gap_beside_free(at, part.value_gradient_hessian(start)[2], places)
+        else:
+            gap = _gap(self._objective, at, at.point.curvature)
+        if gap <= self._convergence.goal(value):
+            return Proposal(np.zeros(at.theta.size), gap, known=True)
         relative = min(1.0, gap / value) if value > 0.0 else 1.0
         tol = max(_INNER * relative, 0.5 * self._convergence.limits.tol)
         limits = Limits(tol, _INNER_ITERATIONS)
@@ -450,10 +600,18 @@ class _WorkingSets(_ByGap):
         step[places] = result.theta - start
         return Proposal(step, gap, known=True)
 
+    def _gap_beside_free(
+        self, at: Iterate, hessian: NDArray[np.float64], places: NDArray[np.intp]
+    ) -> float:
+        product = self._objective.value_gradient_product(at.theta)[2]
+        apart = _free_apart(self._objective, at, hessian, places, product)
+        return _gap_beside_free(self._objective, at, apart, sure=True)
+
     def walk(
         self, at: Iterate, proposal: Proposal, converged: bool
     ) -> tuple[_Vector, Point, float] | None:
-        trial = at.theta + proposal.step
+        penalty = cast(ElasticNet, self._objective.penalty)
+        trial = penalty.projected(at.theta + proposal.step)
         if not proposal.step.any():
             return None
         point = self._look(trial)
@@ -473,10 +631,17 @@ class _WorkingSets(_ByGap):
     def _choose(self, at: Iterate) -> NDArray[np.intp]:
         """Return the columns to work in, in ascending order."""
         layout, penalty = self._objective.layout, cast(ElasticNet, self._objective.penalty)
-        slope = at.point.curvature.to_centred(at.point.gradient)
-        beyond = penalty.subgradient_distance(at.theta, slope) / np.maximum(penalty.l1, 1e-300)
+        moments = at.point.curvature
+        slope = moments.to_centred(at.point.gradient)
+        curved = np.zeros(layout.size)
+        layout.coefficients(curved)[:] = np.sqrt(
+            (moments.spread + moments.penalty) * at.point.value
+        )
+        unit = np.where(penalty.l1 > 0.0, penalty.l1, curved)
+        beyond = penalty.subgradient_distance(at.theta, slope) / np.maximum(unit, 1e-300)
         worst = layout.coefficients(beyond).max(axis=0)
-        used = (layout.coefficients(at.theta) != 0.0).any(axis=0)
+        # those without a penalty too: their equations are judged together
+        used = layout.coefficients((at.theta != 0.0) | penalty.unpenalized).any(axis=0)
         most = max(1, _LARGEST // layout.n_outputs)
         self._columns = min(most, max(self._columns, 2 * int(used.sum())))
         if used.sum() < most:
