@@ -1,15 +1,17 @@
-"""Fits with L1, factors and bounds on tables built to deceive: ``python -m benchmarks.penalty_tables``.
+"""Penalties of all kinds on tables built to deceive: ``python -m benchmarks.penalty_tables``.
 
-Each table (:mod:`benchmarks.harness.penalty_reference`: two to five classes; rare levels, far, equal
-and nearly equal columns, scales, constants, separated classes, one row that holds all the weight) has
-a penalty of its own: L2, L1 or both, factors by column of which some are 0, bounds with a penalty
-or without. The judge is SciPy's L-BFGS-B on positive and negative parts, from 0 and from the fit
-itself:
+Each table (:mod:`benchmarks.harness.penalty_reference`: two to five classes; rare levels, far,
+equal and nearly equal columns, scales, constants, separated classes, one row that holds all the
+weight) has a penalty of its own: L2, L1 or both, factors by column of which some are 0, bounds with
+a penalty or without. The judge is SciPy: L-BFGS-B on positive and negative parts, from 0 and from
+the fit itself, and a linear program for whether there is an optimum:
 
 - *right*: converged, within ``tol`` of the optimum, relatively, and within the bounds;
-- *needless*: warned, and is there;
-- *warned*: said that it is not there, or that there is no optimum;
-- *wrong*: converged, and farther away or outside of the bounds, or below the optimum by its gap;
+- *said*: there is no optimum, and that was said;
+- *needless*: warned, and is at the optimum;
+- *warned*: said that it is not there;
+- *wrong*: converged, and farther away, outside of the bounds, where there is no optimum, or below
+  it by its own gap; or said that there is none where there is one;
 - *silent*: not converged without a warning, or the reverse.
 """
 
@@ -25,6 +27,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from benchmarks.harness.penalty_reference import (
     deceiving_penalties,
+    is_separated,
     objective,
     optimum,
     violation,
@@ -34,7 +37,7 @@ from benchmarks.harness.tables import console
 from fastlogreg import LogisticRegression
 from fastlogreg.cli.measuring import new_table
 
-VERDICTS = ("right", "needless", "warned", "wrong", "silent")
+VERDICTS = ("right", "said", "needless", "warned", "wrong", "silent")
 FAULTS = ("wrong", "silent")
 WITHIN = 2e-8  # of the optimum, relatively: tol is 1e-8, and half a decrement an estimate
 NOTHING = 1e-15  # of a value: what rounding leaves where the optimum is 0
@@ -48,14 +51,14 @@ class Found(NamedTuple):
     above: float  # the optimum, relatively
 
 
-def fit(seed: int) -> tuple[Any, bool, tuple[Any, ...]]:
-    """Return a model, whether it warned, and its rows."""
+def fit(seed: int) -> tuple[Any, str, tuple[Any, ...]]:
+    """Return a model, the text of its warning, and its rows."""
     X, y, weights, parameters = deceiving_penalties(seed)
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         model = LogisticRegression(n_threads=1, **parameters).fit(X, y, weights)
     assert all(each.category is ConvergenceWarning for each in heard), heard
-    return model, bool(heard), (X, y, weights)
+    return model, " ".join(str(each.message) for each in heard), (X, y, weights)
 
 
 def judge(seed: int) -> Found:
@@ -67,10 +70,14 @@ def judge(seed: int) -> Found:
     within = here - best <= WITHIN * best + NOTHING and violation(model) == 0.0
     gap = getattr(model, "duality_gap_", np.inf)
     false_gap = here - gap > best * (1.0 + 1e-9) + NOTHING
-    if warned == model.converged_:
+    says_none = "can be separated" in warned
+    is_none = is_separated(model, *rows)
+    if bool(warned) == model.converged_:
         verdict = "silent"
-    elif (model.converged_ and not within) or false_gap:
+    elif (model.converged_ and (is_none or not within)) or false_gap or is_none < says_none:
         verdict = "wrong"
+    elif says_none:
+        verdict = "said"
     elif model.converged_:
         verdict = "right"
     else:

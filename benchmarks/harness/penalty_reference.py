@@ -6,7 +6,7 @@ columns as they were.
 """
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import linprog, minimize
 from scipy.special import expit, logsumexp
 
 _FAR = {"maxiter": 20000, "maxfun": 30000, "ftol": 1e-16, "gtol": 1e-13, "maxcor": 50}
@@ -117,6 +117,42 @@ def optimum(model, X, y, weights=None, *, polish=False):
     return best
 
 
+def is_separated(model, X, y, weights=None):
+    """Return whether the loss falls for ever along entries without a penalty, by a linear program.
+
+    Whether a direction raises the margin of each row's own class against no other class less than
+    it stands, and some more; near that, to 1e-5, the answer is not sure.
+    """
+    kept = np.ones(y.size, dtype=bool) if weights is None else weights > 0.0
+    X, y = X[kept], y[kept]
+    first, classes = int(model.fit_intercept), model.classes_.size
+    l1, l2, low, high = _penalty(model, 1.0, X.shape[1])
+    none = (l1 == 0.0) & (l2 == 0.0)
+    if not (none & (np.isinf(low) | np.isinf(high))).any():
+        return False
+    centre = X.mean(axis=0) if first else 0.0
+    spread = np.sqrt(np.mean((X - centre) ** 2, axis=0))
+    moves = none & (spread > 1e-12 * np.maximum(np.abs(X).max(axis=0), 1e-300))
+    A = (X - centre) / np.where(moves, spread, 1.0) * moves
+    A = np.column_stack([np.ones((y.size, first)), A])
+    reach = float(np.abs(A).sum(axis=1).max())
+    least = np.r_[[-reach] * first, np.where(moves & np.isinf(low), -1.0, 0.0)]
+    most = np.r_[[reach] * first, np.where(moves & np.isinf(high), 1.0, 0.0)]
+    if classes == 2:
+        rows, m = (2 * y - 1)[:, None] * A, 1
+    else:
+        m, p = classes, A.shape[1]
+        rows = np.zeros((y.size, classes - 1, classes, p))
+        for i, own in enumerate(y):
+            for at, other in enumerate(np.delete(np.arange(classes), own)):
+                rows[i, at, own], rows[i, at, other] = A[i], -A[i]
+        rows = rows.reshape(-1, classes * p)
+    rows = rows / np.maximum(np.abs(rows).max(axis=1, keepdims=True), 1e-300)
+    box = list(zip(np.tile(least, m), np.tile(most, m), strict=True))
+    found = linprog(-rows.sum(axis=0), A_ub=-rows, b_ub=np.zeros(len(rows)), bounds=box)
+    return bool(found.status == 0 and -found.fun > 1e-5)
+
+
 def deceiving(seed):
     """Return X, codes of two to five classes, weights or None, and the model's parameters."""
     rng = np.random.default_rng(seed)
@@ -188,7 +224,8 @@ def deceiving_penalties(seed):
 def _bounds(rng, X):
     """Return bounds of a kind: signs, boxes around 0 and beside it, one side, constants."""
     d, kind = X.shape[1], rng.integers(0, 6)
-    unit = 1.0 / np.maximum(X.std(axis=0), 1e-9)
+    spread = X.std(axis=0)
+    unit = 1.0 / np.where(spread > 1e-9, spread, 1.0)
     low, high = np.full(d, -np.inf), np.full(d, np.inf)
     if kind == 0:
         return {"lower_bounds": 0.0}

@@ -251,9 +251,10 @@ def _free_apart(
         chosen |= late
     rounding = _ROUNDED * np.sqrt(value * np.maximum(own.diagonal(), 0.0))
     gain = -float(slope @ step)
-    if (np.abs(after[places]) > rounding).any() or not chosen[entries].sum() == chosen.sum():
+    left = np.abs(after[places]) > rounding  # along directions whose curvature is rounding
+    if left[penalty.free[places]].any() or not known[chosen].all():
         gain = np.inf
-    after[chosen] = 0.0
+    after[places[~left]] = 0.0  # between bounds the rest costs what it may lead to
     return _Apart(after, step, gain)
 
 
@@ -471,7 +472,8 @@ class _Model(_ByGap):
         unit = np.where(penalty.l1[w] > 0.0, penalty.l1[w], np.sqrt(curved * value / enough))
         unit[unit == 0.0] = 1.0
         bounds = penalty.lower[w], penalty.upper[w]
-        _lower(backends.QuadraticModel(model, penalty.l1[w], *bounds, unit), slope, u, enough)
+        quadratic = backends.QuadraticModel(model, penalty.l1[w], *bounds, unit)
+        _lower(quadratic, slope, u, enough, enough * value)
         step = np.zeros(layout.size)
         step[w] = u - kept
         if any_free:
@@ -513,31 +515,47 @@ def _inverse_of_any(own: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.linalg.pinv(scaled, rcond=_TINY, hermitian=True) * scale * scale[:, None]
 
 
-def _lower(model: backends.QuadraticModel, slope: _Vector, u: _Vector, enough: float) -> None:
+def _lower(
+    model: backends.QuadraticModel,
+    slope: _Vector,
+    u: _Vector,
+    enough: float,
+    negligible: float,
+) -> None:
     """Move u to where the model with the penalty is least, in place, and ``slope`` with it.
 
     Coordinate descent finds the support, and is slow where columns are nearly collinear; on a
     support the minimum is that of a linear system. Each lowers what the other left.
     """
     numba = cast(Any, backends.get("numba"))
+    # without L1 the slopes that are left may lead far where columns are nearly collinear
+    may_deceive = not (model.l1 > 0.0).all()
     for _ in range(_ROUNDS):
-        if numba.coordinate_descent(model, slope, u, enough, _SWEEPS) <= enough:
+        solved = numba.coordinate_descent(model, slope, u, enough, _SWEEPS) <= enough
+        if solved and not may_deceive:
             return
+        gain = 0.0
         for _ in range(_CROSSINGS):
-            if _solve_on_support(model, slope, u):
+            gained, ended = _solve_on_support(model, slope, u)
+            gain += gained
+            if ended:
                 break
+        if solved and gain <= negligible:
+            return
 
 
-def _solve_on_support(model: backends.QuadraticModel, slope: _Vector, u: _Vector) -> bool:
-    """Go to the minimum with the signs of u, or to where the first changes; whether it is there.
+def _solve_on_support(
+    model: backends.QuadraticModel, slope: _Vector, u: _Vector
+) -> tuple[float, bool]:
+    """Go to the minimum with the signs of u, or to where the first changes.
 
-    A bound ends it as a change of sign does.
+    A bound ends it as a change of sign does. Returns what was gained, and whether it is there.
     """
     H, l1, lower, upper, _ = model
     support = np.flatnonzero(((u != 0.0) | (l1 == 0.0)) & (u > lower) & (u < upper))
     support = support[H.diagonal()[support] > 0.0]
     if support.size == 0:
-        return True
+        return 0.0, True
     sign = np.where(l1[support] > 0.0, np.sign(u[support]), 0.0)
     part = H[np.ix_(support, support)]
     unit = np.sqrt(part.diagonal())
@@ -547,7 +565,7 @@ def _solve_on_support(model: backends.QuadraticModel, slope: _Vector, u: _Vector
     try:
         factor = cho_factor(part, overwrite_a=True, check_finite=False)
     except LinAlgError:
-        return True
+        return 0.0, True
     pull = (slope[support] + l1[support] * sign) / unit
     step = -cho_solve(factor, pull, check_finite=False) / unit
     end = np.where(step > 0.0, upper[support], lower[support])
@@ -557,13 +575,14 @@ def _solve_on_support(model: backends.QuadraticModel, slope: _Vector, u: _Vector
     first = int(until.argmin())
     length = min(1.0, float(until[first]))
     if not np.isfinite(step).all():
-        return True
+        return 0.0, True
     moved = u[support] + length * step
     if until[first] <= 1.0:
         moved[first] = end[first]
     slope += H[:, support] @ (moved - u[support])
     u[support] = moved
-    return length == 1.0
+    gain = -(1.0 - 0.5 * length) * length * float((pull * unit) @ step)
+    return gain, length == 1.0
 
 
 class _WorkingSets(_ByGap):
