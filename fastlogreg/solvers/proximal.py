@@ -15,7 +15,7 @@ all columns, which also gives the gap over all columns.
 The stop rule is the duality gap (:meth:`fastlogreg.problem.penalties.ElasticNet.duality_gap`),
 judged in centred columns, plus what the intercepts would still gain. Columns without a penalty have
 no dual constraint but an equation, where they are free or between their bounds: they are judged by
-the Hessian there, see :func:`_gap_beside_free`.
+the Hessian there (:mod:`fastlogreg.solvers.unpenalized`).
 
 References
 ----------
@@ -24,10 +24,10 @@ J. Optim. 24; Massias, Gramfort and Salmon (2018), Celer: a fast solver for the 
 extrapolation, ICML (working sets by violation).
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import replace
 from math import ceil, isfinite, log
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.linalg import LinAlgError
@@ -45,8 +45,9 @@ from fastlogreg.solvers.curvature import recalibrated
 from fastlogreg.solvers.direction import Iterate, Proposal
 from fastlogreg.solvers.handover import parts
 from fastlogreg.solvers.loop import minimize
-from fastlogreg.solvers.search import ROUNDING, Point, search
+from fastlogreg.solvers.search import ROUNDING, Point, polyak, search
 from fastlogreg.solvers.trace import Trace
+from fastlogreg.solvers.unpenalized import Block, Products, gap_beside, has_unpenalized, take_out
 
 __all__ = ["proximal"]
 
@@ -64,8 +65,6 @@ _FIRST_RATE = 0.3  # what a step is expected to leave of the gap where nothing i
 _FRESH_STEPS = 2  # steps with new Hessians that lead to the goal from near
 _RIDGE = 1e-13  # of a unit diagonal: columns may be the same
 _FARTHEST = 10.0  # by which intercepts of several classes are taken to be off at the most
-_CHANGE = 0.5  # of a margin, at the most, by the step of what is free
-_ROUNDED = 32 * float(np.finfo(np.float64).eps)  # times the root of the value: of a scaled slope
 _UNSEEN = 1e-10  # of the value: a gain that its rounding may hide
 _NOISE = 1e-12  # of the value: its rounding, at the most
 _TINY = 1e-13  # of the Hessian's intercepts: no curvature
@@ -123,7 +122,7 @@ def proximal(
     if objective.size <= (_DIRECT if penalty.l1.any() else _LARGEST):
         hessian = None
         # a part of the rows may be separated by columns without a penalty
-        if stages and max_iter > 0 and not _has_unpenalized(objective):
+        if stages and max_iter > 0 and not has_unpenalized(objective):
             theta, hessian, status = _stages(objective, theta, trace)
             if status is Status.STOPPED:
                 return _stopped(objective, theta, trace)
@@ -131,7 +130,7 @@ def proximal(
     else:
         direction = _WorkingSets(objective, convergence)
     result = _minimize(objective, theta, direction, convergence, trace)
-    if not result.converged and result.finite and _has_unpenalized(objective):
+    if not result.converged and result.finite and has_unpenalized(objective):
         return replace(result, decrement=_final_gap(objective, result.theta))
     return result
 
@@ -207,83 +206,13 @@ def _gap(objective: Problem, at: Iterate, moments: Moments) -> float:
     return gap + left if isfinite(gap) else np.inf
 
 
-def _has_unpenalized(objective: Problem) -> bool:
-    """Whether there are coefficients without a penalty."""
-    penalty = cast(ElasticNet, objective.penalty)
-    return bool(objective.layout.coefficients(penalty.unpenalized).any())
-
-
-class _Apart(NamedTuple):
-    """The slope of the loss after Newton's step of entries without a penalty."""
-
-    slope: _Vector
-    step: _Vector
-    gain: float  # twice what the step gains by its model; infinity where it is not known
-
-
-def _free_apart(
-    objective: Problem,
-    at: Iterate,
-    hessian: NDArray[np.float64],
-    entries: NDArray[np.intp],
-    product: Callable[[_Vector], _Vector],
-) -> _Apart:
-    """Take out those without a penalty that no bound holds.
-
-    ``hessian`` is that of some entries, ``product`` multiplies with all of it.
-    """
-    penalty = cast(ElasticNet, objective.penalty)
-    value, gradient, _ = at.point
-    slope = gradient - penalty.smooth_gradient(at.theta)
-    known = np.zeros(slope.size, dtype=bool)
-    known[entries] = True
-    chosen = penalty.free | (penalty.unpenalized & ~penalty.held(at.theta, slope))
-    for _ in range(_ROUNDS):
-        some = np.flatnonzero(chosen[entries])
-        places = entries[some]
-        own = hessian[np.ix_(some, some)]
-        step = np.zeros(slope.size)
-        step[places] = -_inverse_of_any(own) @ slope[places]
-        after = slope + product(step)
-        late = penalty.unpenalized & ~chosen & known & ~penalty.held(at.theta, after)
-        if not late.any():
-            break
-        chosen |= late
-    rounding = _ROUNDED * np.sqrt(value * np.maximum(own.diagonal(), 0.0))
-    gain = -float(slope @ step)
-    left = np.abs(after[places]) > rounding  # along directions whose curvature is rounding
-    if left[penalty.free[places]].any() or not known[chosen].all():
-        gain = np.inf
-    after[places[~left]] = 0.0  # between bounds the rest costs what it may lead to
-    return _Apart(after, step, gain)
-
-
-def _gap_beside_free(objective: Problem, at: Iterate, apart: _Apart, *, sure: bool) -> float:
-    """Return how far above the optimum an iterate is at the most, with some taken out.
-
-    Where the residuals of the rows are changed by Newton's step t of some entries, in the metric of
-    their curvatures, those entries' equations hold. The loss's conjugate is then larger by less
-    than its parabola, twice what the step gains, if no margin changes by more than 1: with the
-    change c of a row, its second derivative is at most 1 / (1 - |c|) times that of here. With
-    several classes c is the largest difference of changes, so that half of that is asked for.
-    ``sure`` says whether the Hessian is that of here, and the margins are to be looked at.
-    """
-    penalty = cast(ElasticNet, objective.penalty)
-    value = at.point.value
-    gap = penalty.duality_gap(at.theta, apart.slope, value - penalty.value(at.theta)) + apart.gain
-    if not isfinite(gap) or (sure and objective.largest_change(apart.step) > _CHANGE):
-        return np.inf
-    return gap
-
-
 def _final_gap(objective: Problem, theta: _Vector) -> float:
     """Return the gap at the end of a fit that did not converge: others were estimates."""
     if objective.size > _LARGEST:
         return np.inf
     at = Iterate(theta, Point(*objective.value_gradient_hessian(theta)))
-    hessian = at.point.curvature
-    apart = _free_apart(objective, at, hessian, np.arange(theta.size), hessian.__matmul__)
-    return _gap_beside_free(objective, at, apart, sure=True)
+    out = take_out(objective, at, at.point.curvature, np.arange(theta.size), exact=True)
+    return gap_beside(objective, at, out, sure=True)
 
 
 def _moments_of(hessian: NDArray[np.float64], objective: Problem) -> Moments:
@@ -328,7 +257,7 @@ class _Model(_ByGap):
         self._fresh = False
         self._rate = _FIRST_RATE
         self._before: float | None = None  # the gap before the last full step
-        self._has_unpenalized = _has_unpenalized(objective)
+        self._has_unpenalized = has_unpenalized(objective)
         self._places = _places(objective)
 
     def start(self, theta: _Vector) -> Point:
@@ -348,21 +277,19 @@ class _Model(_ByGap):
         moments = self._take_up(at)
         if not self._has_unpenalized:
             return _gap(self._objective, at, moments)
-        gap = self._gap_beside_free(at, sure=False)
-        if gap > self._convergence.goal(at.point.value):
-            return gap
-        if not self._fresh:
+        gap = self._gap_beside(at, sure=False)
+        if gap <= self._convergence.goal(at.point.value) and not self._fresh:
             at.point = self._look(at.theta, True)
             self._take_up(at)
-        return self._gap_beside_free(at, sure=True)
+        elif gap > self._convergence.goal(at.point.value):
+            return gap
+        return self._gap_beside(at, sure=True)
 
-    def _gap_beside_free(self, at: Iterate, *, sure: bool) -> float:
-        hessian = self.hessian
-        assert hessian is not None
-        apart = _free_apart(
-            self._objective, at, hessian, np.arange(at.theta.size), hessian.__matmul__
-        )
-        return _gap_beside_free(self._objective, at, apart, sure=sure)
+    def _gap_beside(self, at: Iterate, *, sure: bool) -> float:
+        assert self.hessian is not None
+        everything = np.arange(at.theta.size)
+        out = take_out(self._objective, at, self.hessian, everything, exact=self._fresh)
+        return gap_beside(self._objective, at, out, sure=sure)
 
     def walk(
         self, at: Iterate, proposal: Proposal, converged: bool
@@ -370,9 +297,22 @@ class _Model(_ByGap):
         renew = not self._keeping_pays(proposal.decrement, at.point.value)
         accepted = self._search(at, proposal.step, renew)
         if accepted is None and self._fresh and not converged:  # every row saturated
-            home = cast(ElasticNet, self._objective.penalty).projected(np.zeros(at.theta.size))
-            accepted = self._search(at, home - at.theta, True)
+            for end in self._escapes(at):
+                accepted = accepted or self._search(at, end - at.theta, True)
         return accepted
+
+    def _escapes(self, at: Iterate) -> Iterator[_Vector]:
+        """Yield where to look where no curvature is left."""
+        penalty = cast(ElasticNet, self._objective.penalty)
+        home = penalty.projected(np.zeros(at.theta.size))
+        if not penalty.bounded:
+            yield home
+        # bounds may hold it far from 0, and then the intercept leads back
+        for held in (penalty.free, np.ones(at.theta.size, dtype=bool)):
+            downhill = np.where(held, at.point.gradient, 0.0)
+            if downhill.any():
+                yield penalty.projected(at.theta + polyak(at.point.value, downhill))
+        yield home
 
     def _search(
         self, at: Iterate, step: _Vector, hessian: bool
@@ -449,12 +389,15 @@ class _Model(_ByGap):
         value, gradient, _ = at.point
         free, w = self._places
         any_free = bool(penalty.free.any())
+        block = None
         H = self.hessian
         model = np.array(H[w][:, w], order="C")
         slope = gradient[w].copy()
         if any_free:
             own, cross = H[free][:, free], H[free][:, w]
-            inverse = (_inverse_of_any if self._has_unpenalized else _inverse)(own)
+            if self._has_unpenalized:
+                block = Block(own, value)
+            inverse = _inverse(own) if block is None else block.inverse
             gone = inverse @ cross
             diagonal = model.diagonal().copy()
             model -= cross.T @ gone
@@ -478,7 +421,10 @@ class _Model(_ByGap):
         step[w] = u - kept
         if any_free:
             step[free] = -(inverse @ gradient[free] + gone @ step[w])
-        if self._has_unpenalized:
+        if block is not None:
+            if self._fresh and block.unresolved(gradient[free]):
+                products = Products(self._objective, at.theta)
+                step[free] += block.along_flat(gradient[free], products.of(np.flatnonzero(free)))
             _centre(step, layout, penalty.free)
         return step
 
@@ -504,15 +450,6 @@ def _inverse(own: NDArray[np.float64]) -> NDArray[np.float64]:
     if own.shape == (1, 1):
         return np.full((1, 1), 1.0 / own[0, 0] if own[0, 0] > 0.0 else 0.0)
     return cast(NDArray[np.float64], np.linalg.pinv(own, rcond=_TINY, hermitian=True))
-
-
-def _inverse_of_any(own: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the same for entries of any scale."""
-    diagonal = own.diagonal()
-    scale = np.zeros(diagonal.size)
-    scale[diagonal > 0.0] = 1.0 / np.sqrt(diagonal[diagonal > 0.0])
-    scaled = own * scale * scale[:, None]
-    return np.linalg.pinv(scaled, rcond=_TINY, hermitian=True) * scale * scale[:, None]
 
 
 def _lower(
@@ -592,7 +529,7 @@ class _WorkingSets(_ByGap):
         self._objective = objective
         self._convergence = convergence
         self._columns = _FIRST_COLUMNS
-        self._has_unpenalized = _has_unpenalized(objective)
+        self._has_unpenalized = has_unpenalized(objective)
 
     def start(self, theta: _Vector) -> Point:
         return self._look(theta)
@@ -604,7 +541,7 @@ class _WorkingSets(_ByGap):
         places = self._objective.layout.entries(chosen)
         start = at.theta[places]
         if self._has_unpenalized:
-            gap = self._gap_beside_free(at, part.value_gradient_hessian(start)[2], places)
+            gap = self._gap_beside(at, part.value_gradient_hessian(start)[2], places)
         else:
             gap = _gap(self._objective, at, at.point.curvature)
         if gap <= self._convergence.goal(value):
@@ -619,12 +556,11 @@ class _WorkingSets(_ByGap):
         step[places] = result.theta - start
         return Proposal(step, gap, known=True)
 
-    def _gap_beside_free(
+    def _gap_beside(
         self, at: Iterate, hessian: NDArray[np.float64], places: NDArray[np.intp]
     ) -> float:
-        product = self._objective.value_gradient_product(at.theta)[2]
-        apart = _free_apart(self._objective, at, hessian, places, product)
-        return _gap_beside_free(self._objective, at, apart, sure=True)
+        out = take_out(self._objective, at, hessian, places, exact=True)
+        return gap_beside(self._objective, at, out, sure=True)
 
     def walk(
         self, at: Iterate, proposal: Proposal, converged: bool
