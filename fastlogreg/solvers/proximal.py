@@ -393,7 +393,7 @@ class _Model(_ByGap):
         H = self.hessian
         model = np.array(H[w][:, w], order="C")
         slope = gradient[w].copy()
-        if any_free:
+        if any_free:  # intercepts, and columns without penalty and bounds
             own, cross = H[free][:, free], H[free][:, w]
             if self._has_unpenalized:
                 block = Block(own, value)
@@ -506,7 +506,7 @@ def _solve_on_support(
     pull = (slope[support] + l1[support] * sign) / unit
     step = -cho_solve(factor, pull, check_finite=False) / unit
     end = np.where(step > 0.0, upper[support], lower[support])
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         end = np.where((step * sign < 0.0) & (end * sign < 0.0), 0.0, end)
         until = np.where(step != 0.0, (end - u[support]) / step, np.inf)
     first = int(until.argmin())

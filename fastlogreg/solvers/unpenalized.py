@@ -32,6 +32,7 @@ _CHANGE = 0.5  # of a margin, at the most
 _ROUNDED = 32 * float(np.finfo(np.float64).eps)  # times the root of the value: of a scaled slope
 _ROUNDS = 20  # of entries that a bound holds no longer once others are taken out
 _REFINEMENTS = 4
+_MOST_FLAT = 30  # directions that a product each is paid for
 
 _Vector = NDArray[np.float64]
 _Product = Callable[[_Vector], _Vector]
@@ -64,23 +65,28 @@ class Block:
     def __init__(self, hessian: NDArray[np.float64], value: float) -> None:
         self._curvature = curvature = Curvature(hessian, value)
         scale = curvature.scale
-        if curvature.factor is not None:
-            inverse, _ = dpotrs(curvature.factor, np.eye(scale.size), lower=1)
-            self.inverse = inverse * scale * scale[:, None]
-        else:
-            self._flat = curvature.values <= curvature.flat
-            vectors = scale[:, None] * curvature.vectors[:, ~self._flat]
-            self.inverse = (vectors / curvature.values[~self._flat]) @ vectors.T
+        with np.errstate(over="ignore", invalid="ignore"):  # where all rows are saturated
+            if curvature.factor is not None:
+                inverse, _ = dpotrs(curvature.factor, np.eye(scale.size), lower=1)
+                inverse = inverse * scale * scale[:, None]
+            else:
+                self._flat = curvature.values <= curvature.flat
+                vectors = scale[:, None] * curvature.vectors[:, ~self._flat]
+                inverse = (vectors / curvature.values[~self._flat]) @ vectors.T
+        self.inverse = inverse if np.isfinite(inverse).all() else np.zeros_like(inverse)
 
     def unresolved(self, slope: _Vector) -> bool:
-        """Whether there is a slope, (k,), along flat directions."""
-        return self._curvature.unresolved(slope)
+        """Whether there is a slope, (k,), along flat directions that products may resolve."""
+        curvature = self._curvature
+        few = curvature.factor is None and np.count_nonzero(self._flat) <= _MOST_FLAT
+        return bool(few) and curvature.unresolved(slope)
 
     def along_flat(self, slope: _Vector, product: _Product) -> _Vector:
-        """Return Newton's step along flat directions, (k,), by products with the Hessian."""
+        """Return Newton's step along flat directions, (k,), by products with the Hessian.
+
+        Where they are :meth:`unresolved`.
+        """
         curvature = self._curvature
-        if not curvature.unresolved(slope):
-            return np.zeros_like(slope)
         if curvature.flat > 1e-20:  # not learnt yet
             curvature.sharpen(product)
         vectors = curvature.scale[:, None] * curvature.vectors[:, self._flat]
@@ -131,6 +137,8 @@ def take_out(
     for _ in range(_ROUNDS):
         some = np.flatnonzero(chosen[entries])
         places = entries[some]
+        if not some.size:
+            return TakenOut(slope, np.zeros(slope.size), 0.0)
         block = Block(hessian[np.ix_(some, some)], value)
         rounding = _ROUNDED * np.sqrt(value * hessian.diagonal()[some].clip(0.0))
         step, after = np.zeros(slope.size), slope
