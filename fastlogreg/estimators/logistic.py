@@ -300,6 +300,7 @@ class LogisticRegression(LinearClassifier):
             if not result.finite:
                 _refuse(rows, start, settings.n_threads)
             coef, intercept = self._coefficients(problem.layout.rows(result.theta), rows.matrix)
+            coef = _within(coef, problem)
             self._become(
                 columns,
                 classes_=rows.classes,
@@ -480,6 +481,18 @@ class _Settings:
 def _has_gap(problem: Problem) -> bool:
     """Whether the penalty has kinks or bounds, so that a duality gap bounds the distance."""
     return isinstance(problem.penalty, ElasticNet)
+
+
+def _within(coef: NDArray[np.floating], problem: Problem) -> NDArray[np.floating]:
+    """Return coefficients within their bounds: rounding to float32 may lead over one."""
+    if coef.dtype == np.float64 or not isinstance(problem.penalty, ElasticNet):
+        return coef
+    low, high = (
+        problem.layout.coefficients(bound)
+        for bound in (problem.penalty.lower, problem.penalty.upper)
+    )
+    coef = np.where(coef.astype(np.float64) > high, np.nextafter(coef, -np.inf), coef)
+    return np.where(coef.astype(np.float64) < low, np.nextafter(coef, np.inf), coef)
 
 
 def _refuse(rows: Rows, start: NDArray[np.float64] | None, n_threads: int | None) -> NoReturn:

@@ -280,6 +280,6 @@ class ElasticNet(L2):
 
         may_shrink = ~hard & beyond & (l1 > 0.0)  # what a smaller t may gain by
         if not may_shrink.any():
-            return gap(most)
+            return min(gap(most), gap(0.0))
         below = float((l1[may_shrink] / size[may_shrink]).min())
-        return min(gap(t) for t in np.linspace(min(most, below), most, 9))
+        return min(gap(t) for t in (0.0, *np.linspace(min(most, below), most, 9)))
