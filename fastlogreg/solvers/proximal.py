@@ -277,18 +277,18 @@ class _Model(_ByGap):
         moments = self._take_up(at)
         if not self._has_unpenalized:
             return _gap(self._objective, at, moments)
-        gap = self._gap_beside(at, sure=False)
-        if gap <= self._convergence.goal(at.point.value) and not self._fresh:
+        estimate = self._gap_beside(at, sure=False)
+        if estimate > self._convergence.goal(at.point.value):
+            return estimate
+        if not self._fresh:
             at.point = self._look(at.theta, True)
             self._take_up(at)
-        elif gap > self._convergence.goal(at.point.value):
-            return gap
         return self._gap_beside(at, sure=True)
 
     def _gap_beside(self, at: Iterate, *, sure: bool) -> float:
         assert self.hessian is not None
         everything = np.arange(at.theta.size)
-        out = take_out(self._objective, at, self.hessian, everything, exact=self._fresh)
+        out = take_out(self._objective, at, self.hessian, everything, exact=sure)
         return gap_beside(self._objective, at, out, sure=sure)
 
     def walk(

@@ -124,7 +124,7 @@ def take_out(
         Their places.
     exact : bool
         Whether to ask for products with the whole Hessian: where it is not all that is given, or
-        where it has lost digits. They cost passes.
+        where it has lost digits. They cost passes; without them the gain is an estimate.
     """
     penalty = cast(ElasticNet, objective.penalty)
     value, gradient, _ = at.point
@@ -160,7 +160,9 @@ def take_out(
         chosen |= late
     gain = -float(slope @ step)
     left = np.abs(after[places]) > rounding
-    if left[penalty.free[places]].any() or not known[chosen].all():
+    if not exact:
+        left[:] = False
+    elif left[penalty.free[places]].any() or not known[chosen].all():
         gain = np.inf
     after[places[~left]] = 0.0  # between bounds the rest costs what it may lead to
     return TakenOut(after, step, gain)
