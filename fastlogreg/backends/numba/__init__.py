@@ -42,7 +42,7 @@ def bind(X: Any, y: Any, sample_weight: Any, offset: Any, spec: Any) -> Any:
 
 
 def coordinate_descent(*arguments: Any) -> Any:
-    """Lower a quadratic model with L1; see :class:`fastlogreg.backends.CompiledBackend`."""
+    """Lower a model between bounds; see :class:`fastlogreg.backends.CompiledBackend`."""
     from fastlogreg.backends.numba import coordinates
 
     run: Any = coordinates.coordinate_descent
