@@ -270,7 +270,9 @@ class _Model(_ByGap):
         self._before = None
         if gap <= self._convergence.goal(at.point.value):
             return Proposal(np.zeros(at.theta.size), gap, known=True)
-        return Proposal(self._step(at, gap), gap, known=True)
+        with np.errstate(over="ignore", invalid="ignore"):  # such a step leads nowhere
+            step = self._step(at, gap)
+        return Proposal(step, gap, known=True)
 
     def _gap(self, at: Iterate) -> float:
         """Take up what was looked at, and return the gap: what is enough is sure."""
