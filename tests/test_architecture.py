@@ -33,7 +33,7 @@ FLOORS = [
     ("fastlogreg.solvers.newton_cg",),
     ("fastlogreg.solvers.newton",),
     ("fastlogreg.solvers.loop", "fastlogreg.solvers.handover"),
-    ("fastlogreg.solvers.convergence",),
+    ("fastlogreg.solvers.convergence", "fastlogreg.solvers.unpenalized"),
     ("fastlogreg.solvers.direction",),
     ("fastlogreg.solvers",),
     ("fastlogreg.solvers.curvature", "fastlogreg.solvers.search", "fastlogreg.solvers.trace"),

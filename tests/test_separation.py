@@ -272,9 +272,17 @@ def test_penalized_columns_do_not_count():
     X, y = dummy()
     theta = np.array([0.0, 5.0, 1.0])
     assert fitted(X, y).alone == {0: 1}
-    assert find_separation(X, y, theta, penalized=np.array([True, False])) is None
-    found = find_separation(X, y, theta, penalized=np.array([False, True]))
+    assert find_separation(X, y, theta, grows=np.array([[False, True]] * 2)) is None
+    found = find_separation(X, y, theta, grows=np.array([[True, False]] * 2))
     assert found.alone == {0: 1} and found.columns().tolist() == [0]
+
+
+def test_columns_that_may_grow_to_one_side_alone():
+    X, y = dummy()
+    theta = np.array([0.0, 5.0, 1.0])
+    down, up = np.array([[True, True], [False, True]]), np.array([[False, True], [True, True]])
+    assert find_separation(X, y, theta, grows=down) is None
+    assert find_separation(X, y, theta, grows=up).alone == {0: 1}
 
 
 def test_too_many_columns_for_a_hessian(monkeypatch):

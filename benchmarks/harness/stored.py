@@ -83,6 +83,7 @@ FIGURES = {
         _benchmark("degenerate"),
         Figure("random_tables", ("benchmarks.random_tables", "--seeds", "0:3000"), resumes=True),
         _benchmark("class_tables"),
+        _benchmark("penalty_tables"),
         _benchmark("multiclass_fits"),
         _benchmark("l1_fits"),
         _benchmark("fit_matrix", pieces=tuple(cases.FITS)),

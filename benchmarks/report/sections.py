@@ -416,6 +416,13 @@ SECTIONS = (
         _anything,
     ),
     Section(
+        "penalty_tables",
+        "Penalties of all kinds on tables built to deceive",
+        "penalty_tables",
+        "L1, factors and bounds: tables by verdict, against optima by SciPy.",
+        _anything,
+    ),
+    Section(
         "epochs",
         "Mini-batch training: an epoch",
         "minibatch",

@@ -319,6 +319,26 @@ class Backend(Protocol):
         """
 
 
+class QuadraticModel(NamedTuple):
+    """A quadratic function with L1 between bounds, for coordinate descent.
+
+    Attributes
+    ----------
+    hessian : ndarray of shape (p, p), C-contiguous
+    l1 : ndarray of shape (p,)
+    lower, upper : ndarray of shape (p,)
+        Bounds, infinite where there are none.
+    unit : ndarray of shape (p,)
+        In which the change of an entry's slope is measured, above 0.
+    """
+
+    hessian: NDArray[np.float64]
+    l1: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+    unit: NDArray[np.float64]
+
+
 class CompiledBackend(Backend, Protocol):
     """What the Numba backend offers beside."""
 
@@ -365,20 +385,19 @@ class CompiledBackend(Backend, Protocol):
 
     def coordinate_descent(
         self,
-        hessian: NDArray[np.float64],
+        model: QuadraticModel,
         slope: NDArray[np.float64],
-        l1: NDArray[np.float64],
         u: NDArray[np.float64],
         enough: float,
         sweeps: int,
     ) -> float:
         """Lower ``slope0' (u - u0) + (u - u0)' H (u - u0) / 2 + l1' |u|`` by its coordinates.
 
-        ``u`` (p,), u0 on entry, and ``slope`` (p,), the gradient of the smooth part at u, are
-        updated in place. An entry's move is by how much its slope changes at it, relative to its
-        ``l1`` where that is not 0. At most ``sweeps`` are made, and none after a full one in which
-        the largest move was ``enough`` or less; that is returned, infinity where the last sweep
-        was not full. An entry whose diagonal is not above 0 stays.
+        ``u`` (p,), u0 on entry, within the bounds, and ``slope`` (p,), the gradient of the smooth
+        part at u, are updated in place. An entry's move is by how much its slope changes at it, in
+        its unit. At most ``sweeps`` are made, and none after a full one in which the largest move
+        was ``enough`` or less; that is returned, infinity where the last sweep was not full. An
+        entry whose diagonal is not above 0 stays.
         """
 
     def read_sum(self, X: Matrix, *, n_threads: int | None = None) -> float:

@@ -33,7 +33,12 @@ _Array = NDArray[np.float64]
 
 
 def find_class_separation(
-    rows: Rows, theta: _Array, *, intercept: bool = True, decrement: float = np.inf
+    rows: Rows,
+    theta: _Array,
+    *,
+    intercept: bool = True,
+    grows: NDArray[np.bool_] | None = None,
+    decrement: float = np.inf,
 ) -> Separation | None:
     """Return what separates the classes of a softmax fit; None where nothing does.
 
@@ -44,6 +49,8 @@ def find_class_separation(
     theta : ndarray of shape (K, p), float64
         Where the fit ended: the nearer to the optimum, the cheaper the answer.
     intercept : bool, default=True
+    grows : ndarray of shape (2, K p), bool, optional
+        Entries of theta that may fall, and rise, without bound. Default: all.
     decrement : float, default=inf
         Estimated distance of the mean loss at ``theta`` above its optimum.
 
@@ -90,6 +97,7 @@ def find_class_separation(
         theta.reshape(-1),
         sample_weight=weights,
         intercept=False,
+        grows=grows,
     )
     if found is None:
         return None

@@ -135,11 +135,11 @@ class Separation:
         least = "" if self.decided else "at least "
         return f"{least}{apart.size} of {self.counted} rows ({which}) can be separated{by}, {grow}"
 
-    def advice(self) -> str:
-        """Return what to do about it."""
+    def advice(self, remedy: str = "give C a finite value") -> str:
+        """Return what to do about it; ``remedy`` is how a penalty is given."""
         if self.complete or not self.rows.any():
-            return "give C a finite value"
-        return "give C a finite value, or drop or merge what separates them"
+            return remedy
+        return f"{remedy}, or drop or merge what separates them"
 
 
 def _s(several: Any) -> str:
@@ -162,7 +162,7 @@ def find_separation(
     sample_weight: _Vector | None = None,
     offset: _Vector | None = None,
     intercept: bool = True,
-    penalized: _Mask | None = None,
+    grows: _Mask | None = None,
     decrement: float = np.inf,
     n_threads: int | None = None,
 ) -> Separation | None:
@@ -176,8 +176,9 @@ def find_separation(
         Where the fit ended: the nearer to the optimum, the cheaper the answer.
     intercept : bool, default=True
         Whether theta begins with the bias.
-    penalized : ndarray of shape (d,), bool, optional
-        Columns with a penalty: those can't grow without bound. Default: none.
+    grows : ndarray of shape (2, d), bool, optional
+        Columns whose coefficients may fall, and rise, without bound: what has a penalty or
+        bounds may not. Default: all.
     decrement : float, default=inf
         Estimated distance of the mean loss at ``theta`` above its optimum.
     n_threads : int, optional
@@ -219,7 +220,8 @@ def find_separation(
     if not suspects.any():
         return None
 
-    free = np.ones(X.shape[1], dtype=bool) if penalized is None else ~penalized
+    grows = np.ones((2, X.shape[1]), dtype=bool) if grows is None else grows
+    free = grows.any(axis=0)
     total = y.size if counts is None else int(np.count_nonzero(counts))
     everything = np.ones(y.size, dtype=bool) if counts is None else counts
     plain = z if offset is None else margins(theta)
@@ -266,10 +268,10 @@ def find_separation(
 
     rows = _Rows(X, 2.0 * y - 1.0, np.flatnonzero(free), everything, intercept)
     proven = False
-    if free.all():
+    if grows.all():
         rounding = 1e-14 * theta.size * float(rows.reach @ np.abs(theta[int(intercept) :]))
         proven = lowest > 1.0 + rounding
-    search = _Search(rows, z, np.broadcast_to(share, y.shape), suspects, certified)
+    search = _Search(rows, grows[:, free], z, np.broadcast_to(share, y.shape), suspects, certified)
     # many small products: several BLAS threads, which spin between them, took 10 times as long
     with threadpool_limits(1, user_api="blas"):
         decided = search.run(proven)
@@ -444,12 +446,14 @@ class _Search:
     def __init__(
         self,
         rows: _Rows,
+        grows: _Mask,
         z: _Vector,
         share: _Vector,
         suspects: _Mask,
         certified: Callable[[_Mask], bool],
     ) -> None:
         self.rows = rows
+        self.falls, self.rises = grows
         self.certified = certified
         self.z = z
         self.share = share
@@ -499,6 +503,7 @@ class _Search:
                 border = np.zeros(rows.columns.size)
             # a column that stands at the border in all rows separates none
             moves = (np.minimum(low0, low1) < border) | (np.maximum(high0, high1) > border)
+            up, down = up & self.rises, down & self.falls
             found = np.flatnonzero((up | down) & moves)
             if found.size == 0:
                 return
@@ -569,7 +574,9 @@ class _Search:
         cost = -np.r_[gain[:first], gain[first:-1], -gain[first:]]
         cost[-1] = -gain[-1]
         cost /= max(1.0, np.abs(cost).max() * 1e-4)
-        bounds = [(None, None)] * first + [(0.0, None)] * (2 * d) + [(0.0, float(whole))]
+        bounds: list[tuple[float | None, float | None]] = [(None, None)] * first
+        bounds += [(0.0, None if grows else 0.0) for grows in (*self.rises, *self.falls)]
+        bounds += [(0.0, float(whole))]
         length = np.r_[np.zeros(first), np.ones(2 * d), 0.0]
 
         count = max(200, 2 * rows.size)
@@ -605,7 +612,10 @@ class _Search:
             if value <= 1e-8 + 1e-9 * summed:  # the best is to stay: there is no direction
                 return False
             if not whole:
-                v = _exact(v, work, first)
+                exact = _exact(v, work, first)
+                w = exact[first:]
+                if not ((w > 0.0) & ~self.rises | (w < 0.0) & ~self.falls).any():
+                    v = exact
             along = np.zeros(rows.n)
             for at in rows.blocks(self.left):
                 along[at] = _sized(rows.take(at)) @ v

@@ -612,6 +612,75 @@ def check_penalty(C: float, total: float) -> float:
     return 1.0 / strength
 
 
+def check_strengths(
+    strength: float, factors: NDArray[np.float64] | None
+) -> float | NDArray[np.float64]:
+    """Return the strength of the penalty, or of each column's, (d,), where there are factors."""
+    if factors is None:
+        return strength
+    with np.errstate(over="ignore"):
+        strengths: NDArray[np.float64] = strength * factors
+    beyond = np.flatnonzero(np.isinf(strengths))
+    if beyond.size:
+        raise ValueError(
+            f"penalty_factors has {factors[beyond[0]]} for column {beyond[0]}: times the strength "
+            f"of the penalty ({strength:g}) it overflows float64"
+        )
+    return strengths
+
+
+def check_factors(factors: Any, n_features: int) -> NDArray[np.float64] | None:
+    """Return the penalty factors, (d,): finite, none negative; None where all are 1."""
+    if factors is None:
+        return None
+    array = check_vector(
+        factors, "penalty_factors", n_features, of="one value for each column of X"
+    )
+    bad = np.flatnonzero(~(np.isfinite(array) & (array >= 0.0)))
+    if bad.size:
+        raise ValueError(
+            f"penalty_factors must be finite and not negative, got {array[bad[0]]} for column "
+            f"{bad[0]}"
+        )
+    return None if (array == 1.0).all() else array
+
+
+def check_bounds(
+    lower: Any, upper: Any, n_features: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Return the bounds of the coefficients, (d,) each; None where there are none."""
+    if lower is None and upper is None:
+        return None
+    low = _bound(lower, "lower_bounds", n_features, -np.inf)
+    high = _bound(upper, "upper_bounds", n_features, np.inf)
+    crossed = np.flatnonzero(low > high)
+    if crossed.size:
+        j = crossed[0]
+        raise ValueError(
+            f"lower_bounds must not be above upper_bounds, got {low[j]} and {high[j]} for column "
+            f"{j}"
+        )
+    return (low, high) if np.isfinite(low).any() or np.isfinite(high).any() else None
+
+
+def _bound(value: Any, name: str, n_features: int, none: float) -> NDArray[np.float64]:
+    """Return one side's bounds, (d,); ``none`` is the infinity that stands for no bound."""
+    if value is None:
+        return np.full(n_features, none)
+    if isinstance(value, Real) and not isinstance(value, (bool, np.bool_)):
+        array = np.full(n_features, float(value))
+    elif isinstance(value, (str, bytes, bool, np.bool_)):
+        raise TypeError(f"{name} must be a number or an array of numbers, got {value!r}")
+    else:
+        array = check_vector(value, name, n_features, of="one value for each column of X")
+    bad = np.flatnonzero(np.isnan(array) | (array == -none))
+    if bad.size:
+        raise ValueError(
+            f"{name} must be numbers or {none}, got {array[bad[0]]} for column {bad[0]}"
+        )
+    return array
+
+
 def check_finite(
     X: Matrix, *, estimator: str = "LogisticRegression", n_threads: int | None = None
 ) -> None:

@@ -37,6 +37,7 @@ from fastlogreg.estimators.logistic import (
     IterationMonitor,
     LogisticRegression,
     Settings,
+    has_gap,
     refuse,
 )
 from fastlogreg.floating_point import numpy_defaults
@@ -142,7 +143,8 @@ class LogisticRegressionCV(LogisticRegression):
     """
 
     __metadata_request__score = {"sample_weight": UNUSED}  # noqa: RUF012
-    warm_start = False  # no parameter here
+    warm_start = False  # no parameters here
+    penalty_factors = lower_bounds = upper_bounds = None
 
     def __init__(
         self,
@@ -268,7 +270,7 @@ class LogisticRegressionCV(LogisticRegression):
             n_passes_=1.0 + problem.n_passes + scores.n_passes,
             converged_=n_missed == 0 and (result is None or result.converged),
             forget=("duality_gap_",),
-            **({} if result is None else final.certificate(result)),
+            **({"duality_gap_": result.decrement} if result and has_gap(full) else {}),
         )
         if n_missed:
             check.warn(

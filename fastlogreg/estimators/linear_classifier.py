@@ -33,8 +33,9 @@ from fastlogreg.floating_point import numpy_defaults
 __all__ = ["LinearClassifier"]
 
 # of stored models; 0 had no number, nor l1_ratio, random_state, history_; 1 had no penalty, dual,
-# intercept_scaling, n_jobs; 2 had other arrays in the state of mini-batches
-_STATE_FORMAT = 3
+# intercept_scaling, n_jobs; 2 had other arrays in the state of mini-batches; 3 had no
+# penalty_factors, lower_bounds, upper_bounds
+_STATE_FORMAT = 4
 _MOVED = 1e-4  # how far float32 coefficients may move margins: the root of the mean square
 _JUDGED = 1_000_000  # values of X that this is judged on, at most
 

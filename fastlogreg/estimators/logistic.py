@@ -27,7 +27,7 @@ from fastlogreg.estimators.input import checked_rows, training_data
 from fastlogreg.estimators.linear_classifier import LinearClassifier
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.problem.layout import Layout
-from fastlogreg.problem.penalties import L2, ElasticNet, Penalty
+from fastlogreg.problem.penalties import L2, ElasticNet
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Iteration, Result, Status
 from fastlogreg.solvers.auto import auto
@@ -38,7 +38,7 @@ from fastlogreg.solvers.newton_cg import newton_cg
 from fastlogreg.solvers.proximal import proximal
 from fastlogreg.solvers.trace import Trace
 
-__all__ = ["SEPARATED", "IterationMonitor", "LogisticRegression", "Settings", "refuse"]
+__all__ = ["SEPARATED", "IterationMonitor", "LogisticRegression", "Settings", "has_gap", "refuse"]
 
 _SOLVERS: dict[str, Callable[..., Result]] = {
     "auto": auto,
@@ -72,6 +72,11 @@ class LogisticRegression(LinearClassifier):
     Minimizes scikit-learn's objective
 
         C * sum_i s_i loss_i + l1_ratio ||w||_1 + (1 - l1_ratio) / 2 ||w||^2
+
+    or, with penalty factors v and bounds,
+
+        C * sum_i s_i loss_i + sum_j v_j (l1_ratio |w_j| + (1 - l1_ratio) / 2 w_j^2),
+        lower_j <= w_j <= upper_j
 
     with the weights s, the margins ``z = X @ w + b + offset`` and, for two classes, ``loss_i =
     log(1 + exp(-(2 y_i - 1) z_i))``. For K > 2 each class k has margins z_k of its own, and
@@ -119,8 +124,8 @@ class LogisticRegression(LinearClassifier):
         Bound on the estimated distance of the objective above its optimum, relative to the
         objective. The estimate is half the Newton decrement, ``g' H^-1 g / 2`` with the gradient
         g and the Hessian H, which does not change when columns of X are rescaled. Below 2e-15,
-        the rounding of float64, and at 0 it asks for that. With L1 it bounds the duality gap,
-        relative to the objective; the distance is mostly far less.
+        the rounding of float64, and at 0 it asks for that. With L1 or bounds it bounds the duality
+        gap, relative to the objective; the distance is mostly far less.
     max_iter : int, default=100
         Steps at most, not counting those on parts of the rows.
     warm_start : bool, default=False
@@ -132,6 +137,13 @@ class LogisticRegression(LinearClassifier):
         before.
     verbose : int, default=0
         Above 0: a line for each iteration, with what ``history_`` keeps.
+    penalty_factors : array-like of shape (n_features,), optional
+        What the penalty of each column is multiplied with, none negative; 0 leaves a column
+        without a penalty. Default: 1 each. They are taken as they are (glmnet makes their mean 1).
+    lower_bounds, upper_bounds : float or array-like of shape (n_features,), optional
+        Between which coefficients must lie, of each class the same; ``-np.inf`` and ``np.inf``,
+        the default, are no bounds. The intercept has none. With bounds all solvers do the same, as
+        with L1.
 
     Attributes
     ----------
@@ -149,16 +161,16 @@ class LogisticRegression(LinearClassifier):
         The objective at the solution, divided by ``C`` times the sum of weights: the mean
         loss plus the penalty divided by ``C sum_i s_i``.
     duality_gap_ : float
-        Only with L1: a bound on how far ``objective_`` is above the optimum.
+        Only with L1 or bounds: a bound on how far ``objective_`` is above the optimum.
     gradient_norm_ : float
-        Largest absolute component of its gradient; with L1, of the smallest subgradient.
+        Largest absolute component of its gradient; with L1 or bounds, of the smallest subgradient.
     converged_ : bool
         Whether the estimated distance above the optimum is within ``tol``.
     history_ : ndarray of shape (n_records,), structured
         One record for the start and each iteration, for plots: ``iteration``; ``passes`` so far;
         ``objective`` and ``gradient_norm`` as above; ``decrement``, the estimated distance above
-        the optimum, with L1 the duality gap; ``step``, the fraction of the full step that led
-        there; ``share`` of the rows that it was computed on (values on different shares do not
+        the optimum, with L1 or bounds the duality gap; ``step``, the fraction of the full step that
+        led there; ``share`` of the rows that it was computed on (values on different shares do not
         compare); ``seconds`` since ``fit`` began. ``pandas.DataFrame(model.history_)`` is a table
         of it.
     n_features_in_ : int
@@ -209,6 +221,9 @@ class LogisticRegression(LinearClassifier):
         n_threads: int | None = None,
         n_jobs: int | None = None,
         verbose: int = 0,
+        penalty_factors: ArrayLike | None = None,
+        lower_bounds: ArrayLike | None = None,
+        upper_bounds: ArrayLike | None = None,
     ) -> None:
         self.penalty = penalty
         self.C = C
@@ -225,6 +240,9 @@ class LogisticRegression(LinearClassifier):
         self.n_threads = n_threads
         self.n_jobs = n_jobs
         self.verbose = verbose
+        self.penalty_factors = penalty_factors
+        self.lower_bounds = lower_bounds
+        self.upper_bounds = upper_bounds
 
     @numpy_defaults
     def fit(
@@ -282,6 +300,7 @@ class LogisticRegression(LinearClassifier):
             if not result.finite:
                 refuse(rows, start, settings.n_threads)
             coef, intercept = self._coefficients(problem.layout.rows(result.theta), rows.matrix)
+            coef = _within(coef, problem)
             self._become(
                 columns,
                 classes_=rows.classes,
@@ -293,7 +312,7 @@ class LogisticRegression(LinearClassifier):
                 gradient_norm_=result.gradient_norm,
                 converged_=result.converged,
                 forget=("duality_gap_",),
-                **settings.certificate(result),
+                **({"duality_gap_": result.decrement} if has_gap(problem) else {}),
                 history_=np.array(monitor.records, dtype=_HISTORY),
             )
         if not result.converged and result.status is not Status.STOPPED:
@@ -318,8 +337,9 @@ class LogisticRegression(LinearClassifier):
         if not isinstance(self.verbose, Integral):
             raise TypeError(f"verbose must be an integer, got {self.verbose!r}")
         prints = bool(self.verbose > 0)
+        shape = self.penalty_factors, self.lower_bounds, self.upper_bounds
         return Settings(
-            C, l1_ratio, intercept, warm_start, tol, max_iter, solver, n_threads, prints
+            C, l1_ratio, shape, intercept, warm_start, tol, max_iter, solver, n_threads, prints
         )
 
     def _warn(self, result: Result, separation: Separation | None) -> None:
@@ -334,7 +354,10 @@ class LogisticRegression(LinearClassifier):
             if self.classes_.size > 2:
                 width = self.n_features_in_ + int(self.fit_intercept)
                 names = names_of_entries(names, self.classes_, width, self.fit_intercept)
-            text = f"{separation.describe(names)}; {separation.advice()} ({figures})"
+            remedy = "give C a finite value"
+            if self.C < np.inf:
+                remedy = "give their columns a penalty factor above 0"
+            text = f"{separation.describe(names)}; {separation.advice(remedy)} ({figures})"
         else:
             ended = result.n_iter >= self.max_iter
             advice = (
@@ -355,6 +378,7 @@ class Settings:
 
     C: float
     l1_ratio: float
+    by_column: tuple[Any, Any, Any]  # factors, lower and upper bounds, as they were given
     intercept: bool
     warm_start: bool
     tol: float
@@ -377,22 +401,24 @@ class Settings:
             spec = spec._replace(loss="cross_entropy", activation="softmax", n_outputs=n_classes)
         return spec
 
-    def penalty(self, total_weight: float, layout: Layout) -> Penalty:
-        """Return the penalty on the mean loss of rows of that total weight."""
-        strength = layout.by_column(check.check_penalty(self.C, total_weight))
-        if self.l1_ratio == 0.0:
-            return L2(strength)
+    def penalty(self, total_weight: float, layout: Layout) -> L2:
+        """Return the penalty on the mean loss of rows of that total weight.
+
+        What holds for columns is checked here.
+        """
+        factors, lower, upper = self.by_column
+        factors = check.check_factors(factors, layout.n_columns)
+        bounds = check.check_bounds(lower, upper, layout.n_columns)
+        strength = layout.by_column(
+            check.check_strengths(check.check_penalty(self.C, total_weight), factors)
+        )
         l1 = self.l1_ratio * strength
-        return ElasticNet(l1, strength - l1)
-
-    @property
-    def solve_with(self) -> Callable[..., Result]:
-        """Return the solver, which L1 alone decides where there is some."""
-        return proximal if self.l1_ratio > 0.0 else self.solver
-
-    def certificate(self, result: Result) -> dict[str, Any]:
-        """Return the attribute that bounds the distance, where there is one."""
-        return {"duality_gap_": result.decrement} if self.l1_ratio > 0.0 else {}
+        if bounds is None:
+            return ElasticNet(l1, strength - l1) if l1.any() else L2(strength)
+        box = layout.by_column(bounds[0]), layout.by_column(bounds[1])
+        for values, none in zip(box, (-np.inf, np.inf), strict=True):
+            layout.intercepts(values)[:] = none
+        return ElasticNet(l1, strength - l1, *box)
 
     def solve(
         self,
@@ -402,11 +428,14 @@ class Settings:
         trace: Trace[Iteration],
     ) -> tuple[Result, Separation | None]:
         """Return the optimum, and where there is none, why: what separates the rows."""
-        stages = {"stages": start is None} if self.solve_with in (auto, newton, proximal) else {}
+        solver = proximal if has_gap(problem) else self.solver
+        stages = {"stages": start is None} if solver in (auto, newton, proximal) else {}
         theta = np.zeros(problem.size) if start is None else start
-        stop_value = SEPARATED if self.C == np.inf else 0.0
+        grows = problem.penalty.grows()
+        may_separate = bool(problem.layout.coefficients(grows[0] | grows[1]).any())
+        stop_value = SEPARATED if may_separate else 0.0
         with problem.solving():
-            result = self.solve_with(
+            result = solver(
                 problem,
                 theta,
                 tol=self.tol,
@@ -415,16 +444,16 @@ class Settings:
                 trace=trace,
                 **stages,
             )
-        if self.C < np.inf or not result.finite:
+        if not may_separate or not result.finite:
             return result, None
         if result.status is Status.STOPPED and not result.converged:
             return result, None
-        separation = self._separation(rows, result)
+        separation = self._separation(rows, problem.layout, grows, result)
         if separation is None and result.status is Status.STOP_VALUE:
             # rows that overlap weigh next to nothing: there is an optimum below
             with problem.solving():
                 result = go_on(
-                    self.solve_with,
+                    solver,
                     problem,
                     result,
                     max_iter=self.max_iter,
@@ -432,17 +461,20 @@ class Settings:
                     tol=self.tol,
                     **dict.fromkeys(stages, False),
                 )
-            separation = self._separation(rows, result)
+            separation = self._separation(rows, problem.layout, grows, result)
         if separation is not None:  # whatever a solver took for the optimum
             result = replace(result, converged=False)
         return result, separation
 
-    def _separation(self, rows: Rows, result: Result) -> Separation | None:
+    def _separation(
+        self, rows: Rows, layout: Layout, grows: NDArray[np.bool_], result: Result
+    ) -> Separation | None:
         if rows.classes.size > 2:
             return find_class_separation(
                 rows,
                 result.theta.reshape(rows.classes.size, -1),
                 intercept=self.intercept,
+                grows=grows,
                 decrement=result.decrement,
             )
         return find_separation(
@@ -452,9 +484,27 @@ class Settings:
             sample_weight=rows.weights,
             offset=rows.offset,
             intercept=self.intercept,
+            grows=grows[:, layout.first :],
             decrement=result.decrement,
             n_threads=self.n_threads,
         )
+
+
+def has_gap(problem: Problem) -> bool:
+    """Whether the penalty has kinks or bounds, so that a duality gap bounds the distance."""
+    return isinstance(problem.penalty, ElasticNet)
+
+
+def _within(coef: NDArray[np.floating], problem: Problem) -> NDArray[np.floating]:
+    """Return coefficients within their bounds: rounding to float32 may lead over one."""
+    if coef.dtype == np.float64 or not isinstance(problem.penalty, ElasticNet):
+        return coef
+    low, high = (
+        problem.layout.coefficients(bound)
+        for bound in (problem.penalty.lower, problem.penalty.upper)
+    )
+    coef = np.where(coef.astype(np.float64) > high, np.nextafter(coef, -np.inf), coef)
+    return np.where(coef.astype(np.float64) < low, np.nextafter(coef, np.inf), coef)
 
 
 def refuse(rows: Rows, start: NDArray[np.float64] | None, n_threads: int | None) -> NoReturn:

@@ -6,6 +6,7 @@ where the model has no intercept.
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 __all__ = ["Layout"]
 
 _Vector = NDArray[np.float64]
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Layout:
         """Return the length m p of theta."""
         return self.n_outputs * self.width
 
-    def rows(self, theta: _Vector) -> _Vector:
+    def rows(self, theta: NDArray[_Scalar]) -> NDArray[_Scalar]:
         """Return a view of theta as rows, (m, p)."""
         return theta.reshape(self.n_outputs, self.width)
 
@@ -64,11 +66,11 @@ class Layout:
         """Return theta as a backend takes it: (p,) for one column of margins, else (m, p)."""
         return theta if self.n_outputs == 1 else self.rows(theta)
 
-    def intercepts(self, theta: _Vector) -> _Vector:
+    def intercepts(self, theta: NDArray[_Scalar]) -> NDArray[_Scalar]:
         """Return a view of the intercepts, (m, 1), or (m, 0) without."""
         return self.rows(theta)[:, : self.first]
 
-    def coefficients(self, theta: _Vector) -> _Vector:
+    def coefficients(self, theta: NDArray[_Scalar]) -> NDArray[_Scalar]:
         """Return a view of the coefficients, (m, d)."""
         return self.rows(theta)[:, self.first :]
 

@@ -39,6 +39,9 @@ class Penalty(Protocol):
     def support(self, theta: _Vector) -> NDArray[np.bool_]:
         """Return which entries the penalty does not hold at a kink, (p,)."""
 
+    def grows(self) -> NDArray[np.bool_]:
+        """Return which entries may fall, and rise, without bound at no cost, (2, p)."""
+
     def at_least(self, strength: _Vector) -> "Penalty":
         """Return the penalty with smooth strengths of at least these, (p,); for parts of rows."""
 
@@ -86,6 +89,10 @@ class L2:
         """Return that no entry is held at a kink: there is none."""
         return np.ones(theta.shape, dtype=bool)
 
+    def grows(self) -> NDArray[np.bool_]:
+        """Return which entries may fall, and rise, without bound at no cost, (2, p)."""
+        return np.tile(self.smooth_diagonal == 0.0, (2, 1))
+
     def at_least(self, strength: _Vector) -> "L2":
         """Return the penalty with strengths of at least these, (p,)."""
         return L2(np.maximum(self.smooth_diagonal, strength))
@@ -96,12 +103,21 @@ class L2:
 
 
 class ElasticNet(L2):
-    """``sum_j l1_j |theta_j| + 1/2 sum_j l2_j theta_j²``.
+    """``sum_j l1_j |theta_j| + 1/2 sum_j l2_j theta_j²`` where ``lower <= theta <= upper``.
 
     Parameters
     ----------
     l1, l2 : ndarray of shape (p,)
         Strengths, 0 at intercepts.
+    lower, upper : ndarray of shape (p,), optional
+        Bounds, infinite at intercepts; default: none. Outside of them the penalty is infinite.
+
+    Attributes
+    ----------
+    unpenalized : ndarray of shape (p,), bool
+        Entries of no strength, intercepts among them; they may have bounds.
+    free : ndarray of shape (p,), bool
+        Those of them that have no bounds.
 
     References
     ----------
@@ -118,53 +134,104 @@ class ElasticNet(L2):
     array([ True, False])
     """
 
-    def __init__(self, l1: _Vector, l2: _Vector) -> None:
+    def __init__(
+        self,
+        l1: _Vector,
+        l2: _Vector,
+        lower: _Vector | None = None,
+        upper: _Vector | None = None,
+    ) -> None:
         super().__init__(l2)
         self.l1 = l1
+        self.lower = np.full(l1.shape, -np.inf) if lower is None else lower
+        self.upper = np.full(l1.shape, np.inf) if upper is None else upper
+        self.unpenalized: NDArray[np.bool_] = (l1 == 0.0) & (l2 == 0.0)
+        unbounded = np.isneginf(self.lower) & np.isposinf(self.upper)
+        self.free: NDArray[np.bool_] = self.unpenalized & unbounded
+        self.bounded = not bool(unbounded.all())
 
     def value(self, theta: _Vector) -> float:
         """Return the penalty of theta, (p,)."""
+        if self.bounded and ((theta < self.lower) | (theta > self.upper)).any():
+            return np.inf
         return super().value(theta) + float(self.l1 @ np.abs(theta))
 
     def prox(self, v: _Vector, step: float | _Vector) -> _Vector:
         """Return the minimizer over u of ``(u - v)² / (2 step) + penalty(u)``, (p,)."""
         kept = np.maximum(np.abs(v) - self.l1 * step, 0.0)
-        return super().prox(np.copysign(kept, v), step)
+        return self._within(super().prox(np.copysign(kept, v), step))
+
+    def projected(self, theta: _Vector, rounding: _Vector | float = 0.0) -> _Vector:
+        """Return the nearest theta, (p,), within the bounds; ``rounding`` from one is at it."""
+        if not self.bounded:
+            return theta
+        inside = self._within(theta)
+        at_lower = inside - self.lower <= rounding
+        at_upper = self.upper - inside <= rounding
+        at: _Vector = np.where(at_lower, self.lower, np.where(at_upper, self.upper, inside))
+        return at
+
+    def _within(self, theta: _Vector) -> _Vector:
+        return np.clip(theta, self.lower, self.upper) if self.bounded else theta
 
     def subgradient_distance(self, theta: _Vector, gradient: _Vector) -> _Vector:
         """Return by how much each entry of 0 lies outside of the subdifferential, (p,)."""
-        moved = np.abs(gradient + self.l1 * np.sign(theta))
-        at_zero = np.maximum(np.abs(gradient) - self.l1, 0.0)
-        return np.where(theta == 0.0, at_zero, moved)
+        leftward, rightward = self._slopes(theta, gradient)
+        leftward[theta <= self.lower] = -np.inf
+        rightward[theta >= self.upper] = np.inf
+        return np.maximum(np.maximum(leftward, -rightward), 0.0)
 
     def support(self, theta: _Vector) -> NDArray[np.bool_]:
-        """Return which entries are not at 0, or have no kink there, (p,)."""
-        free: NDArray[np.bool_] = (theta != 0.0) | (self.l1 == 0.0)
-        return free
+        """Return which entries are at no bound, and not at 0 or have no kink there, (p,)."""
+        smooth: NDArray[np.bool_] = (theta != 0.0) | (self.l1 == 0.0)
+        return smooth & (theta > self.lower) & (theta < self.upper)
+
+    def held(self, theta: _Vector, gradient: _Vector) -> NDArray[np.bool_]:
+        """Return which entries are at a bound that the slope holds them at, (p,)."""
+        leftward, rightward = self._slopes(theta, gradient)
+        at_lower, at_upper = theta <= self.lower, theta >= self.upper
+        held: NDArray[np.bool_] = (at_lower & (rightward >= 0.0)) | (at_upper & (leftward <= 0.0))
+        return held | (at_lower & at_upper)
+
+    def _slopes(self, theta: _Vector, gradient: _Vector) -> tuple[_Vector, _Vector]:
+        """Return the objective's slopes at the left and at the right of theta, (p,) each."""
+        leftward = gradient + np.where(theta > 0.0, self.l1, -self.l1)
+        return leftward, gradient + np.where(theta < 0.0, -self.l1, self.l1)
+
+    def grows(self) -> NDArray[np.bool_]:
+        """Return which entries may fall, and rise, without bound at no cost, (2, p)."""
+        endless: NDArray[np.bool_] = np.array([np.isneginf(self.lower), np.isposinf(self.upper)])
+        return self.unpenalized & endless
 
     def at_least(self, strength: _Vector) -> "ElasticNet":
         """Return the penalty with smooth strengths of at least these, (p,)."""
-        return ElasticNet(self.l1, np.maximum(self.smooth_diagonal, strength))
+        l2 = np.maximum(self.smooth_diagonal, strength)
+        return ElasticNet(self.l1, l2, self.lower, self.upper)
 
     def of(self, entries: NDArray[np.intp]) -> "ElasticNet":
         """Return the penalty of some entries of theta, numbered."""
-        return ElasticNet(self.l1[entries], self.smooth_diagonal[entries])
+        own = (self.l1, self.smooth_diagonal, self.lower, self.upper)
+        return ElasticNet(*(values[entries] for values in own))
 
     def duality_gap(self, theta: _Vector, gradient: _Vector, loss: float) -> float:
         """Return a bound on how far theta, (p,), is above the optimum, from the gradient alone.
 
-        The dual point is the residuals r of the rows, times the largest ``t <= 1`` with ``t |g_j|
-        <= l1_j`` where there is no L2, or less. A loss that can be 0 has a conjugate with 0 at 0,
-        so that ``conjugate(t r) <= t conjugate(r)``, and no pass is needed for
+        The dual point is the residuals r of the rows, times a ``t <= 1`` at which all conjugates
+        are finite. A loss that can be 0 has a conjugate with 0 at 0, so that ``conjugate(t r) <= t
+        conjugate(r)``, and no pass is needed for
 
-            (1 - t) loss + sum_j (h_j(theta_j) + h_j*(-t g_j) + t g_j theta_j).
+            (1 - t) loss + sum_j (h_j(theta_j) + h_j*(-t g_j) + t g_j theta_j),
+
+        with ``h_j*(u) = max (u w - h_j(w))`` over w between the bounds. Without L2 it is infinite
+        where ``|u| > l1_j`` and there is no bound on that side.
 
         Parameters
         ----------
         theta : ndarray of shape (p,)
+            Within the bounds.
         gradient : ndarray of shape (p,)
-            Of the mean loss. Entries without any penalty, intercepts, are taken to be 0: what
-            they are is the caller's to judge.
+            Of the mean loss. Entries without any penalty or bounds, intercepts, are taken to be 0:
+            what they are is the caller's to judge.
         loss : float
             The mean loss, of hard labels.
 
@@ -181,23 +248,38 @@ class ElasticNet(L2):
         0.0
         >>> penalty.duality_gap(np.zeros(1), np.array([-1.0]), 1.0)
         0.5
+        >>> penalty = ElasticNet(np.zeros(1), np.zeros(1), np.zeros(1), np.ones(1))
+        >>> penalty.duality_gap(np.zeros(1), np.array([-1.0]), 5.0)
+        1.0
         """
-        l1, l2 = self.l1, self.smooth_diagonal
-        held = (l1 > 0.0) | (l2 > 0.0)
-        l1, l2, g, w = l1[held], l2[held], gradient[held], theta[held]
-        hard = (l2 == 0.0) & (np.abs(g) > l1)
-        most = float((l1[hard] / np.abs(g[hard])).min()) if hard.any() else 1.0
-        own = l1 * np.abs(w) + 0.5 * l2 * w * w
-        soft = l2 > 0.0
+        judged = ~self.free
+        l1, l2 = self.l1[judged], self.smooth_diagonal[judged]
+        lower, upper = self.lower[judged], self.upper[judged]
+        g, w = gradient[judged], theta[judged]
+        size, linear = np.abs(g), l2 == 0.0
+        beyond = size > l1
+        endless = np.isinf(np.where(g > 0.0, lower, upper))  # to the side where -g leads
+        hard = linear & beyond & endless
+        most = float((l1[hard] / size[hard]).min()) if hard.any() else 1.0
+        # between these, 0 is the best for entries without L2
+        floor = np.where(np.isneginf(lower), -l1, -np.inf)
+        ceiling = np.where(np.isposinf(upper), l1, np.inf)
+        nearest = np.clip(0.0, lower, upper)
+        safe = np.where(linear, 1.0, l2)
 
         def gap(t: float) -> float:
-            beyond = np.maximum(t * np.abs(g) - l1, 0.0)
-            conjugate = np.zeros(g.size)
-            conjugate[soft] = 0.5 * beyond[soft] ** 2 / l2[soft]
-            terms = own + conjugate + t * g * w
-            return (1.0 - t) * loss + float(np.maximum(terms, 0.0).sum())
+            u = -t * g
+            u = np.where(linear, np.clip(u, floor, ceiling), u)  # over by rounding at the most
+            shrunk = np.copysign(np.maximum(np.abs(u) - l1, 0.0), u)
+            end = np.where(u > l1, upper, np.where(u < -l1, lower, nearest))
+            with np.errstate(over="ignore", invalid="ignore"):  # NaN then says nothing is known
+                best = np.where(linear, end, np.clip(shrunk / safe, lower, upper))
+                by = best - w
+                terms = u * by - l1 * (np.abs(best) - np.abs(w)) - 0.5 * l2 * by * (best + w)
+                return (1.0 - t) * loss + float(np.maximum(terms, 0.0).sum())
 
-        if not soft.any():
-            return gap(most)
-        below = float((l1[soft] / np.maximum(np.abs(g[soft]), l1[soft])).min())
-        return min(gap(t) for t in np.linspace(min(most, below), most, 9))
+        may_shrink = ~hard & beyond & (l1 > 0.0)  # what a smaller t may gain by
+        if not may_shrink.any():
+            return min(gap(most), gap(0.0))
+        below = float((l1[may_shrink] / size[may_shrink]).min())
+        return min(gap(t) for t in (0.0, *np.linspace(min(most, below), most, 9)))

@@ -1,17 +1,21 @@
-"""Proximal Newton: a penalty with kinks, exact zeros and a duality gap.
+"""Proximal Newton: a penalty with kinks or bounds, exact zeros and a duality gap.
 
-Each step lowers Newton's quadratic model plus the L1 penalty by coordinate descent. The Hessian is
+Each step lowers Newton's quadratic model plus the L1 penalty between the bounds by coordinate
+descent. The Hessian is
 kept as long as its steps do well, and recalibrated by the moments of the columns at each iterate
 (:func:`fastlogreg.solvers.curvature.recalibrated`), so that a level which the part of the rows
-hardly held costs no false step. Intercepts have no penalty: they are eliminated from the model
-exactly, so that columns far from 0 are no harder for coordinate descent than centred ones.
+hardly held costs no false step. Intercepts and columns without penalty and bounds are *free*: they
+are eliminated from the model exactly, so that columns far from 0 are no harder for coordinate
+descent than centred ones.
 
 Where a Hessian of all columns is dear, the same is done in a *working set* of columns: those that
 are not 0 and those whose gradient is furthest beyond the L1 strength. Each round costs a pass over
 all columns, which also gives the gap over all columns.
 
 The stop rule is the duality gap (:meth:`fastlogreg.problem.penalties.ElasticNet.duality_gap`),
-judged in centred columns, plus what the intercepts would still gain.
+judged in centred columns, plus what the intercepts would still gain. Columns without a penalty have
+no dual constraint but an equation, where they are free or between their bounds: they are judged by
+the Hessian there (:mod:`fastlogreg.solvers.unpenalized`).
 
 References
 ----------
@@ -20,6 +24,8 @@ J. Optim. 24; Massias, Gramfort and Salmon (2018), Celer: a fast solver for the 
 extrapolation, ICML (working sets by violation).
 """
 
+from collections.abc import Iterator
+from dataclasses import replace
 from math import ceil, isfinite, log
 from typing import Any, cast
 
@@ -39,8 +45,9 @@ from fastlogreg.solvers.curvature import recalibrated
 from fastlogreg.solvers.direction import Iterate, Proposal
 from fastlogreg.solvers.handover import parts
 from fastlogreg.solvers.loop import minimize
-from fastlogreg.solvers.search import ROUNDING, Point, search
+from fastlogreg.solvers.search import ROUNDING, Point, polyak, search
 from fastlogreg.solvers.trace import Trace
+from fastlogreg.solvers.unpenalized import Block, Products, gap_beside, has_unpenalized, take_out
 
 __all__ = ["proximal"]
 
@@ -76,14 +83,14 @@ def proximal(
     trace: Trace[Iteration] | None = None,
     stages: bool = True,
 ) -> Result:
-    """Minimize a loss with hard labels and an elastic net penalty.
+    """Minimize a loss with hard labels and an elastic net penalty, between bounds or without.
 
     Parameters
     ----------
     objective : Problem
         Its penalty is an :class:`fastlogreg.problem.penalties.ElasticNet`.
     theta : ndarray of shape (p,)
-        The start; it is not changed.
+        The start; it is not changed. Where it is outside of the bounds it is moved there.
     tol : float, default=1e-8
         Converged where the duality gap is at most ``tol`` times the value.
     max_iter, stop_value, trace, stages
@@ -109,17 +116,23 @@ def proximal(
     trace = Trace() if trace is None else trace
     limits = Limits(tol, max_iter, stop_value)
     convergence = _judge(objective, limits)
+    penalty = cast(ElasticNet, objective.penalty)
+    theta = penalty.projected(theta)
     direction: _Model | _WorkingSets
-    if objective.size <= _DIRECT:
+    if objective.size <= (_DIRECT if penalty.l1.any() else _LARGEST):
         hessian = None
-        if stages and max_iter > 0:
+        # a part of the rows may be separated by columns without a penalty
+        if stages and max_iter > 0 and not has_unpenalized(objective):
             theta, hessian, status = _stages(objective, theta, trace)
             if status is Status.STOPPED:
                 return _stopped(objective, theta, trace)
         direction = _Model(objective, convergence, hessian)
     else:
         direction = _WorkingSets(objective, convergence)
-    return _minimize(objective, theta, direction, convergence, trace)
+    result = _minimize(objective, theta, direction, convergence, trace)
+    if not result.converged and result.finite and has_unpenalized(objective):
+        return replace(result, decrement=_final_gap(objective, result.theta))
+    return result
 
 
 def _judge(objective: Problem, limits: Limits) -> Convergence:
@@ -163,7 +176,7 @@ def _stopped(objective: Problem, theta: _Vector, trace: Trace[Iteration]) -> Res
     """Return the result of a fit that was stopped on a part of the rows: the figures are of all."""
     point = Point(*objective.value_gradient_moments(theta))
     norm = float(objective.penalty.subgradient_distance(theta, point.gradient).max())
-    gap = _gap(objective, Iterate(theta, point), point.curvature)
+    gap = _gap(objective, Iterate(theta, point), point.curvature)  # none is without a penalty
     passes = objective.n_passes
     return Result(theta, point.value, norm, gap, 0, passes, False, Status.STOPPED, trace.history)
 
@@ -191,6 +204,15 @@ def _gap(objective: Problem, at: Iterate, moments: Moments) -> float:
     layout.intercepts(slope)[:] = 0.0
     gap = penalty.duality_gap(at.theta, slope, value - penalty.value(at.theta))
     return gap + left if isfinite(gap) else np.inf
+
+
+def _final_gap(objective: Problem, theta: _Vector) -> float:
+    """Return the gap at the end of a fit that did not converge: others were estimates."""
+    if objective.size > _LARGEST:
+        return np.inf
+    at = Iterate(theta, Point(*objective.value_gradient_hessian(theta)))
+    out = take_out(objective, at, at.point.curvature, np.arange(theta.size), exact=True)
+    return gap_beside(objective, at, out, sure=True)
 
 
 def _moments_of(hessian: NDArray[np.float64], objective: Problem) -> Moments:
@@ -235,19 +257,41 @@ class _Model(_ByGap):
         self._fresh = False
         self._rate = _FIRST_RATE
         self._before: float | None = None  # the gap before the last full step
+        self._has_unpenalized = has_unpenalized(objective)
+        self._places = _places(objective)
 
     def start(self, theta: _Vector) -> Point:
         return self._look(theta, self.hessian is None)
 
     def propose(self, at: Iterate) -> Proposal:
-        moments = self._take_up(at)
-        gap = _gap(self._objective, at, moments)
+        gap = self._gap(at)
         if self._before is not None and isfinite(gap) and isfinite(self._before):
             self._rate = gap / self._before if self._before > 0.0 else 0.0
         self._before = None
         if gap <= self._convergence.goal(at.point.value):
             return Proposal(np.zeros(at.theta.size), gap, known=True)
-        return Proposal(self._step(at, gap), gap, known=True)
+        with np.errstate(over="ignore", invalid="ignore"):  # such a step leads nowhere
+            step = self._step(at, gap)
+        return Proposal(step, gap, known=True)
+
+    def _gap(self, at: Iterate) -> float:
+        """Take up what was looked at, and return the gap: what is enough is sure."""
+        moments = self._take_up(at)
+        if not self._has_unpenalized:
+            return _gap(self._objective, at, moments)
+        estimate = self._gap_beside(at, sure=False)
+        if estimate > self._convergence.goal(at.point.value):
+            return estimate
+        if not self._fresh:
+            at.point = self._look(at.theta, True)
+            self._take_up(at)
+        return self._gap_beside(at, sure=True)
+
+    def _gap_beside(self, at: Iterate, *, sure: bool) -> float:
+        assert self.hessian is not None
+        everything = np.arange(at.theta.size)
+        out = take_out(self._objective, at, self.hessian, everything, exact=sure)
+        return gap_beside(self._objective, at, out, sure=sure)
 
     def walk(
         self, at: Iterate, proposal: Proposal, converged: bool
@@ -255,8 +299,22 @@ class _Model(_ByGap):
         renew = not self._keeping_pays(proposal.decrement, at.point.value)
         accepted = self._search(at, proposal.step, renew)
         if accepted is None and self._fresh and not converged:  # every row saturated
-            accepted = self._search(at, -at.theta, True)
+            for end in self._escapes(at):
+                accepted = accepted or self._search(at, end - at.theta, True)
         return accepted
+
+    def _escapes(self, at: Iterate) -> Iterator[_Vector]:
+        """Yield where to look where no curvature is left."""
+        penalty = cast(ElasticNet, self._objective.penalty)
+        home = penalty.projected(np.zeros(at.theta.size))
+        if not penalty.bounded:
+            yield home
+        # bounds may hold it far from 0, and then the intercept leads back
+        for held in (penalty.free, np.ones(at.theta.size, dtype=bool)):
+            downhill = np.where(held, at.point.gradient, 0.0)
+            if downhill.any():
+                yield penalty.projected(at.theta + polyak(at.point.value, downhill))
+        yield home
 
     def _search(
         self, at: Iterate, step: _Vector, hessian: bool
@@ -276,6 +334,7 @@ class _Model(_ByGap):
             evaluate=lambda trial: self._look(trial, hessian),
             slope=slope,
             rounding=_NOISE if unseen else ROUNDING,
+            within=penalty.projected if penalty.bounded else None,
         )
 
     def renew(self, at: Iterate) -> Point | None:
@@ -325,18 +384,22 @@ class _Model(_ByGap):
         return self._seen
 
     def _step(self, at: Iterate, gap: float) -> _Vector:
-        """Return the step to the model's minimum, intercepts eliminated."""
+        """Return the step to the model's minimum, what is free eliminated."""
         assert self.hessian is not None
         layout = self._objective.layout
         penalty = cast(ElasticNet, self._objective.penalty)
         value, gradient, _ = at.point
-        free, w = _places(layout)
+        free, w = self._places
+        any_free = bool(penalty.free.any())
+        block = None
         H = self.hessian
         model = np.array(H[w][:, w], order="C")
         slope = gradient[w].copy()
-        if layout.first:
+        if any_free:  # intercepts, and columns without penalty and bounds
             own, cross = H[free][:, free], H[free][:, w]
-            inverse = _inverse(own)
+            if self._has_unpenalized:
+                block = Block(own, value)
+            inverse = _inverse(own) if block is None else block.inverse
             gone = inverse @ cross
             diagonal = model.diagonal().copy()
             model -= cross.T @ gone
@@ -348,20 +411,39 @@ class _Model(_ByGap):
         kept = u.copy()
         ratio = min(1.0, gap / value) if value > 0.0 else 1.0
         enough = max(_MODEL * ratio, _MODEL_FLOOR * self._convergence.goal(1.0))
-        _lower(model, slope, penalty.l1[w], u, enough)
+        # in these units a change of ``enough`` costs the gap that share of the value
+        curved = penalty.smooth_diagonal[w]
+        curved = np.where(curved > 0.0, 2.0 * curved, np.maximum(model.diagonal(), 0.0))
+        unit = np.where(penalty.l1[w] > 0.0, penalty.l1[w], np.sqrt(curved * value / enough))
+        unit[unit == 0.0] = 1.0
+        bounds = penalty.lower[w], penalty.upper[w]
+        quadratic = backends.QuadraticModel(model, penalty.l1[w], *bounds, unit)
+        _lower(quadratic, slope, u, enough, enough * value)
         step = np.zeros(layout.size)
         step[w] = u - kept
-        if layout.first:
+        if any_free:
             step[free] = -(inverse @ gradient[free] + gone @ step[w])
+        if block is not None:
+            if self._fresh and block.unresolved(gradient[free]):
+                products = Products(self._objective, at.theta)
+                step[free] += block.along_flat(gradient[free], products.of(np.flatnonzero(free)))
+            _centre(step, layout, penalty.free)
         return step
 
 
-def _places(layout: Layout) -> tuple[Any, Any]:
-    """Return where intercepts and coefficients stand in theta: slices where they can be."""
-    if layout.n_outputs == 1:
+def _centre(step: _Vector, layout: Layout, free: NDArray[np.bool_]) -> None:
+    """Let free columns sum to 0 over the classes: softmax gives the same probabilities."""
+    if layout.n_outputs > 1:
+        columns = layout.rows(free).all(axis=0)
+        rows = layout.rows(step)
+        rows[:, columns] -= rows[:, columns].mean(axis=0)
+
+
+def _places(objective: Problem) -> tuple[Any, Any]:
+    """Return where what is free and what isn't stands in theta: slices where they can be."""
+    layout, free = objective.layout, cast(ElasticNet, objective.penalty).free
+    if layout.n_outputs == 1 and not free[layout.first :].any():
         return slice(0, layout.first), slice(layout.first, None)
-    free = np.zeros(layout.size, dtype=bool)
-    layout.intercepts(free)[:] = True
     return free, ~free
 
 
@@ -373,7 +455,11 @@ def _inverse(own: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _lower(
-    model: NDArray[np.float64], slope: _Vector, l1: _Vector, u: _Vector, enough: float
+    model: backends.QuadraticModel,
+    slope: _Vector,
+    u: _Vector,
+    enough: float,
+    negligible: float,
 ) -> None:
     """Move u to where the model with the penalty is least, in place, and ``slope`` with it.
 
@@ -381,21 +467,36 @@ def _lower(
     support the minimum is that of a linear system. Each lowers what the other left.
     """
     numba = cast(Any, backends.get("numba"))
+    # without L1 the slopes that are left may lead far where columns are nearly collinear
+    may_deceive = not (model.l1 > 0.0).all()
     for _ in range(_ROUNDS):
-        if numba.coordinate_descent(model, slope, l1, u, enough, _SWEEPS) <= enough:
+        solved = numba.coordinate_descent(model, slope, u, enough, _SWEEPS) <= enough
+        if solved and not may_deceive:
             return
+        gain = 0.0
         for _ in range(_CROSSINGS):
-            if _solve_on_support(model, slope, l1, u):
+            gained, ended = _solve_on_support(model, slope, u)
+            gain += gained
+            if ended:
                 break
+        if solved and gain <= negligible:
+            return
 
 
-def _solve_on_support(model: NDArray[np.float64], slope: _Vector, l1: _Vector, u: _Vector) -> bool:
-    """Go to the minimum with the signs of u, or to where the first changes; whether it is there."""
-    support = np.flatnonzero(u)
+def _solve_on_support(
+    model: backends.QuadraticModel, slope: _Vector, u: _Vector
+) -> tuple[float, bool]:
+    """Go to the minimum with the signs of u, or to where the first changes.
+
+    A bound ends it as a change of sign does. Returns what was gained, and whether it is there.
+    """
+    H, l1, lower, upper, _ = model
+    support = np.flatnonzero(((u != 0.0) | (l1 == 0.0)) & (u > lower) & (u < upper))
+    support = support[H.diagonal()[support] > 0.0]
     if support.size == 0:
-        return True
-    sign = np.sign(u[support])
-    part = model[np.ix_(support, support)]
+        return 0.0, True
+    sign = np.where(l1[support] > 0.0, np.sign(u[support]), 0.0)
+    part = H[np.ix_(support, support)]
     unit = np.sqrt(part.diagonal())
     part /= unit
     part /= unit[:, None]
@@ -403,21 +504,24 @@ def _solve_on_support(model: NDArray[np.float64], slope: _Vector, l1: _Vector, u
     try:
         factor = cho_factor(part, overwrite_a=True, check_finite=False)
     except LinAlgError:
-        return True
+        return 0.0, True
     pull = (slope[support] + l1[support] * sign) / unit
     step = -cho_solve(factor, pull, check_finite=False) / unit
-    with np.errstate(divide="ignore", invalid="ignore"):
-        until = np.where(step * sign < 0.0, -u[support] / step, np.inf)
+    end = np.where(step > 0.0, upper[support], lower[support])
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        end = np.where((step * sign < 0.0) & (end * sign < 0.0), 0.0, end)
+        until = np.where(step != 0.0, (end - u[support]) / step, np.inf)
     first = int(until.argmin())
     length = min(1.0, float(until[first]))
     if not np.isfinite(step).all():
-        return True
+        return 0.0, True
     moved = u[support] + length * step
     if until[first] <= 1.0:
-        moved[first] = 0.0
-    slope += model[:, support] @ (moved - u[support])
+        moved[first] = end[first]
+    slope += H[:, support] @ (moved - u[support])
     u[support] = moved
-    return length == 1.0
+    gain = -(1.0 - 0.5 * length) * length * float((pull * unit) @ step)
+    return gain, length == 1.0
 
 
 class _WorkingSets(_ByGap):
@@ -427,19 +531,23 @@ class _WorkingSets(_ByGap):
         self._objective = objective
         self._convergence = convergence
         self._columns = _FIRST_COLUMNS
+        self._has_unpenalized = has_unpenalized(objective)
 
     def start(self, theta: _Vector) -> Point:
         return self._look(theta)
 
     def propose(self, at: Iterate) -> Proposal:
-        gap = _gap(self._objective, at, at.point.curvature)
         value = at.point.value
-        if gap <= self._convergence.goal(value):
-            return Proposal(np.zeros(at.theta.size), gap, known=True)
         chosen = self._choose(at)
         part = self._objective.columns(chosen)
         places = self._objective.layout.entries(chosen)
         start = at.theta[places]
+        if self._has_unpenalized:
+            gap = self._gap_beside(at, part.value_gradient_hessian(start)[2], places)
+        else:
+            gap = _gap(self._objective, at, at.point.curvature)
+        if gap <= self._convergence.goal(value):
+            return Proposal(np.zeros(at.theta.size), gap, known=True)
         relative = min(1.0, gap / value) if value > 0.0 else 1.0
         tol = max(_INNER * relative, 0.5 * self._convergence.limits.tol)
         limits = Limits(tol, _INNER_ITERATIONS)
@@ -450,10 +558,17 @@ class _WorkingSets(_ByGap):
         step[places] = result.theta - start
         return Proposal(step, gap, known=True)
 
+    def _gap_beside(
+        self, at: Iterate, hessian: NDArray[np.float64], places: NDArray[np.intp]
+    ) -> float:
+        out = take_out(self._objective, at, hessian, places, exact=True)
+        return gap_beside(self._objective, at, out, sure=True)
+
     def walk(
         self, at: Iterate, proposal: Proposal, converged: bool
     ) -> tuple[_Vector, Point, float] | None:
-        trial = at.theta + proposal.step
+        penalty = cast(ElasticNet, self._objective.penalty)
+        trial = penalty.projected(at.theta + proposal.step)
         if not proposal.step.any():
             return None
         point = self._look(trial)
@@ -473,10 +588,17 @@ class _WorkingSets(_ByGap):
     def _choose(self, at: Iterate) -> NDArray[np.intp]:
         """Return the columns to work in, in ascending order."""
         layout, penalty = self._objective.layout, cast(ElasticNet, self._objective.penalty)
-        slope = at.point.curvature.to_centred(at.point.gradient)
-        beyond = penalty.subgradient_distance(at.theta, slope) / np.maximum(penalty.l1, 1e-300)
+        moments = at.point.curvature
+        slope = moments.to_centred(at.point.gradient)
+        curved = np.zeros(layout.size)
+        layout.coefficients(curved)[:] = np.sqrt(
+            (moments.spread + moments.penalty) * at.point.value
+        )
+        unit = np.where(penalty.l1 > 0.0, penalty.l1, curved)
+        beyond = penalty.subgradient_distance(at.theta, slope) / np.maximum(unit, 1e-300)
         worst = layout.coefficients(beyond).max(axis=0)
-        used = (layout.coefficients(at.theta) != 0.0).any(axis=0)
+        # those without a penalty too: their equations are judged together
+        used = layout.coefficients((at.theta != 0.0) | penalty.unpenalized).any(axis=0)
         most = max(1, _LARGEST // layout.n_outputs)
         self._columns = min(most, max(self._columns, 2 * int(used.sum())))
         if used.sum() < most:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 __all__ = ["ROUNDING", "Point", "all_finite", "polyak", "search", "stretch"]
 
 ROUNDING = 8 * float(np.finfo(np.float64).eps)  # differences below this fraction are noise
+_ULPS = 2 * float(np.finfo(np.float64).eps)  # rounding of a sum, of the sizes of its terms
 _ARMIJO = 1e-4  # fraction of the predicted decrease that a step must bring
 _HALVINGS = 40  # trials along one direction
 
@@ -72,6 +73,7 @@ def search(
     evaluate: Callable[[_Vector], Point],
     slope: float | None = None,
     rounding: float = ROUNDING,
+    within: Callable[[_Vector, _Vector], _Vector] | None = None,
 ) -> tuple[_Vector, Point, float] | None:
     """Walk along ``step`` until the value falls; None where it never does.
 
@@ -92,6 +94,9 @@ def search(
         than the gradient says.
     rounding : float, optional
         By how much of the value the full step may seem to raise it.
+    within : callable, optional
+        Of a trial and the rounding of its entries, returns it within bounds: between ``theta`` and
+        the full step nothing lies outside but by rounding.
 
     Returns
     -------
@@ -106,6 +111,8 @@ def search(
     slack = rounding * start.value  # of the full step alone: shorter ones must gain
     for k in range(_HALVINGS):
         trial = theta + length * step
+        if within is not None:
+            trial = within(trial, _ULPS * (np.abs(theta) + np.abs(length * step)))
         if (trial == theta).all():
             return None
         point = first(trial) if k == 0 and first is not None else None

@@ -28,39 +28,47 @@ def cancer():
     return scale(X), y
 
 
-def lower(H, slope, l1, u):
+def model_of(H, l1, lower=-np.inf, upper=np.inf):
+    box = (np.full(l1.size, bound) for bound in (lower, upper))
+    return backends.QuadraticModel(H, l1, *box, np.where(l1 > 0.0, l1, 1.0))
+
+
+def lower(model, slope, u):
     """Return the minimum of the quadratic model by plain proximal gradient steps."""
+    H, l1, least, most, _ = model
     bound = np.linalg.eigvalsh(H).max()
     for _ in range(20_000):
         v = u - slope / bound
         new = np.copysign(np.maximum(np.abs(v) - l1 / bound, 0.0), v)
+        new = np.clip(new, least, most)
         slope = slope + H @ (new - u)
         u = new
     return u
 
 
 class TestCoordinateDescent:
-    def test_finds_the_minimum_and_its_slope(self, rng):
+    @pytest.mark.parametrize("bounds", [(-np.inf, np.inf), (-0.5, 0.4), (0.1, np.inf)])
+    def test_finds_the_minimum_and_its_slope(self, rng, bounds):
         A = rng.normal(size=(60, 12))
         H, slope, l1 = A.T @ A / 60, rng.normal(size=12), rng.uniform(1.0, 3.0, 12)
-        start = rng.normal(size=12)
+        start = np.clip(rng.normal(size=12), *bounds)
+        model = model_of(H, l1, *bounds)
         u, at = start.copy(), slope.copy()
-        moved = backends.get("numba").coordinate_descent(H, at, l1, u, 1e-13, 10_000)
+        moved = backends.get("numba").coordinate_descent(model, at, u, 1e-13, 10_000)
         assert moved <= 1e-13
-        assert_allclose(u, lower(H, slope, l1, start), atol=1e-9)
-        assert 0 < np.count_nonzero(u) < 12
+        assert_allclose(u, lower(model, slope, start), atol=1e-9)
+        assert 0 < np.count_nonzero((u != 0.0) & (u > bounds[0]) & (u < bounds[1])) < 12
         assert_allclose(at, slope + H @ (u - start), atol=1e-12)
 
     def test_says_when_it_is_not_there(self, rng):
         A = rng.normal(size=(60, 12))
-        arguments = A.T @ A / 60, rng.normal(size=12), np.full(12, 0.1), np.zeros(12)
+        arguments = model_of(A.T @ A / 60, np.full(12, 0.1)), rng.normal(size=12), np.zeros(12)
         assert backends.get("numba").coordinate_descent(*arguments, 1e-13, 2) > 1e-13
 
     def test_an_entry_without_curvature_stays(self):
         u = np.array([3.0])
-        backends.get("numba").coordinate_descent(
-            np.zeros((1, 1)), np.array([1.0]), np.array([0.1]), u, 0.0, 5
-        )
+        model = model_of(np.zeros((1, 1)), np.array([0.1]))
+        backends.get("numba").coordinate_descent(model, np.array([1.0]), u, 0.0, 5)
         assert u[0] == 3.0
 
 

@@ -50,7 +50,7 @@ def bind_sets(*arguments: Any) -> Any:
 
 
 def coordinate_descent(*arguments: Any) -> Any:
-    """Lower a quadratic model with L1; see :class:`fastlogreg.backends.CompiledBackend`."""
+    """Lower a model between bounds; see :class:`fastlogreg.backends.CompiledBackend`."""
     from fastlogreg.backends.numba import coordinates
 
     run: Any = coordinates.coordinate_descent
