@@ -381,6 +381,13 @@ SECTIONS = (
         _anything,
     ),
     Section(
+        "cross_validation",
+        "Cross-validation",
+        "cross_validation",
+        "60 fits and their scores, beside scikit-learn's class and a grid search over ours.",
+        _anything,
+    ),
+    Section(
         "softmax",
         "Softmax: loss and gradient",
         "softmax_kernels",

@@ -252,7 +252,8 @@ class LogisticRegressionCV(LogisticRegression):
         result, separation = None, None
         if refit:
             trace = Trace(IterationMonitor(begun, settings.prints, None))
-            result, separation = final.solve(full, rows, theta, trace)
+            # from 0: to the bit what LogisticRegression finds at this C
+            result, separation = final.solve(full, rows, None, trace)
             theta, value = result.theta, result.value
         else:
             value = full.value(theta)

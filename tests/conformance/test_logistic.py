@@ -38,12 +38,9 @@ SKIPPED = {
     "coefficients closer than tol asks for": [
         "test_LogisticRegressionCV_on_folds",
         "test_elastic_net_vs_l1_l2 1",
-        "test_logistic_cv True",
-        "test_logistic_cv False",
         "test_logistic_glmnet lbfgs",
         "test_logistic_regression_solvers_multiclass False",
         "test_logistic_regression_solvers_multiclass True",
-        "test_logistic_regression_cv_refit 0",
         "test_scores_attribute_layout_elasticnet",
     ],
     "words of a message; ours has others (tests/test_as_scikit_learn.py)": ["test_max_iter"],

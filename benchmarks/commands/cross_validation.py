@@ -1,0 +1,197 @@
+"""Cross-validation: ``python -m benchmarks.cross_validation``.
+
+Ten values of C and five folds with L2, 60 fits with the refit: ``LogisticRegressionCV`` at its
+defaults beside scikit-learn's class with each of its solvers, and beside ``GridSearchCV`` over our
+plain estimator. Each is timed in interleaved rounds in one process, with one thread for the BLAS.
+How good they are is said by the scores, here the log loss: the largest difference from those of
+fits of ours at ``tol=1e-13``. A peer counts where that is at most 1e-4.
+"""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.table import Table
+from threadpoolctl import threadpool_limits
+
+import fastlogreg as flr
+from benchmarks.class_cases import normal, shipped
+from benchmarks.harness.stored import command, show
+from benchmarks.harness.tables import geometric_mean, ms, ratio, tiny
+from fastlogreg.cli.measuring import PAUSE, best_of_rounds, new_table
+
+NEAR = 1e-4
+COMMON = {"Cs": 10, "cv": 5, "scoring": "neg_log_loss"}
+
+
+def _standardized(data: tuple[Any, NDArray[np.int64]]) -> tuple[Any, NDArray[np.int64]]:
+    X, y = data
+    spread = X.std(axis=0)
+    return (X - X.mean(axis=0)) / np.where(spread > 0.0, spread, 1.0), y
+
+
+def census_like(n: int = 32_561) -> tuple[Any, NDArray[np.int64]]:
+    """Return six numbers and eight columns of levels, some rare, as 108 columns, standardized."""
+    random = np.random.default_rng(3)
+    columns = [random.normal(size=n) for _ in range(6)]
+    for levels in (9, 16, 7, 15, 6, 5, 2, 42):
+        of = random.choice(levels, size=n, p=random.dirichlet(np.full(levels, 0.5)))
+        columns += [(of == level).astype(float) for level in range(levels)]
+    X, _ = _standardized((np.column_stack(columns), np.zeros(n, dtype=np.int64)))
+    margin = X @ (0.4 * random.normal(size=X.shape[1])) - 1.2
+    return np.ascontiguousarray(X), (random.logistic(size=n) < margin).astype(np.int64)
+
+
+CASES: dict[str, Callable[[], tuple[Any, NDArray[np.int64]]]] = {
+    "breast cancer": lambda: shipped("load_breast_cancer"),
+    "breast cancer standardized": lambda: _standardized(shipped("load_breast_cancer")),
+    "1e5 x 20": lambda: normal(100_000, 20, 2, strength=1.0),
+    "census-like 32,561 x 108": census_like,
+    "digits": lambda: shipped("load_digits"),
+}
+
+
+class Run(NamedTuple):
+    """One cross-validation: what was found, and how many warnings it gave."""
+
+    model: Any
+    warned: int
+
+
+def ours(tol: float = 1e-8) -> Any:
+    """Return our class."""
+    return flr.LogisticRegressionCV(**COMMON, l1_ratios=(0,), use_legacy_attributes=False, tol=tol)
+
+
+def grid_search() -> Any:
+    """Return scikit-learn's search over our plain estimator."""
+    from sklearn.model_selection import GridSearchCV
+
+    return GridSearchCV(
+        flr.LogisticRegression(), {"C": np.logspace(-4, 4, 10)}, cv=5, scoring="neg_log_loss"
+    )
+
+
+def peers() -> dict[str, Callable[[], Any]]:
+    """Return scikit-learn's class: at its defaults, and with the solvers that may converge."""
+    from sklearn.linear_model import LogisticRegressionCV
+
+    def theirs(**more: Any) -> Callable[[], Any]:
+        given = {**COMMON, "l1_ratios": (0,), "use_legacy_attributes": False, **more}
+        return lambda: LogisticRegressionCV(**given)
+
+    return {
+        "lbfgs, default": theirs(),
+        "lbfgs, tol=1e-6": theirs(tol=1e-6, max_iter=1000),
+        "newton-cholesky": theirs(solver="newton-cholesky"),
+        "newton-cg": theirs(solver="newton-cg"),
+    }
+
+
+def fit(X: Any, y: NDArray[np.int64], make: Callable[[], Any]) -> Run:
+    """Fit once."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        return Run(make().fit(X, y), len(caught))
+
+
+def measure(name: str, seconds: float) -> dict[str, Any]:
+    """Return the figures of a case."""
+    X, y = CASES[name]()
+    tight = fit(X, y, lambda: ours(1e-13)).model.scores_
+    mine = fit(X, y, ours)
+    calls: dict[str, Callable[[], Any]] = {"ours": lambda: fit(X, y, ours)}
+    off: dict[str, float] = {}
+    warned: dict[str, int] = {}
+    with threadpool_limits(1, user_api="blas"):
+        for label, make in peers().items():
+            run = fit(X, y, make)
+            off[label] = float(np.abs(run.model.scores_ - tight).max())
+            warned[label] = run.warned
+            calls[label] = lambda make=make: fit(X, y, make)
+        calls["grid search"] = lambda: fit(X, y, grid_search)
+        times = best_of_rounds(calls, seconds, warm=False, pause=PAUSE)
+    took = {label: min(found) for label, found in times.items()}
+    solved = [label for label in off if off[label] <= NEAR]
+    best = min(solved, key=lambda label: took[label]) if solved else ""
+    return {
+        "case": name,
+        "ours": took["ours"],
+        "off": float(np.abs(mine.model.scores_ - tight).max()),
+        "warnings": mine.warned,
+        "passes": mine.model.n_passes_,
+        "peer": best,
+        "best": took[best] if best else None,
+        "default": took["lbfgs, default"],
+        "default_off": off["lbfgs, default"],
+        "default_warnings": warned["lbfgs, default"],
+        "grid_search": took["grid search"],
+        "runs": [
+            {"run": label, "seconds": took[label], "off": off[label], "warnings": warned[label]}
+            for label in off
+        ],
+    }
+
+
+def matrix(rows: list[dict[str, Any]]) -> Table:
+    """Return the table: times in ms, ratios to ours."""
+    table = new_table(
+        "Cross-validation, 10 Cs x 5 folds (ms; off: largest difference of a log loss)",
+        "case",
+        "ours",
+        "off",
+        "readings",
+        "best within 1e-4",
+        "ms",
+        "ratio",
+        "default",
+        "off",
+        "ratio",
+        "grid search",
+    )
+    for row in rows:
+        table.add_row(
+            row["case"],
+            ms(row["ours"]) + (" warned" if row["warnings"] else ""),
+            tiny(row["off"]),
+            f"{row['passes']:.4g}",
+            row["peer"],
+            ms(row["best"]),
+            ratio(row["best"] / row["ours"] if row["best"] else None),
+            ms(row["default"]),
+            tiny(row["default_off"]),
+            ratio(row["default"] / row["ours"]),
+            ratio(row["grid_search"] / row["ours"]),
+        )
+    table.add_section()
+    means = [
+        [row[key] / row["ours"] for row in rows if row[key]]
+        for key in ("best", "default", "grid_search")
+    ]
+    best, default, grid = (ratio(geometric_mean(found)) if found else "" for found in means)
+    table.add_row("geometric mean", *[""] * 5, best, "", "", default, grid)
+    return table
+
+
+def main(
+    quick: Annotated[bool, typer.Option(help="One small case, few rounds: no figures.")] = False,
+    seconds: Annotated[float, typer.Option(help="Of rounds for each case.")] = 6.0,
+    output: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
+) -> None:
+    """Measure cross-validation against scikit-learn's class."""
+    names = list(CASES)
+    if quick:
+        names, seconds = names[:1], 0.3
+    rows = []
+    for name in names:
+        typer.echo(name, err=True)
+        rows.append(measure(name, seconds))
+    show(matrix(rows), rows, output, command=command())
+
+
+if __name__ == "__main__":
+    typer.run(main)
