@@ -27,7 +27,7 @@ FLOORS = [
     ("fastlogreg.estimators.linear_classifier",),
     ("fastlogreg.estimators", "fastlogreg.estimators.callbacks", "fastlogreg.estimators.input"),
     ("fastlogreg.solvers.finish", "fastlogreg.solvers.descent"),
-    ("fastlogreg.solvers.folds",),
+    ("fastlogreg.solvers.folds", "fastlogreg.solvers.leave_one_out"),
     ("fastlogreg.solvers.auto", "fastlogreg.solvers.proximal"),
     ("fastlogreg.solvers.lbfgs",),
     ("fastlogreg.solvers.newton_cg",),

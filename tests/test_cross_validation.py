@@ -201,7 +201,7 @@ def test_what_is_refused_changes_nothing():
         ({"Cs": "many"}, None, "Cs"),
         ({"l1_ratios": ()}, None, "l1_ratios"),
         ({"l1_ratios": (0.5, 2.0)}, None, "l1_ratios"),
-        ({"cv": "loo"}, None, "cv"),
+        ({"cv": "l5o"}, None, "cv"),
         ({"cv": []}, None, "cv"),
         ({"cv": KFold(2)}, zero, "sample_weight is 0"),
         ({"scoring": "best"}, None, "scoring|best"),

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from fastlogreg import backends
 from fastlogreg.backends import Matrix, Pass, PassSpec, SetsPass
 
+_BLOCK_VALUES = 1 << 20  # of a product that is made block by block
+
 __all__ = ["Columns", "MemoryRows", "Rows"]
 
 
@@ -159,6 +161,19 @@ class MemoryRows:
         if not isinstance(X, np.ndarray):
             low, high = low.toarray().ravel(), high.toarray().ravel()
         return low.astype(np.float64), high.astype(np.float64)
+
+    def squared_lengths(self, matrix: NDArray[np.float64], intercept: bool) -> NDArray[np.float64]:
+        """Return the squared length of ``[1, x] matrix``, or ``x matrix``, for each row, (n,)."""
+        assert self._chosen is None, "lengths of some rows are not offered"
+        X, first = self._arrays[0], int(intercept)
+        found = np.empty(self.n_rows)
+        step = max(64, _BLOCK_VALUES // max(1, matrix.shape[1]))
+        for start in range(0, self.n_rows, step):
+            block = np.asarray(X[start : start + step] @ matrix[first:], dtype=np.float64)
+            if first:
+                block += matrix[0]
+            np.einsum("ij,ij->i", block, block, out=found[start : start + step])
+        return found
 
     def first_not_finite(self) -> tuple[int, int] | None:
         """Return (row, column) of the first NaN or infinity in X; None where all are finite."""

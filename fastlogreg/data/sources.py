@@ -57,6 +57,9 @@ class RowSource(Protocol):
     def column_ranges(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the smallest and the largest value of each column, (d,) each."""
 
+    def squared_lengths(self, matrix: NDArray[np.float64], intercept: bool) -> NDArray[np.float64]:
+        """Return the squared length of ``[1, x] matrix``, or ``x matrix``, for each row, (n,)."""
+
     def first_not_finite(self) -> tuple[int, int] | None:
         """Return (row, column) of the first NaN or infinity in X; None where all are finite."""
 

@@ -43,9 +43,10 @@ from fastlogreg.estimators.logistic import (
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.problem.penalties import Penalty
 from fastlogreg.problem.problem import Problem
-from fastlogreg.solvers import Status
+from fastlogreg.solvers import Result, Status
 from fastlogreg.solvers.auto import auto
 from fastlogreg.solvers.folds import FoldFits, fit_folds
+from fastlogreg.solvers.leave_one_out import leave_one_out_margins
 from fastlogreg.solvers.proximal import proximal
 from fastlogreg.solvers.trace import Trace
 
@@ -70,7 +71,10 @@ class LogisticRegressionCV(LogisticRegression):
         Shares of L1. Left out or None, which is deprecated in scikit-learn, it is 0.
     fit_intercept : bool, default=True
     cv : int, splitter or iterable, optional
-        As in scikit-learn; default 5 stratified folds.
+        As in scikit-learn; default 5 stratified folds. "loo" leaves each row out in turn,
+        approximately: from the fit of all rows alone, for two classes and the three scores that
+        copy no rows. It is close where rows are many beside the coefficients that are not 0, and
+        may fail where they are not (n below p with little penalty), or where one row decides one.
     dual : bool, default=False
         Without effect.
     penalty : {"l1", "l2", "elasticnet"}, optional
@@ -234,7 +238,10 @@ class LogisticRegressionCV(LogisticRegression):
         rows = checked_rows(self, matrix, y, sample_weight, offset)
         weights = check.check_weights(sample_weight, matrix.shape[0])
         split_params, score_params = self._routed(sample_weight, offset, params)
-        folds = _folds(self.cv, matrix, y, split_params, rows.weights, weights)
+        alone = isinstance(self.cv, str) and self.cv == "loo"
+        folds: list[_Fold] = []
+        if not alone:
+            folds = _folds(self.cv, matrix, y, split_params, rows.weights, weights)
         problem = settings.problem(rows)
         scores = _Scores(problem, rows, y, weights, settings, scoring, score_params)
 
@@ -244,8 +251,11 @@ class LogisticRegressionCV(LogisticRegression):
         ]
         if not all(result.finite for cell in cells for fold in cell.sets for result in fold):
             refuse(rows, None, settings.n_threads)
-        table = _Table(grid, problem, rows.classes, folds, cells, scores)
-        n_missed = sum(not r.converged for cell in cells for fold in cell.sets for r in fold)
+        if alone:
+            table: _Table = _LeaveOneOut(grid, problem, rows.classes, folds, cells, scores)
+        else:
+            table = _Table(grid, problem, rows.classes, folds, cells, scores)
+        n_missed = sum(not r.converged for r in table.results())
         theta, C, l1_ratio = table.best() if refit else table.mean_of_bests()
         final = replace(settings, C=C, l1_ratio=l1_ratio)
         full = problem.subset(problem.source, final.penalty(scores.total_weight, problem.layout))
@@ -275,7 +285,7 @@ class LogisticRegressionCV(LogisticRegression):
         )
         if n_missed:
             check.warn(
-                f"{n_missed} of {len(folds) * grid.size} fits of folds did not reach "
+                f"{n_missed} of {len(table.results())} fits of folds did not reach "
                 f"tol={self.tol:g}: their scores, and the C that they choose, may be off; raise "
                 "max_iter or tol, leave out the largest Cs, or see that no fold lacks a class",
                 ConvergenceWarning,
@@ -596,7 +606,21 @@ class _Table:
     ) -> None:
         self.grid, self.layout, self.classes = grid, problem.layout, classes
         self._cells = cells
-        shape = len(folds), grid.Cs.size, len(cells)
+        self._fill(problem, folds, cells, scores)
+        # a score that is undefined is no good one
+        self._ranked = np.where(np.isnan(self.scores), -np.inf, self.scores)
+        if np.isneginf(self._ranked.sum(axis=0)).all():
+            raise ValueError("scoring gives NaN somewhere for every C and l1_ratio: none is best")
+
+    def results(self) -> list[Result]:
+        """Return the fits that scores come from."""
+        return [r for cell in self._cells for fold in cell.sets for r in fold]
+
+    def _fill(
+        self, problem: Problem, folds: list[_Fold], cells: Sequence[FoldFits], scores: "_Scores"
+    ) -> None:
+        """Set ``thetas``, ``scores`` and ``n_iter``, each (folds, Cs, l1_ratios, ...)."""
+        shape = len(folds), self.grid.Cs.size, len(cells)
         self.thetas = np.empty((*shape, problem.size))
         self.scores = np.empty(shape)
         self.n_iter = np.empty(shape, dtype=np.int32)
@@ -605,10 +629,6 @@ class _Table:
                 result = cells[k].sets[i][j]
                 self.thetas[i, j, k], self.n_iter[i, j, k] = result.theta, result.n_iter
             self.scores[i] = scores.of(held_out, self.thetas[i])
-        # a score that is undefined is no good one
-        self._ranked = np.where(np.isnan(self.scores), -np.inf, self.scores)
-        if np.isneginf(self._ranked.sum(axis=0)).all():
-            raise ValueError("scoring gives NaN somewhere for every C and l1_ratio: none is best")
 
     def _best(self) -> tuple[int, int]:
         sums = self._ranked.sum(axis=0)
@@ -688,6 +708,32 @@ class _Table:
         }
 
 
+class _LeaveOneOut(_Table):
+    """The same for each row left out in turn, from the fits of all rows: one fold of all."""
+
+    def results(self) -> list[Result]:
+        """Return the fits that scores come from."""
+        return [r for cell in self._cells for r in cell.whole]
+
+    def _fill(
+        self, problem: Problem, folds: list[_Fold], cells: Sequence[FoldFits], scores: "_Scores"
+    ) -> None:
+        shape = 1, self.grid.Cs.size, len(cells)
+        self.thetas = np.empty((*shape, problem.size))
+        self.scores = np.empty(shape)
+        self.n_iter = np.empty(shape, dtype=np.int32)
+        self._errors = np.empty(shape[1:])
+        for j, k in np.ndindex(shape[1:]):
+            result = cells[k].whole[j]
+            self.thetas[0, j, k], self.n_iter[0, j, k] = result.theta, result.n_iter
+            C, share = float(self.grid.Cs[j]), self.grid.shares[k]
+            self.scores[0, j, k], self._errors[j, k] = scores.left_out(result.theta, C, share)
+
+    def std_errors(self) -> _Vector:
+        """Return the standard errors of the mean scores: of the rows' by the root of their n."""
+        return self._errors
+
+
 # --- scores --------------------------------------------------------------------------------------
 
 
@@ -720,7 +766,7 @@ class _Scores:
         params: dict[str, Any],
     ) -> None:
         self._problem, self._rows, self._y, self._params = problem, rows, y, params
-        self._spec = settings.spec(rows.classes.size)
+        self._settings, self._spec = settings, settings.spec(rows.classes.size)
         self.total_weight = problem.source.total_weight
         self.n_passes = 0.0
         built_in = _BUILT_IN.get(scoring) if scoring is None or isinstance(scoring, str) else None
@@ -756,6 +802,24 @@ class _Scores:
             model = _at_offset(rows.classes, theta[:, layout.first :], intercept, offset)
             scores[at] = self._scorer(model, X, y, **params)
         return scores
+
+    def left_out(self, theta: _Vector, C: float, l1_ratio: float) -> tuple[float, float]:
+        """Return the mean score of all rows, each left out in turn, and its standard error."""
+        rows, layout = self._rows, self._problem.layout
+        if layout.n_outputs > 1 or self._from_margins is None:
+            raise ValueError(
+                'cv="loo" is for two classes and the scores "accuracy", "neg_log_loss" and '
+                '"neg_brier_score"; cv=sklearn.model_selection.LeaveOneOut() is for any'
+            )
+        at = replace(self._settings, C=C, l1_ratio=l1_ratio)
+        problem = self._problem.with_penalty(at.penalty(self.total_weight, layout))
+        margins = self._problem.source.bind(self._spec).margins(theta)
+        problem.count(1.0)
+        left = leave_one_out_margins(problem, theta, margins, rows.targets, rows.weights)
+        values = self._from_margins(left, rows.targets.astype(np.intp))
+        mean = float(np.average(values, weights=self._weights))
+        variance = float(np.average((values - mean) ** 2, weights=self._weights))
+        return mean, float(np.sqrt(variance / max(1, values.size - 1)))
 
     def _margins(self, held_out: NDArray[np.int64], thetas: _Vector) -> _Vector:
         """Return (n, n_cs, n_l1_ratios) margins, or (n, n_cs, n_l1_ratios, K): one reading."""

@@ -164,6 +164,11 @@ class Problem:
         gradient += self.penalty.smooth_gradient(theta)
         return value + self.penalty.value(theta), gradient, HessianProduct(self, curvatures)
 
+    def squared_lengths(self, matrix: NDArray[np.float64]) -> _Vector:
+        """Return the squared length of ``[1, x] matrix`` for each row, (n,), in one pass."""
+        self.count(1.0)
+        return self.source.squared_lengths(matrix, self.layout.intercept)
+
     def largest_change(self, step: _Vector) -> float:
         """Return by how much ``step`` changes the margin of a row at the most, in one pass.
 

@@ -64,7 +64,8 @@ class ProblemSets:
         self._pass = problem.bind_sets(members)
         self._held_out: list[Problem] | None = None
         self._ranges: tuple[_Vector, _Vector] | None = None  # middles and half lengths
-        if (members.sum(axis=0) == len(training)).all():  # each row is held out by one set
+        # where each row is held out by one set
+        if training and (members.sum(axis=0) == len(training)).all():
             others = [problem.source.subset(np.flatnonzero(~row)) for row in members[:-1]]
             self._held_out = [problem.subset(part, problem.penalty) for part in others]
 
