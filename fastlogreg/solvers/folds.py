@@ -266,7 +266,8 @@ class _Together:
             if derivatives is not None:
                 self._may_share = False
                 for fit, own in zip(self._fits, derivatives, strict=True):
-                    fit.use(own, whole.theta)
+                    if not fit.is_certain:  # by the Hessian it has
+                        fit.use(own, whole.theta)
                 return
         for fit in fits:
             fit.use(self._sets.own(fit.number, fit.theta), fit.theta)

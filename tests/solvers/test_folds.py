@@ -92,7 +92,8 @@ def check(problem, training, penalty, fits, *, solve=auto, enough=TOL):
             assert abs(own.value(result.theta) - result.value) <= 0.1 * enough * result.value
             assert result.converged
             assert distance <= enough * tight.value + 1e-14
-            assert distance <= 1.1 * result.decrement + 1e-13 * tight.value
+            # values of far columns carry some rounding
+            assert distance <= 1.1 * result.decrement + 1e-12 * tight.value
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name__)
@@ -129,8 +130,12 @@ def test_storage_offset_and_overlapping_sets(storage):
 
 
 def test_many_tables_none_is_wrong():
-    for seed in range(12):
+    for seed in range(24):
         X, y, weights = made(TABLES[seed % len(TABLES)], seed)
+        # few rows, of any scale: fits are far from that of all rows
+        rows = np.random.default_rng(seed).permutation(len(X))[: 30 + 5 * seed]
+        X, y = X[rows] * 10.0 ** (seed % 7 - 3), y[rows]
+        weights = None if weights is None else weights[rows]
         problem = Problem(MemoryRows(X, y, weights))
         training = folds_of(len(X), 3)
 
