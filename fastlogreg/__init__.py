@@ -24,23 +24,28 @@ _HOME = {
     "TrainingResult": "functional",
     "LogisticRegression": "estimators.logistic",
     "MiniBatchLogisticRegression": "estimators.minibatch",
+    "Path": "estimators.path",
+    "regularization_path": "estimators.path",
 }
 
 __all__ = [
     "LogisticRegression",
     "MiniBatchLogisticRegression",
+    "Path",
     "TrainingResult",
     "__version__",
     "loss",
     "loss_gradient",
     "loss_gradient_hessian",
     "predict_proba",
+    "regularization_path",
     "train",
 ]
 
 if TYPE_CHECKING:
     from fastlogreg.estimators.logistic import LogisticRegression
     from fastlogreg.estimators.minibatch import MiniBatchLogisticRegression
+    from fastlogreg.estimators.path import Path, regularization_path
     from fastlogreg.functional import (
         TrainingResult,
         loss,

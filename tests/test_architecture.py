@@ -22,11 +22,12 @@ FLOORS = [
     ("fastlogreg.cli.compare",),
     ("fastlogreg.cli.measuring",),
     ("fastlogreg.linear_model", "fastlogreg.minibatch"),  # names of former releases
+    ("fastlogreg.estimators.path",),
     ("fastlogreg.estimators.logistic", "fastlogreg.estimators.minibatch", "fastlogreg.functional"),
     ("fastlogreg.estimators.linear_classifier",),
     ("fastlogreg.estimators", "fastlogreg.estimators.callbacks", "fastlogreg.estimators.input"),
     ("fastlogreg.solvers.finish", "fastlogreg.solvers.descent"),
-    ("fastlogreg.solvers.folds",),
+    ("fastlogreg.solvers.folds", "fastlogreg.solvers.path"),
     ("fastlogreg.solvers.auto", "fastlogreg.solvers.proximal"),
     ("fastlogreg.solvers.lbfgs",),
     ("fastlogreg.solvers.newton_cg",),

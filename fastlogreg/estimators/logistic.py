@@ -27,7 +27,7 @@ from fastlogreg.estimators.input import checked_rows, training_data
 from fastlogreg.estimators.linear_classifier import LinearClassifier
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.problem.layout import Layout
-from fastlogreg.problem.penalties import ElasticNet
+from fastlogreg.problem.penalties import L2, ElasticNet
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Iteration, Result, Status
 from fastlogreg.solvers.auto import auto
@@ -38,7 +38,7 @@ from fastlogreg.solvers.newton_cg import newton_cg
 from fastlogreg.solvers.proximal import proximal
 from fastlogreg.solvers.trace import Trace
 
-__all__ = ["LogisticRegression"]
+__all__ = ["LogisticRegression", "refuse"]
 
 _SOLVERS: dict[str, Callable[..., Result]] = {
     "auto": auto,
@@ -280,7 +280,7 @@ class LogisticRegression(LinearClassifier):
             monitor = _IterationMonitor(begun, settings.prints, tasks)
             result, separation = settings.solve(problem, rows, start, Trace(monitor))
             if not result.finite:
-                _refuse(rows, start, settings.n_threads)
+                refuse(rows, start, settings.n_threads)
             coef, intercept = self._coefficients(problem.layout.rows(result.theta), rows.matrix)
             self._become(
                 columns,
@@ -371,11 +371,15 @@ class _Settings:
             spec = spec._replace(
                 loss="cross_entropy", activation="softmax", n_outputs=rows.classes.size
             )
-        if self.l1_ratio == 0.0:
-            return Problem(source, strength, spec)
         layout = Layout(source.n_columns, self.intercept, spec.n_outputs)
+        return Problem(source, self.penalty(strength, layout), spec)
+
+    def penalty(self, strength: float, layout: Layout) -> L2:
+        """Return the penalty of this strength on the mean loss."""
+        if self.l1_ratio == 0.0:
+            return L2(layout.by_column(strength))
         l1 = layout.by_column(self.l1_ratio * strength)
-        return Problem(source, ElasticNet(l1, layout.by_column(strength) - l1), spec)
+        return ElasticNet(l1, layout.by_column(strength) - l1)
 
     def certificate(self, result: Result) -> dict[str, Any]:
         """Return the attribute that bounds the distance, where there is one."""
@@ -444,7 +448,7 @@ class _Settings:
         )
 
 
-def _refuse(rows: Rows, start: NDArray[np.float64] | None, n_threads: int | None) -> NoReturn:
+def refuse(rows: Rows, start: NDArray[np.float64] | None, n_threads: int | None) -> NoReturn:
     """Say why the objective is not finite at the start.
 
     NaN and infinity in X reach the first value on all rows, so that looking for them beforehand

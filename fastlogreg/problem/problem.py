@@ -189,6 +189,12 @@ class Problem:
             part.penalty = self.penalty.at_least(least)
         return part
 
+    def penalized(self, penalty: Penalty) -> "Problem":
+        """Return the problem with another penalty; its passes are counted here."""
+        other = copy(self)
+        other.penalty = penalty
+        return other
+
     def subset(self, source: RowSource, penalty: Penalty) -> "Problem":
         """Return a problem of its own over some of the rows, such as a fold's.
 

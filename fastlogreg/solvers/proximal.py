@@ -20,8 +20,9 @@ J. Optim. 24; Massias, Gramfort and Salmon (2018), Celer: a fast solver for the 
 extrapolation, ICML (working sets by violation).
 """
 
+from dataclasses import replace
 from math import ceil, isfinite, log
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.linalg import LinAlgError
@@ -42,7 +43,7 @@ from fastlogreg.solvers.loop import minimize
 from fastlogreg.solvers.search import ROUNDING, Point, search
 from fastlogreg.solvers.trace import Trace
 
-__all__ = ["proximal"]
+__all__ = ["Kept", "proximal"]
 
 _DIRECT = 300  # entries of theta up to which all columns are one working set
 _FIRST_COLUMNS = 100  # of a working set
@@ -62,6 +63,8 @@ _UNSEEN = 1e-10  # of the value: a gain that its rounding may hide
 _NOISE = 1e-12  # of the value: its rounding, at the most
 _TINY = 1e-13  # of the Hessian's intercepts: no curvature
 _LARGEST = 3000  # entries of theta in a working set at most
+_FAR_BEYOND = 1.5  # times the strength of L1: the slopes of a first fit
+_ROOM = 1.5  # times the columns that a new working set is needed for
 
 _Vector = NDArray[np.float64]
 
@@ -75,6 +78,7 @@ def proximal(
     stop_value: float = 0.0,
     trace: Trace[Iteration] | None = None,
     stages: bool = True,
+    kept: "Kept | None" = None,
 ) -> Result:
     """Minimize a loss with hard labels and an elastic net penalty.
 
@@ -88,6 +92,8 @@ def proximal(
         Converged where the duality gap is at most ``tol`` times the value.
     max_iter, stop_value, trace, stages
         As for :func:`fastlogreg.solvers.newton.newton`.
+    kept : Kept, optional
+        What fits with neighbouring penalties have left, and where this one leaves its own.
 
     Returns
     -------
@@ -110,16 +116,19 @@ def proximal(
     limits = Limits(tol, max_iter, stop_value)
     convergence = _judge(objective, limits)
     direction: _Model | _WorkingSets
+    kept = Kept() if kept is None else kept
+    start, hessian = kept.of_all.at(objective, theta)
     if objective.size <= _DIRECT:
-        hessian = None
         if stages and max_iter > 0:
             theta, hessian, status = _stages(objective, theta, trace)
             if status is Status.STOPPED:
                 return _stopped(objective, theta, trace)
-        direction = _Model(objective, convergence, hessian)
+        direction = _Model(objective, convergence, hessian, start)
     else:
-        direction = _WorkingSets(objective, convergence)
-    return _minimize(objective, theta, direction, convergence, trace)
+        direction = _WorkingSets(objective, convergence, kept, start)
+    result = _minimize(objective, theta, direction, convergence, trace)
+    kept.of_all = direction.left()
+    return result
 
 
 def _judge(objective: Problem, limits: Limits) -> Convergence:
@@ -210,6 +219,63 @@ def _moments_of(hessian: NDArray[np.float64], objective: Problem) -> Moments:
     return Moments(layout, total, sums, squares, penalty)
 
 
+class _Left(NamedTuple):
+    """Where a direction ended: what is known there, and the penalty that it is of."""
+
+    theta: _Vector | None = None
+    point: Point | None = None
+    penalty: ElasticNet | None = None
+    hessian: NDArray[np.float64] | None = None
+
+    def at(
+        self, objective: Problem, theta: _Vector
+    ) -> tuple[Point | None, NDArray[np.float64] | None]:
+        """Return what is known at theta, and a Hessian from near, with the objective's penalty."""
+        if self.theta is None or self.point is None or self.penalty is None:
+            return None, None
+        layout, old, new = objective.layout, self.penalty, cast(ElasticNet, objective.penalty)
+        hessian = self.hessian
+        more = new.smooth_diagonal - old.smooth_diagonal
+        if hessian is not None and more.any():
+            hessian.flat[:: layout.size + 1] += more
+        if not np.array_equal(theta, self.theta):
+            return None, hessian
+        value, gradient, moments = self.point
+        strengths = layout.coefficients(new.smooth_diagonal)
+        point = Point(
+            value - old.value(theta) + new.value(theta),
+            gradient + (new.smooth_gradient(theta) - old.smooth_gradient(theta)),
+            replace(moments, penalty=strengths),
+        )
+        return point, hessian
+
+
+class Kept:
+    """What fits of the same rows leave to the next, whose penalty has another strength.
+
+    At a solution all derivatives of the loss are known, so that the next fit begins with a step and
+    not with a pass; the Hessian is near; and so is the working set, whose columns are copied
+    anew only where others are needed.
+    """
+
+    def __init__(self) -> None:
+        self.of_all = _Left()
+        self.columns: NDArray[np.intp] | None = None
+        self.part: Problem | None = None  # in these columns
+        self.of_part = _Left()
+
+    def begin(self, penalty: ElasticNet, theta: _Vector, point: Point) -> None:
+        """Begin at a theta, (p,), whose coefficients are 0; ``point`` is of the loss there.
+
+        Where the slopes are far beyond the penalty they don't say which columns are needed.
+        """
+        slope = np.abs(point.curvature.to_centred(point.gradient))
+        if (slope > _FAR_BEYOND * np.maximum(penalty.l1, 1e-300))[penalty.l1 > 0.0].any():
+            return
+        none = np.zeros_like(theta)
+        self.of_all = _Left(theta, point, ElasticNet(none, none))
+
+
 class _ByGap:
     """A direction whose decrement is a duality gap: it proves itself."""
 
@@ -228,8 +294,11 @@ class _Model(_ByGap):
         objective: Problem,
         convergence: Convergence,
         hessian: NDArray[np.float64] | None,
+        start: Point | None = None,
     ) -> None:
         self.hessian = hessian
+        self._start = start if hessian is not None else None
+        self._last: Iterate | None = None
         self._objective = objective
         self._convergence = convergence
         self._fresh = False
@@ -237,10 +306,18 @@ class _Model(_ByGap):
         self._before: float | None = None  # the gap before the last full step
 
     def start(self, theta: _Vector) -> Point:
-        return self._look(theta, self.hessian is None)
+        return self._start or self._look(theta, self.hessian is None)
+
+    def left(self) -> _Left:
+        """Return what the next fit may take up."""
+        at = self._last
+        if at is None or not isinstance(at.point.curvature, Moments):
+            return _Left()
+        return _Left(at.theta, at.point, cast(ElasticNet, self._objective.penalty), self.hessian)
 
     def propose(self, at: Iterate) -> Proposal:
         moments = self._take_up(at)
+        self._last = at
         gap = _gap(self._objective, at, moments)
         if self._before is not None and isfinite(gap) and isfinite(self._before):
             self._rate = gap / self._before if self._before > 0.0 else 0.0
@@ -423,29 +500,41 @@ def _solve_on_support(model: NDArray[np.float64], slope: _Vector, l1: _Vector, u
 class _WorkingSets(_ByGap):
     """The step to the optimum in some columns, found in rows of those columns alone."""
 
-    def __init__(self, objective: Problem, convergence: Convergence) -> None:
+    def __init__(
+        self, objective: Problem, convergence: Convergence, kept: Kept, start: Point | None
+    ) -> None:
         self._objective = objective
         self._convergence = convergence
-        self._columns = _FIRST_COLUMNS
+        self._kept = kept
+        self._start = start
+        self._near = start is not None  # what is needed shows in the slopes
+        self._last: Iterate | None = None
 
     def start(self, theta: _Vector) -> Point:
-        return self._look(theta)
+        return self._start or self._look(theta)
+
+    def left(self) -> _Left:
+        """Return what the next fit may take up."""
+        if self._last is None:
+            return _Left()
+        penalty = cast(ElasticNet, self._objective.penalty)
+        return _Left(self._last.theta, self._last.point, penalty)
 
     def propose(self, at: Iterate) -> Proposal:
+        self._last = at
         gap = _gap(self._objective, at, at.point.curvature)
         value = at.point.value
         if gap <= self._convergence.goal(value):
             return Proposal(np.zeros(at.theta.size), gap, known=True)
-        chosen = self._choose(at)
-        part = self._objective.columns(chosen)
-        places = self._objective.layout.entries(chosen)
-        start = at.theta[places]
+        part, places, chosen = self._part(at)
         relative = min(1.0, gap / value) if value > 0.0 else 1.0
-        tol = max(_INNER * relative, 0.5 * self._convergence.limits.tol)
-        limits = Limits(tol, _INNER_ITERATIONS)
-        inner = _judge(part, limits)
-        direction = _Model(part, inner, None)
+        tol = max(0.0 if self._near else _INNER * relative, 0.5 * self._convergence.limits.tol)
+        inner = _judge(part, Limits(tol, _INNER_ITERATIONS))
+        start = at.theta[places]
+        _, hessian = self._kept.of_part.at(part, start)
+        direction = _Model(part, inner, hessian, _of_columns(at.point, places, chosen, part))
         result = _minimize(part, start, direction, inner, Trace())
+        self._kept.of_part = direction.left()
         step = np.zeros(at.theta.size)
         step[places] = result.theta - start
         return Proposal(step, gap, known=True)
@@ -470,18 +559,59 @@ class _WorkingSets(_ByGap):
     def _look(self, theta: _Vector) -> Point:
         return Point(*self._objective.value_gradient_moments(theta))
 
+    def _part(self, at: Iterate) -> tuple[Problem, NDArray[np.intp], NDArray[np.intp]]:
+        """Return the problem in the working set, its places in theta, and its columns."""
+        kept, objective = self._kept, self._objective
+        chosen = self._choose(at)
+        places = objective.layout.entries(chosen)
+        if kept.part is None or chosen is not kept.columns:
+            kept.part, kept.columns, kept.of_part = objective.columns(chosen), chosen, _Left()
+        return kept.part.penalized(objective.penalty.of(places)), places, chosen
+
     def _choose(self, at: Iterate) -> NDArray[np.intp]:
-        """Return the columns to work in, in ascending order."""
+        """Return the columns to work in, in ascending order: the last ones, if they will do."""
         layout, penalty = self._objective.layout, cast(ElasticNet, self._objective.penalty)
-        slope = at.point.curvature.to_centred(at.point.gradient)
-        beyond = penalty.subgradient_distance(at.theta, slope) / np.maximum(penalty.l1, 1e-300)
-        worst = layout.coefficients(beyond).max(axis=0)
+        kept = self._kept
+        l1 = np.maximum(penalty.l1, 1e-300)
+        size = np.abs(at.point.curvature.to_centred(at.point.gradient))
+        allowed = l1
+        if self._near and at.n_iter == 0 and kept.of_all.penalty is not None:
+            # the sequential strong rule: no slope moves faster than the strength (Tibshirani
+            # et al. 2012); the gap, over all columns, says where it was wrong
+            allowed = np.minimum(l1, np.maximum(2.0 * l1 - kept.of_all.penalty.l1, 1e-300))
         used = (layout.coefficients(at.theta) != 0.0).any(axis=0)
+        needed = used | (layout.coefficients(size) > layout.coefficients(allowed)).any(axis=0)
+        inside = np.zeros(used.size, dtype=bool)
+        if kept.columns is not None:
+            inside[kept.columns] = True
+            if not needed[~inside].any():
+                return kept.columns
         most = max(1, _LARGEST // layout.n_outputs)
-        self._columns = min(most, max(self._columns, 2 * int(used.sum())))
+        if self._near:
+            n = max(_FIRST_COLUMNS, int(_ROOM * np.count_nonzero(needed)))
+        else:
+            n = max(_FIRST_COLUMNS, 2 * int(used.sum()), np.count_nonzero(inside))
+        n = min(most, n, used.size)
+        worst = layout.coefficients(size / l1).max(axis=0)
         if used.sum() < most:
             worst = np.where(used, np.inf, worst)
-        n = min(self._columns, worst.size)
+        if not self._near:
+            worst = np.where(needed, worst, 0.0)
         best = np.argpartition(worst, worst.size - n)[worst.size - n :]
         best = best[(worst[best] > 0.0)]
         return np.sort(best)
+
+
+def _of_columns(
+    point: Point, places: NDArray[np.intp], chosen: NDArray[np.intp], part: Problem
+) -> Point:
+    """Return what is known of some columns, where all others hold 0."""
+    seen = point.curvature
+    moments = Moments(
+        part.layout,
+        seen.total,
+        seen.sums[:, chosen],
+        seen.squares[:, chosen],
+        seen.penalty[:, chosen],
+    )
+    return Point(point.value, point.gradient[places], moments)
