@@ -36,6 +36,7 @@ FLOORS = [
     ("fastlogreg.solvers.convergence",),
     ("fastlogreg.solvers.direction",),
     ("fastlogreg.solvers",),
+    ("fastlogreg.solvers.metric",),
     ("fastlogreg.solvers.curvature", "fastlogreg.solvers.search", "fastlogreg.solvers.trace"),
     ("fastlogreg.problem.problem",),
     ("fastlogreg.problem.moments",),

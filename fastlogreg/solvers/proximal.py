@@ -2,7 +2,7 @@
 
 Each step lowers Newton's quadratic model plus the L1 penalty by coordinate descent. The Hessian is
 kept as long as its steps do well, and recalibrated by the moments of the columns at each iterate
-(:func:`fastlogreg.solvers.curvature.recalibrated`), so that a level which the part of the rows
+and corrected by what each step has shown (:class:`fastlogreg.solvers.metric.Metric`), so that a level which the part of the rows
 hardly held costs no false step. Intercepts have no penalty: they are eliminated from the model
 exactly, so that columns far from 0 are no harder for coordinate descent than centred ones.
 
@@ -36,10 +36,10 @@ from fastlogreg.problem.penalties import ElasticNet
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Iteration, Result, Status, TwiceDifferentiable
 from fastlogreg.solvers.convergence import STAGE, Convergence, Limits
-from fastlogreg.solvers.curvature import recalibrated
 from fastlogreg.solvers.direction import Iterate, Proposal
 from fastlogreg.solvers.handover import parts
 from fastlogreg.solvers.loop import minimize
+from fastlogreg.solvers.metric import Metric
 from fastlogreg.solvers.search import ROUNDING, Point, search
 from fastlogreg.solvers.trace import Trace
 
@@ -53,7 +53,7 @@ _INNER_ITERATIONS = 50
 _SWEEPS = 50  # of coordinate descent between two solutions on the support
 _ROUNDS = 20
 _CROSSINGS = 10  # entries that may become 0 in one of them
-_MODEL = 1e-3  # of the relative gap: by how much slopes may still move, of the L1 strength
+_MODEL = 3e-3  # of the relative gap: by how much slopes may still move, of the L1 strength
 _MODEL_FLOOR = 0.02  # of ``tol``
 _FIRST_RATE = 0.3  # what a step is expected to leave of the gap where nothing is known
 _FRESH_STEPS = 2  # steps with new Hessians that lead to the goal from near
@@ -64,6 +64,8 @@ _NOISE = 1e-12  # of the value: its rounding, at the most
 _TINY = 1e-13  # of the Hessian's intercepts: no curvature
 _LARGEST = 3000  # entries of theta in a working set at most
 _FAR_BEYOND = 1.5  # times the strength of L1: the slopes of a first fit
+_MANY_VALUES = 1_000_000  # of X, from which copies of columns pay
+_NARROW = 0.5  # of the columns: a working set that does
 _ROOM = 1.5  # times the columns that a new working set is needed for
 
 _Vector = NDArray[np.float64]
@@ -117,13 +119,16 @@ def proximal(
     convergence = _judge(objective, limits)
     direction: _Model | _WorkingSets
     kept = Kept() if kept is None else kept
-    start, hessian = kept.of_all.at(objective, theta)
-    if objective.size <= _DIRECT:
+    start, near = kept.of_all.at(objective, theta)
+    direct = objective.size <= _DIRECT
+    if direct and start is not None and near.curvature is None:
+        direct = not kept.is_narrow(objective, theta, start)
+    if direct:
         if stages and max_iter > 0:
-            theta, hessian, status = _stages(objective, theta, trace)
+            theta, near, status = _stages(objective, theta, trace)
             if status is Status.STOPPED:
                 return _stopped(objective, theta, trace)
-        direction = _Model(objective, convergence, hessian, start)
+        direction = _Model(objective, convergence, near, start)
     else:
         direction = _WorkingSets(objective, convergence, kept, start)
     result = _minimize(objective, theta, direction, convergence, trace)
@@ -150,22 +155,22 @@ def _minimize(
 
 def _stages(
     objective: Problem, theta: _Vector, trace: Trace[Iteration]
-) -> tuple[_Vector, NDArray[np.float64] | None, Status]:
-    """Return the optimum of the largest part of the rows, its Hessian, and how it ended."""
-    hessian = None
+) -> tuple[_Vector, "_Near", Status]:
+    """Return the optimum of the largest part of the rows, its curvature, and how it ended."""
+    near = _Near()
     status = Status.CONVERGED
     for step in parts(objective.effective_rows(), objective.layout):
         part = objective.part(step)
         convergence = _judge(part, Limits(_STAGE_TOL, _INNER_ITERATIONS))
-        direction = _Model(part, convergence, hessian)
+        direction = _Model(part, convergence, near)
         result = _minimize(part, theta, direction, convergence, trace)
         status = result.status
         if not result.finite:
             break
-        theta, hessian = result.theta, direction.hessian
+        theta, near = result.theta, _Near(direction.near.curvature)
         if status is Status.STOPPED:
             break
-    return theta, hessian, status
+    return theta, near, status
 
 
 def _stopped(objective: Problem, theta: _Vector, trace: Trace[Iteration]) -> Result:
@@ -219,27 +224,35 @@ def _moments_of(hessian: NDArray[np.float64], objective: Problem) -> Moments:
     return Moments(layout, total, sums, squares, penalty)
 
 
+class _Near(NamedTuple):
+    """What is known of the curvature from near, and the share of the gap that a step leaves."""
+
+    curvature: Metric | NDArray[np.float64] | None = None
+    rate: float = _FIRST_RATE
+    missed: _Vector | None = None  # by the first step of the last fit
+
+
 class _Left(NamedTuple):
     """Where a direction ended: what is known there, and the penalty that it is of."""
 
     theta: _Vector | None = None
     point: Point | None = None
     penalty: ElasticNet | None = None
-    hessian: NDArray[np.float64] | None = None
+    near: _Near = _Near()
 
-    def at(
-        self, objective: Problem, theta: _Vector
-    ) -> tuple[Point | None, NDArray[np.float64] | None]:
-        """Return what is known at theta, and a Hessian from near, with the objective's penalty."""
+    def at(self, objective: Problem, theta: _Vector) -> tuple[Point | None, _Near]:
+        """Return what is known at theta, and from near, with the objective's penalty."""
         if self.theta is None or self.point is None or self.penalty is None:
-            return None, None
+            return None, _Near()
         layout, old, new = objective.layout, self.penalty, cast(ElasticNet, objective.penalty)
-        hessian = self.hessian
+        near = self.near
         more = new.smooth_diagonal - old.smooth_diagonal
-        if hessian is not None and more.any():
+        if isinstance(near.curvature, np.ndarray) and more.any():
+            hessian = near.curvature.copy()
             hessian.flat[:: layout.size + 1] += more
+            near = near._replace(curvature=hessian)
         if not np.array_equal(theta, self.theta):
-            return None, hessian
+            return None, near
         value, gradient, moments = self.point
         strengths = layout.coefficients(new.smooth_diagonal)
         point = Point(
@@ -247,7 +260,7 @@ class _Left(NamedTuple):
             gradient + (new.smooth_gradient(theta) - old.smooth_gradient(theta)),
             replace(moments, penalty=strengths),
         )
-        return point, hessian
+        return point, near
 
 
 class Kept:
@@ -275,6 +288,29 @@ class Kept:
         none = np.zeros_like(theta)
         self.of_all = _Left(theta, point, ElasticNet(none, none))
 
+    def is_narrow(self, objective: Problem, theta: _Vector, point: Point) -> bool:
+        """Whether few enough columns are needed at a new strength that copies of them pay."""
+        if objective.n_values < _MANY_VALUES:
+            return False
+        needed = _needed(objective, theta, point, self.of_all.penalty)
+        return _ROOM * np.count_nonzero(needed) <= _NARROW * needed.size
+
+
+def _needed(
+    objective: Problem, theta: _Vector, point: Point, before: ElasticNet | None
+) -> NDArray[np.bool_]:
+    """Return which columns are not 0, or will not be, as far as the slopes say, (d,).
+
+    ``before`` is the penalty whose optimum theta is, None where it is none: slopes move no faster
+    than the strength, mostly (the sequential strong rule); the gap, over all columns, says where
+    that was wrong.
+    """
+    layout, l1 = objective.layout, cast(ElasticNet, objective.penalty).l1
+    allowed = l1 if before is None else np.minimum(l1, 2.0 * l1 - before.l1)
+    beyond = np.abs(point.curvature.to_centred(point.gradient)) > np.maximum(allowed, 1e-300)
+    found: NDArray[np.bool_] = layout.coefficients((theta != 0.0) | beyond).any(axis=0)
+    return found
+
 
 class _ByGap:
     """A direction whose decrement is a duality gap: it proves itself."""
@@ -293,38 +329,57 @@ class _Model(_ByGap):
         self,
         objective: Problem,
         convergence: Convergence,
-        hessian: NDArray[np.float64] | None,
+        near: _Near,
         start: Point | None = None,
     ) -> None:
-        self.hessian = hessian
-        self._start = start if hessian is not None else None
+        self.near = near
+        self._start = start if near.curvature is not None else None
         self._last: Iterate | None = None
         self._objective = objective
         self._convergence = convergence
         self._fresh = False
-        self._rate = _FIRST_RATE
         self._before: float | None = None  # the gap before the last full step
+        self._moved: tuple[_Vector, _Vector] | None = None  # the last step and what it changed
+        self._aim: _Vector | None = None  # where the first step was to lead
 
     def start(self, theta: _Vector) -> Point:
-        return self._start or self._look(theta, self.hessian is None)
+        return self._start or self._look(theta, self.near.curvature is None)
 
     def left(self) -> _Left:
         """Return what the next fit may take up."""
         at = self._last
         if at is None or not isinstance(at.point.curvature, Moments):
             return _Left()
-        return _Left(at.theta, at.point, cast(ElasticNet, self._objective.penalty), self.hessian)
+        penalty = cast(ElasticNet, self._objective.penalty)
+        missed = None if self._aim is None else at.theta - self._aim
+        return _Left(at.theta, at.point, penalty, self.near._replace(missed=missed))
 
     def propose(self, at: Iterate) -> Proposal:
         moments = self._take_up(at)
         self._last = at
         gap = _gap(self._objective, at, moments)
         if self._before is not None and isfinite(gap) and isfinite(self._before):
-            self._rate = gap / self._before if self._before > 0.0 else 0.0
+            rate = gap / self._before if self._before > 0.0 else 0.0
+            self.near = self.near._replace(rate=rate)
         self._before = None
         if gap <= self._convergence.goal(at.point.value):
             return Proposal(np.zeros(at.theta.size), gap, known=True)
-        return Proposal(self._step(at, gap), gap, known=True)
+        step = self._step(at, gap)
+        if at.n_iter == 0:
+            self._aim = at.theta + step
+            step = self._bent(at.theta, step)
+        return Proposal(step, gap, known=True)
+
+    def _bent(self, theta: _Vector, step: _Vector) -> _Vector:
+        """Return the first step, with what the last fit's first step has missed."""
+        missed = self.near.missed
+        if missed is None:
+            return step
+        goal = theta + step
+        bent = goal + missed
+        kept = (goal * bent > 0.0) & (theta * goal > 0.0)
+        l1 = cast(ElasticNet, self._objective.penalty).l1
+        return np.where(kept | (l1 == 0.0), bent, goal) - theta
 
     def walk(
         self, at: Iterate, proposal: Proposal, converged: bool
@@ -361,17 +416,21 @@ class _Model(_ByGap):
     def moved(self, before: Iterate, at: Iterate, proposal: Proposal) -> None:
         self._before = proposal.decrement if at.length == 1.0 else None
         if at.length < 1.0:
-            self._rate = 1.0
+            self.near = self.near._replace(rate=1.0)
+        smooth = self._objective.penalty.smooth_gradient
+        step = at.theta - before.theta
+        self._moved = step, at.point.gradient - before.point.gradient - smooth(step)
 
     def _keeping_pays(self, gap: float, value: float) -> bool:
         """Whether the next pass should give no Hessian: what is left in passes, either way."""
-        after = self._rate * gap
+        rate = self.near.rate
+        after = rate * gap
         goal = self._convergence.goal(value)
         if after <= goal:
             return True
-        if self._rate >= 1.0 or not isfinite(after):
+        if rate >= 1.0 or not isfinite(after):
             return False
-        left = ceil(log(goal / after) / log(self._rate)) if self._rate > 0.0 else 1
+        left = ceil(log(goal / after) / log(rate)) if rate > 0.0 else 1
         return left <= self._objective.hessian_passes - 1.0 + _FRESH_STEPS
 
     def _look(self, theta: _Vector, hessian: bool) -> Point:
@@ -383,70 +442,83 @@ class _Model(_ByGap):
         """Take the curvature that was looked at for the model; return its moments."""
         seen = at.point.curvature
         self._fresh = False
+        moved, self._moved = self._moved, None
         if isinstance(seen, Moments):
-            assert self.hessian is not None
-            if self._objective.layout.n_outputs > 1:  # with classes coupled it may not be convex
+            curvature = self.near.curvature
+            if not isinstance(curvature, Metric):  # with classes coupled it may not be convex
                 return seen
-            value, gradient, _ = at.point
-            better = recalibrated(self.hessian, seen, gradient, value)
-            if better is not None:
-                self.hessian = better
+            if curvature.move(seen, at.point.gradient, at.point.value):
+                if moved is not None:
+                    curvature.learn(*moved)
                 return seen
             at.point = self._look(at.theta, True)
             seen = at.point.curvature
         if isinstance(seen, np.ndarray):
-            self.hessian = seen
-            self._seen = _moments_of(seen, self._objective)
-            at.point = at.point._replace(curvature=self._seen)
+            hessian, seen = seen, _moments_of(seen, self._objective)
+            single = self._objective.layout.n_outputs == 1
+            self.near = self.near._replace(curvature=Metric(hessian, seen) if single else hessian)
+            at.point = at.point._replace(curvature=seen)
             self._fresh = True
-        return self._seen
+        return cast(Moments, at.point.curvature)
 
     def _step(self, at: Iterate, gap: float) -> _Vector:
         """Return the step to the model's minimum, intercepts eliminated."""
-        assert self.hessian is not None
-        layout = self._objective.layout
-        penalty = cast(ElasticNet, self._objective.penalty)
-        value, gradient, _ = at.point
-        free, w = _places(layout)
-        H = self.hessian
-        model = np.array(H[w][:, w], order="C")
-        slope = gradient[w].copy()
-        if layout.first:
-            own, cross = H[free][:, free], H[free][:, w]
-            inverse = _inverse(own)
-            gone = inverse @ cross
-            diagonal = model.diagonal().copy()
-            model -= cross.T @ gone
-            slope -= gone.T @ gradient[free]
-            # what is left of a column that is all intercept is rounding
-            lost = model.diagonal() <= _TINY * diagonal
-            model.flat[:: model.shape[0] + 1][lost] = np.maximum(_TINY * diagonal, 0.0)[lost]
-        u = at.theta[w].copy()
-        kept = u.copy()
+        value = at.point.value
         ratio = min(1.0, gap / value) if value > 0.0 else 1.0
         enough = max(_MODEL * ratio, _MODEL_FLOOR * self._convergence.goal(1.0))
-        _lower(model, slope, penalty.l1[w], u, enough)
-        step = np.zeros(layout.size)
-        step[w] = u - kept
-        if layout.first:
-            step[free] = -(inverse @ gradient[free] + gone @ step[w])
-        return step
+        l1 = cast(ElasticNet, self._objective.penalty).l1
+        curvature = self.near.curvature
+        if isinstance(curvature, Metric):
+            return _step_of_one(curvature, at, l1, enough)
+        assert curvature is not None
+        return _step_of_several(curvature, self._objective.layout, at, l1, enough)
 
 
-def _places(layout: Layout) -> tuple[Any, Any]:
-    """Return where intercepts and coefficients stand in theta: slices where they can be."""
-    if layout.n_outputs == 1:
-        return slice(0, layout.first), slice(layout.first, None)
+def _step_of_one(metric: Metric, at: Iterate, l1: _Vector, enough: float) -> _Vector:
+    """Return the step of one column of margins."""
+    layout, scale = metric.moments.layout, metric.scale
+    slope = metric.moments.to_centred(at.point.gradient)[layout.first :] / scale
+    w = at.theta[layout.first :]
+    u = w * scale
+    _lower(metric.matrix, slope, l1[layout.first :] / scale, u, enough)
+    after = u / scale
+    after[u == w * scale] = w[u == w * scale]  # as they were, to the bit
+    return metric.from_scaled(after - w, at.point.gradient)
+
+
+def _step_of_several(
+    H: NDArray[np.float64], layout: Layout, at: Iterate, l1: _Vector, enough: float
+) -> _Vector:
+    """Return the step of several columns of margins, whose classes are coupled."""
+    gradient = at.point.gradient
+    free, w = _places(layout)
+    model = np.array(H[w][:, w], order="C")
+    slope = gradient[w].copy()
+    if layout.first:
+        own, cross = H[free][:, free], H[free][:, w]
+        inverse = np.linalg.pinv(own, rcond=_TINY, hermitian=True)
+        gone = inverse @ cross
+        diagonal = model.diagonal().copy()
+        model -= cross.T @ gone
+        slope -= gone.T @ gradient[free]
+        # what is left of a column that is all intercept is rounding
+        lost = model.diagonal() <= _TINY * diagonal
+        model.flat[:: model.shape[0] + 1][lost] = np.maximum(_TINY * diagonal, 0.0)[lost]
+    u = at.theta[w].copy()
+    kept = u.copy()
+    _lower(model, slope, l1[w], u, enough)
+    step = np.zeros(layout.size)
+    step[w] = u - kept
+    if layout.first:
+        step[free] = -(inverse @ gradient[free] + gone @ step[w])
+    return step
+
+
+def _places(layout: Layout) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return where intercepts and coefficients stand in theta."""
     free = np.zeros(layout.size, dtype=bool)
     layout.intercepts(free)[:] = True
     return free, ~free
-
-
-def _inverse(own: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the inverse of the intercepts' curvature, 0 along what has none."""
-    if own.shape == (1, 1):
-        return np.full((1, 1), 1.0 / own[0, 0] if own[0, 0] > 0.0 else 0.0)
-    return cast(NDArray[np.float64], np.linalg.pinv(own, rcond=_TINY, hermitian=True))
 
 
 def _lower(
@@ -531,8 +603,8 @@ class _WorkingSets(_ByGap):
         tol = max(0.0 if self._near else _INNER * relative, 0.5 * self._convergence.limits.tol)
         inner = _judge(part, Limits(tol, _INNER_ITERATIONS))
         start = at.theta[places]
-        _, hessian = self._kept.of_part.at(part, start)
-        direction = _Model(part, inner, hessian, _of_columns(at.point, places, chosen, part))
+        _, near = self._kept.of_part.at(part, start)
+        direction = _Model(part, inner, near, _of_columns(at.point, places, chosen, part))
         result = _minimize(part, start, direction, inner, Trace())
         self._kept.of_part = direction.left()
         step = np.zeros(at.theta.size)
@@ -572,27 +644,25 @@ class _WorkingSets(_ByGap):
         """Return the columns to work in, in ascending order: the last ones, if they will do."""
         layout, penalty = self._objective.layout, cast(ElasticNet, self._objective.penalty)
         kept = self._kept
-        l1 = np.maximum(penalty.l1, 1e-300)
-        size = np.abs(at.point.curvature.to_centred(at.point.gradient))
-        allowed = l1
-        if self._near and at.n_iter == 0 and kept.of_all.penalty is not None:
-            # the sequential strong rule: no slope moves faster than the strength (Tibshirani
-            # et al. 2012); the gap, over all columns, says where it was wrong
-            allowed = np.minimum(l1, np.maximum(2.0 * l1 - kept.of_all.penalty.l1, 1e-300))
-        used = (layout.coefficients(at.theta) != 0.0).any(axis=0)
-        needed = used | (layout.coefficients(size) > layout.coefficients(allowed)).any(axis=0)
-        inside = np.zeros(used.size, dtype=bool)
+        first = self._near and at.n_iter == 0
+        needed = _needed(
+            self._objective, at.theta, at.point, kept.of_all.penalty if first else None
+        )
+        inside = np.zeros(needed.size, dtype=bool)
         if kept.columns is not None:
             inside[kept.columns] = True
             if not needed[~inside].any():
                 return kept.columns
-        most = max(1, _LARGEST // layout.n_outputs)
+        used = (layout.coefficients(at.theta) != 0.0).any(axis=0)
+        least = min(_FIRST_COLUMNS, max(1, needed.size // 10))
         if self._near:
-            n = max(_FIRST_COLUMNS, int(_ROOM * np.count_nonzero(needed)))
+            n = max(least, int(_ROOM * np.count_nonzero(needed)))
         else:
-            n = max(_FIRST_COLUMNS, 2 * int(used.sum()), np.count_nonzero(inside))
-        n = min(most, n, used.size)
-        worst = layout.coefficients(size / l1).max(axis=0)
+            n = max(least, 2 * int(used.sum()), np.count_nonzero(inside))
+        most = max(1, _LARGEST // layout.n_outputs)
+        n = min(most, n, needed.size)
+        size = np.abs(at.point.curvature.to_centred(at.point.gradient))
+        worst = layout.coefficients(size / np.maximum(penalty.l1, 1e-300)).max(axis=0)
         if used.sum() < most:
             worst = np.where(used, np.inf, worst)
         if not self._near:
