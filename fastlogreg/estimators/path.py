@@ -525,7 +525,7 @@ def _collect(
                 f"gap {result.decrement:8.2e}  steps {result.n_iter:3d}  "
                 f"passes {result.n_passes:6.4g}"
             )
-        if ends_early and len(points) >= _LEAST_POINTS:
+        if ends_early and result.converged and len(points) >= _LEAST_POINTS:
             if explained > _MOST_EXPLAINED:
                 return points, f"more than {_MOST_EXPLAINED:.1%} of the deviance is explained"
             if explained - before < _LEAST_GAIN * explained:
