@@ -103,14 +103,3 @@ class Metric:
             dger(-1.0 / before, along, along, a=matrix.T, overwrite_a=1)
             self._own = np.maximum(diagonal, 0.0)
         diagonal += self._soft
-
-    def from_scaled(self, step: _Vector, gradient: _Vector) -> _Vector:
-        """Return the step, (p,), of these coefficients, (d,), with what the intercept adds."""
-        moments, first = self.moments, self.moments.layout.first
-        out = np.zeros(moments.layout.size)
-        out[first:] = step
-        if first:
-            total = moments.total[0]
-            own = -gradient[0] / total if total > 0.0 else 0.0
-            out[0] = own - float(moments.centre[0] @ step)
-        return out

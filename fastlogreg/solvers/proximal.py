@@ -33,7 +33,7 @@ from fastlogreg import backends
 from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.moments import Moments
 from fastlogreg.problem.penalties import ElasticNet
-from fastlogreg.problem.problem import Problem
+from fastlogreg.problem.problem import ColumnModel, Problem
 from fastlogreg.solvers import Iteration, Result, Status, TwiceDifferentiable
 from fastlogreg.solvers.convergence import STAGE, Convergence, Limits
 from fastlogreg.solvers.direction import Iterate, Proposal
@@ -50,6 +50,8 @@ _FIRST_COLUMNS = 100  # of a working set
 _STAGE_TOL = 1e-2  # gap of a part of the rows, relative
 _INNER = 0.1  # share of the gap that a working set is solved to
 _INNER_ITERATIONS = 50
+_FEW_SPARSE = 500  # columns of sparse rows up to which a Hessian is made
+_COLUMN_SWEEPS = 1000  # beyond them: there is no linear system to help
 _SWEEPS = 100  # of coordinate descent between two solutions on the support
 _ROUNDS = 20
 _CROSSINGS = 10  # entries that may become 0 in one of them
@@ -227,9 +229,10 @@ def _moments_of(hessian: NDArray[np.float64], objective: Problem) -> Moments:
 class _Near(NamedTuple):
     """What is known of the curvature from near, and the share of the gap that a step leaves."""
 
-    curvature: Metric | NDArray[np.float64] | None = None
+    curvature: Metric | ColumnModel | NDArray[np.float64] | None = None
     rate: float = _FIRST_RATE
     missed: _Vector | None = None  # by the first step of the last fit
+    moved: _Vector | None = None  # by the last fit
 
 
 class _Left(NamedTuple):
@@ -341,6 +344,8 @@ class _Model(_ByGap):
         self._before: float | None = None  # the gap before the last full step
         self._moved: tuple[_Vector, _Vector] | None = None  # the last step and what it changed
         self._aim: _Vector | None = None  # where the first step was to lead
+        self._begun: _Vector | None = None
+        self._by_column = objective.descends and objective.layout.n_columns > _FEW_SPARSE
 
     def start(self, theta: _Vector) -> Point:
         return self._start or self._look(theta, self.near.curvature is None)
@@ -351,8 +356,10 @@ class _Model(_ByGap):
         if at is None or not isinstance(at.point.curvature, Moments):
             return _Left()
         penalty = cast(ElasticNet, self._objective.penalty)
-        missed = None if self._aim is None else at.theta - self._aim
-        return _Left(at.theta, at.point, penalty, self.near._replace(missed=missed))
+        near = self.near._replace(missed=None, moved=None)
+        if self._aim is not None and self._begun is not None:
+            near = near._replace(missed=at.theta - self._aim, moved=at.theta - self._begun)
+        return _Left(at.theta, at.point, penalty, near)
 
     def propose(self, at: Iterate) -> Proposal:
         moments = self._take_up(at)
@@ -366,7 +373,7 @@ class _Model(_ByGap):
             return Proposal(np.zeros(at.theta.size), gap, known=True)
         step = self._step(at, gap)
         if at.n_iter == 0:
-            self._aim = at.theta + step
+            self._begun, self._aim = at.theta, at.theta + step
             step = self._bent(at.theta, step)
         return Proposal(step, gap, known=True)
 
@@ -434,6 +441,8 @@ class _Model(_ByGap):
         return left <= self._objective.hessian_passes - 1.0 + _FRESH_STEPS
 
     def _look(self, theta: _Vector, hessian: bool) -> Point:
+        if self._by_column:
+            return Point(*self._objective.value_gradient_columns(theta))
         if hessian:
             return Point(*self._objective.value_gradient_hessian(theta))
         return Point(*self._objective.value_gradient_moments(theta))
@@ -443,8 +452,16 @@ class _Model(_ByGap):
         seen = at.point.curvature
         self._fresh = False
         moved, self._moved = self._moved, None
+        if isinstance(seen, ColumnModel):
+            self.near = self.near._replace(curvature=seen)
+            at.point = at.point._replace(curvature=seen.moments)
+            self._fresh = True
+            return seen.moments
         if isinstance(seen, Moments):
             curvature = self.near.curvature
+            if isinstance(curvature, ColumnModel):  # it was made here, with another penalty
+                curvature.moments = seen
+                return seen
             if not isinstance(curvature, Metric):  # with classes coupled it may not be convex
                 return seen
             if curvature.move(seen, at.point.gradient, at.point.value):
@@ -468,22 +485,40 @@ class _Model(_ByGap):
         enough = max(_MODEL * ratio, _MODEL_FLOOR * self._convergence.goal(1.0))
         l1 = cast(ElasticNet, self._objective.penalty).l1
         curvature = self.near.curvature
+        guess = self._guess(at)
+        if isinstance(curvature, ColumnModel):
+            here = at.theta, at.point.gradient
+            return curvature.lower(here, l1, guess, enough, _COLUMN_SWEEPS)
         if isinstance(curvature, Metric):
-            return _step_of_one(curvature, at, l1, enough)
+            return _step_of_one(curvature, at, l1, guess, enough)
         assert curvature is not None
         return _step_of_several(curvature, self._objective.layout, at, l1, enough)
 
+    def _guess(self, at: Iterate) -> _Vector:
+        """Return the coefficients, (d,), to begin with: as far on as the last fit has moved."""
+        first = self._objective.layout.first
+        w, moved = at.theta[first:], self.near.moved
+        if at.n_iter > 0 or moved is None:
+            return w
+        on = w + moved[first:]
+        return np.where(w * on > 0.0, on, w)
 
-def _step_of_one(metric: Metric, at: Iterate, l1: _Vector, enough: float) -> _Vector:
+
+def _step_of_one(
+    metric: Metric, at: Iterate, l1: _Vector, guess: _Vector, enough: float
+) -> _Vector:
     """Return the step of one column of margins."""
     layout, scale = metric.moments.layout, metric.scale
     slope = metric.moments.to_centred(at.point.gradient)[layout.first :] / scale
     w = at.theta[layout.first :]
-    u = w * scale
+    u = guess * scale
+    ahead = u - w * scale
+    if ahead.any():
+        slope += ahead @ metric.matrix
     _lower(metric.matrix, slope, l1[layout.first :] / scale, u, enough)
     after = u / scale
     after[u == w * scale] = w[u == w * scale]  # as they were, to the bit
-    return metric.from_scaled(after - w, at.point.gradient)
+    return metric.moments.with_intercept(after - w, at.point.gradient)
 
 
 def _step_of_several(
@@ -659,7 +694,7 @@ class _WorkingSets(_ByGap):
             n = max(least, int(_ROOM * np.count_nonzero(needed)))
         else:
             n = max(least, 2 * int(used.sum()), np.count_nonzero(inside))
-        most = max(1, _LARGEST // layout.n_outputs)
+        most = needed.size if self._objective.descends else max(1, _LARGEST // layout.n_outputs)
         n = min(most, n, needed.size)
         size = np.abs(at.point.curvature.to_centred(at.point.gradient))
         worst = layout.coefficients(size / np.maximum(penalty.l1, 1e-300)).max(axis=0)
