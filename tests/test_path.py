@@ -111,6 +111,21 @@ class TestPoints:
         single = X.astype(np.float32)
         check_points(regularization_path(single, y, Cs=8), single, y, step=3)
 
+    @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+    def test_of_many_sparse_columns(self, rng, dtype):
+        X = rng.normal(size=(400, 3000)).astype(dtype)
+        X[rng.random(X.shape) < 0.97] = 0.0
+        X[:, 5] = X[:, 6]
+        X[:, 7] = 1.0
+        y = (X[:, 8:60].sum(axis=1) + rng.logistic(size=400) > 0).astype(int)
+        weights = rng.random(400)
+        own = {"Cs": 30, "C_min_ratio": 0.01, "sample_weight": weights}
+        for l1_ratio in (1.0, 0.7):
+            path = regularization_path(csr_array(X), y, l1_ratio=l1_ratio, **own)
+            assert path.converged.all()
+            check_points(path, X.astype(float), y, weights, step=10)
+            check_kkt(path, X.astype(float), y, weights)
+
     def test_with_weights_offset_and_class_weights(self, rng):
         X, y = table(rng)
         weights, offset = rng.integers(0, 4, y.size).astype(float), rng.normal(size=y.size)

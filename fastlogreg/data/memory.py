@@ -157,7 +157,8 @@ class MemoryRows:
     @cached_property
     def _by_column(self) -> Any:
         """Return X by column: a copy."""
-        return self._arrays[0].tocsc()
+        X: Any = self._arrays[0]
+        return X.tocsc()
 
     def column_descent(
         self,

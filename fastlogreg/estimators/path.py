@@ -2,8 +2,8 @@
 
 :func:`regularization_path` takes what :class:`fastlogreg.LogisticRegression` takes, checked by the
 same code, and hands penalties of falling strength to :func:`fastlogreg.solvers.path.follow`, which
-begins each fit where the last one ended. :class:`Path` is what comes back: arrays by point, and what
-people do with them (a table, a picture, the choice of a point).
+begins each fit where the last one ended. :class:`Path` is what comes back: arrays by point, and
+what people do with them (a table, a picture, the choice of a point).
 """
 
 from collections.abc import Iterator
@@ -127,7 +127,7 @@ class Path:
         Of L1 these are the coefficients that are not 0 (Zou, Hastie and Tibshirani 2007), and the
         intercepts; for K > 2 classes, whose intercepts sum to 0, K - 1 of them.
         """
-        nonzero = np.count_nonzero(self.coefs.reshape(len(self), -1), axis=1)
+        nonzero: NDArray[np.int64] = np.count_nonzero(self.coefs.reshape(len(self), -1), axis=1)
         if self._estimator.fit_intercept:
             nonzero = nonzero + self.classes_.size - 1
         return nonzero
@@ -244,7 +244,7 @@ class Path:
 
         names = ["deviance", "deviance_explained", "objective", "duality_gap"]
         values = [self.deviance, self.deviance_explained, self.objectives, self.duality_gaps]
-        table = {"C": self.Cs, "lambda": self.lambdas, "n_nonzero": self.n_nonzero}
+        table: dict[str, Any] = {"C": self.Cs, "lambda": self.lambdas, "n_nonzero": self.n_nonzero}
         table |= dict(zip(names, values, strict=True))
         table |= {"n_iter": self.n_iter, "n_passes": self.n_passes, "converged": self.converged}
         frame = pd.DataFrame(table)
@@ -304,8 +304,13 @@ def _draw(ax: "Axes", lambdas: _Vector, sizes: _Vector, names: NDArray[Any], cou
     largest = np.argsort(-np.abs(last), kind="stable")[:count]
     named = set(largest[last[largest] != 0.0].tolist())
     for j in np.flatnonzero(sizes.any(axis=0)):
-        style = {} if j in named or not count else {"color": "0.75", "linewidth": 0.8, "zorder": 1}
-        ax.plot(lambdas, sizes[:, j], **style)
+        line = sizes[:, j].copy()
+        at_zero = np.pad(line == 0.0, 1, constant_values=True)
+        line[at_zero[:-2] & at_zero[1:-1] & at_zero[2:]] = np.nan  # from where it leaves 0 alone
+        if j in named or not count:
+            ax.plot(lambdas, line)
+        else:
+            ax.plot(lambdas, line, color="0.75", linewidth=0.8, zorder=1)
     ax.axhline(0.0, color="0.5", linewidth=0.6, zorder=1)
     ax.set_xscale("log")
     ax.invert_xaxis()
@@ -366,7 +371,8 @@ def regularization_path(
     """Fit logistic regression from the strongest penalty to a weak one, each from the last.
 
     The objective is that of :class:`fastlogreg.LogisticRegression`, and each point ends within
-    ``tol`` of its optimum as there; glmnet's ``lambda`` is ``1 / (C * S)``, S the sum of the weights.
+    ``tol`` of its optimum as there; glmnet's ``lambda`` is ``1 / (C * S)``, S the sum of the
+    weights.
 
     Parameters
     ----------
@@ -394,8 +400,8 @@ def regularization_path(
         Steps at each point at most.
     early_stopping : bool, default=True
         Whether a grid (an int for ``Cs``) ends, after five points at least, where a point explains
-        less than 1e-5 more of the deviance, relatively, or the deviance explained is above 0.999, as
-        in glmnet. ``status`` says so.
+        less than 1e-5 more of the deviance, relatively, or the deviance explained is above 0.999,
+        as in glmnet. ``status`` says so.
     n_threads : int, optional
         Threads at most; default all. The result is the same to the bit for any number.
     feature_names : array-like of shape (n_features,), optional
@@ -420,8 +426,8 @@ def regularization_path(
     Notes
     -----
     Columns that may matter at the next point are guessed by how far their slopes may move (the
-    sequential strong rule), which can be wrong; the duality gap is over all columns, so that a wrong
-    guess costs another step and never a wrong answer.
+    sequential strong rule), which can be wrong; the duality gap is over all columns, so that a
+    wrong guess costs another step and never a wrong answer.
 
     References
     ----------
@@ -435,8 +441,8 @@ def regularization_path(
     >>> from fastlogreg import regularization_path
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> path = regularization_path((X - X.mean(axis=0)) / X.std(axis=0), y, Cs=20)
-    >>> path.n_nonzero[:6].tolist(), bool(path.converged.all())
-    ([0, 2, 3, 3, 4, 4], True)
+    >>> path.n_nonzero[[0, -1]].tolist(), bool(path.converged.all())
+    ([0, 22], True)
     >>> path.best("bic").coef_.shape
     (1, 30)
     """

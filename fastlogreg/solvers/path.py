@@ -90,7 +90,9 @@ def _first_guess(problem: Problem, point: Point) -> _Vector:
     if m == 1:
         step: _Vector = np.log(shares / np.maximum(1.0 - shares, _LEAST))
         return step
-    return np.log(shares) - np.log(shares).mean()
+    logs: _Vector = np.log(shares)
+    logs -= logs.mean()
+    return logs
 
 
 def _newton_step(problem: Problem, theta: _Vector, point: Point) -> _Vector:

@@ -1,10 +1,13 @@
 """Proximal Newton: a penalty with kinks, exact zeros and a duality gap.
 
 Each step lowers Newton's quadratic model plus the L1 penalty by coordinate descent. The Hessian is
-kept as long as its steps do well, and recalibrated by the moments of the columns at each iterate
-and corrected by what each step has shown (:class:`fastlogreg.solvers.metric.Metric`), so that a level which the part of the rows
-hardly held costs no false step. Intercepts have no penalty: they are eliminated from the model
-exactly, so that columns far from 0 are no harder for coordinate descent than centred ones.
+kept as long as its steps do well, recalibrated by the moments of the columns at each iterate, and
+corrected by what each step has shown (:class:`fastlogreg.solvers.metric.Metric`), so that a level
+which the part of the rows hardly held costs no false step.
+In many sparse columns it is never made, and coordinate descent reads the columns
+(:class:`fastlogreg.problem.problem.ColumnModel`). Intercepts have no penalty: they are eliminated
+from the model exactly, so that columns far from 0 are no harder for coordinate descent than centred
+ones.
 
 Where a Hessian of all columns is dear, the same is done in a *working set* of columns: those that
 are not 0 and those whose gradient is furthest beyond the L1 strength. Each round costs a pass over
@@ -296,7 +299,7 @@ class Kept:
         if objective.n_values < _MANY_VALUES:
             return False
         needed = _needed(objective, theta, point, self.of_all.penalty)
-        return _ROOM * np.count_nonzero(needed) <= _NARROW * needed.size
+        return bool(_ROOM * np.count_nonzero(needed) <= _NARROW * needed.size)
 
 
 def _needed(
@@ -311,7 +314,8 @@ def _needed(
     layout, l1 = objective.layout, cast(ElasticNet, objective.penalty).l1
     allowed = l1 if before is None else np.minimum(l1, 2.0 * l1 - before.l1)
     beyond = np.abs(point.curvature.to_centred(point.gradient)) > np.maximum(allowed, 1e-300)
-    found: NDArray[np.bool_] = layout.coefficients((theta != 0.0) | beyond).any(axis=0)
+    seen = layout.coefficients(np.logical_or(theta != 0.0, beyond).astype(np.float64))
+    found: NDArray[np.bool_] = seen.any(axis=0)
     return found
 
 
@@ -693,7 +697,7 @@ class _WorkingSets(_ByGap):
         if self._near:
             n = max(least, int(_ROOM * np.count_nonzero(needed)))
         else:
-            n = max(least, 2 * int(used.sum()), np.count_nonzero(inside))
+            n = max(least, 2 * int(used.sum()), int(inside.sum()))
         most = needed.size if self._objective.descends else max(1, _LARGEST // layout.n_outputs)
         n = min(most, n, needed.size)
         size = np.abs(at.point.curvature.to_centred(at.point.gradient))

@@ -47,6 +47,11 @@ def warmup():
     start = perf_counter()
     coordinate_descent(np.eye(1), np.zeros(1), np.ones(1), np.zeros(1), 0.0, 1)
     yield "coordinate_descent", perf_counter() - start
+    start = perf_counter()
+    none, rows = np.zeros(1), np.zeros(1, dtype=np.int32)
+    state = np.zeros(2, dtype=np.int64), rows, none, none, none
+    _column_sweeps["di"](*state, none, none, none, none, none, none, 0.0, none, 0.0, 1)
+    yield "column_descent", perf_counter() - start
 
 
 @kernel
