@@ -315,8 +315,7 @@ def _needed(
     allowed = l1 if before is None else np.minimum(l1, 2.0 * l1 - before.l1)
     beyond = np.abs(point.curvature.to_centred(point.gradient)) > np.maximum(allowed, 1e-300)
     seen = layout.coefficients(np.logical_or(theta != 0.0, beyond).astype(np.float64))
-    found: NDArray[np.bool_] = seen.any(axis=0)
-    return found
+    return cast(NDArray[np.bool_], seen.any(axis=0))
 
 
 class _ByGap:
