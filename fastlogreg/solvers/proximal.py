@@ -65,6 +65,7 @@ _FRESH_STEPS = 2  # steps with new Hessians that lead to the goal from near
 _RIDGE = 1e-13  # of a unit diagonal: columns may be the same
 _FARTHEST = 10.0  # by which intercepts of several classes are taken to be off at the most
 _UNSEEN = 1e-10  # of the value: a gain that its rounding may hide
+_NEAR = 1e-4  # of the value: a gap of which the distance is far below
 _NOISE = 1e-12  # of the value: its rounding, at the most
 _TINY = 1e-13  # of the Hessian's intercepts: no curvature
 _LARGEST = 3000  # entries of theta in a working set at most
@@ -656,7 +657,9 @@ class _WorkingSets(_ByGap):
         if not proposal.step.any():
             return None
         point = self._look(trial)
-        if not point.value <= at.point.value * (1.0 + 1e-14):
+        # near the optimum the inner steps may gain less than values say (as in _Model._search)
+        near = proposal.decrement <= _NEAR * at.point.value
+        if not point.value <= at.point.value * (1.0 + (_NOISE if near else ROUNDING)):
             return None
         return trial, point, 1.0
 
