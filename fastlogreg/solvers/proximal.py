@@ -58,8 +58,7 @@ _COLUMN_SWEEPS = 1000  # beyond them: there is no linear system to help
 _SWEEPS = 100  # of coordinate descent between two solutions on the support
 _ROUNDS = 20
 _CROSSINGS = 10  # entries that may become 0 in one of them
-_MODEL = 2e-2  # of the relative gap: by how much slopes may still move, of the L1 strength
-_MODEL_NEAR = 1e-3
+_MODEL = 1e-3  # of the relative gap: by how much slopes may still move, of the L1 strength
 _MODEL_FLOOR = 0.02  # of ``tol``
 _FIRST_RATE = 0.3  # what a step is expected to leave of the gap where nothing is known
 _FRESH_STEPS = 2  # steps with new Hessians that lead to the goal from near
@@ -487,8 +486,7 @@ class _Model(_ByGap):
         """Return the step to the model's minimum, intercepts eliminated."""
         value = at.point.value
         ratio = min(1.0, gap / value) if value > 0.0 else 1.0
-        share = _MODEL if ratio > _NEAR else _MODEL_NEAR  # there, rounding hides loose steps
-        enough = max(share * ratio, _MODEL_FLOOR * self._convergence.goal(1.0))
+        enough = max(_MODEL * ratio, _MODEL_FLOOR * self._convergence.goal(1.0))
         l1 = cast(ElasticNet, self._objective.penalty).l1
         curvature = self.near.curvature
         guess = self._guess(at)
