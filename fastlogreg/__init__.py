@@ -25,18 +25,22 @@ _HOME = {
     "LogisticRegression": "estimators.logistic",
     "LogisticRegressionCV": "estimators.cross_validation",
     "MiniBatchLogisticRegression": "estimators.minibatch",
+    "Path": "estimators.path",
+    "regularization_path": "estimators.path",
 }
 
 __all__ = [
     "LogisticRegression",
     "LogisticRegressionCV",
     "MiniBatchLogisticRegression",
+    "Path",
     "TrainingResult",
     "__version__",
     "loss",
     "loss_gradient",
     "loss_gradient_hessian",
     "predict_proba",
+    "regularization_path",
     "train",
 ]
 
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
     from fastlogreg.estimators.cross_validation import LogisticRegressionCV
     from fastlogreg.estimators.logistic import LogisticRegression
     from fastlogreg.estimators.minibatch import MiniBatchLogisticRegression
+    from fastlogreg.estimators.path import Path, regularization_path
     from fastlogreg.functional import (
         TrainingResult,
         loss,

@@ -53,16 +53,16 @@ def _drawn(X: Any, n_true: int) -> NDArray[np.int64]:
     return positive
 
 
-def _of(X: Any, n_true: int) -> tuple[Any, NDArray[np.int64]]:
+def drawn(X: Any, n_true: int) -> tuple[Any, NDArray[np.int64]]:
     return X, _drawn(X, n_true)
 
 
 CASES: dict[str, Callable[[], tuple[Any, NDArray[np.int64]]]] = {
     "breast cancer standardized": _cancer,
     "1e5 x 100 correlated": _correlated,
-    "2e4 x 500": lambda: _of(normal(20_000, 500, 2, strength=1.0)[0], 50),
-    "2e3 x 5000": lambda: _of(normal(2_000, 5_000, 2, strength=1.0)[0], 50),
-    "CSR 2e4 x 1e4": lambda: _of(sparse(20_000, 10_000, 50, 2)[0], 100),
+    "2e4 x 500": lambda: drawn(normal(20_000, 500, 2, strength=1.0)[0], 50),
+    "2e3 x 5000": lambda: drawn(normal(2_000, 5_000, 2, strength=1.0)[0], 50),
+    "CSR 2e4 x 1e4": lambda: drawn(sparse(20_000, 10_000, 50, 2)[0], 100),
 }
 
 

@@ -339,6 +339,33 @@ class QuadraticModel(NamedTuple):
     unit: NDArray[np.float64]
 
 
+class ColumnQuadratic(NamedTuple):
+    """A quadratic model in centred columns, with L1.
+
+    Attributes
+    ----------
+    slope, diagonal : ndarray of shape (d,)
+        The gradient where it is made, and the Hessian's diagonal, with what is smooth of a penalty.
+    l2 : ndarray of shape (d,)
+        What that adds to the Hessian.
+    centre : ndarray of shape (d,)
+        Means of the columns, weighted by the curvatures.
+    l1 : ndarray of shape (d,)
+    start : ndarray of shape (d,)
+        Where it is made.
+    total : float
+        Sum of the curvatures.
+    """
+
+    slope: NDArray[np.float64]
+    diagonal: NDArray[np.float64]
+    l2: NDArray[np.float64]
+    centre: NDArray[np.float64]
+    l1: NDArray[np.float64]
+    start: NDArray[np.float64]
+    total: float
+
+
 class CompiledBackend(Backend, Protocol):
     """What the Numba backend offers beside."""
 
@@ -398,6 +425,20 @@ class CompiledBackend(Backend, Protocol):
         its unit. At most ``sweeps`` are made, and none after a full one in which the largest move
         was ``enough`` or less; that is returned, infinity where the last sweep was not full. An
         entry whose diagonal is not above 0 stays.
+        """
+
+    def column_descent(
+        self,
+        X: Matrix,
+        curvatures: NDArray[np.float64],
+        model: ColumnQuadratic,
+        u: NDArray[np.float64],
+        enough: float,
+        sweeps: int,
+    ) -> float:
+        """Do the same for the Hessian ``X' diag(curvatures) X`` of centred columns; X is CSC.
+
+        ``curvatures`` (n,) are not negative; ``u`` (d,) alone is updated in place.
         """
 
     def read_sum(self, X: Matrix, *, n_threads: int | None = None) -> float:

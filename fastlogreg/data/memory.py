@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg import backends
-from fastlogreg.backends import Matrix, Pass, PassSpec, SetsPass
+from fastlogreg.backends import ColumnQuadratic, Matrix, Pass, PassSpec, SetsPass
 
 _BLOCK_VALUES = 1 << 20  # of a product that is made block by block
 
@@ -150,6 +150,7 @@ class MemoryRows:
         X, y, sample_weight, offset = self._arrays
         part = copy(self)
         part._arrays = X[:, chosen], y, sample_weight, offset
+        part.__dict__.pop("_by_column", None)
         part.n_columns = chosen.size
         part.n_values = int(part._arrays[0].size * self.n_rows / max(1, X.shape[0]))
         return part
@@ -174,6 +175,30 @@ class MemoryRows:
                 block += matrix[0]
             np.einsum("ij,ij->i", block, block, out=found[start : start + step])
         return found
+
+    @property
+    def descends(self) -> bool:
+        """Return whether :meth:`column_descent` is offered: where a column stores few values."""
+        whole = self._chosen is None and self._backend is backends.get("numba")
+        return whole and not isinstance(self._arrays[0], np.ndarray)
+
+    @cached_property
+    def _by_column(self) -> Any:
+        """Return X by column: a copy."""
+        X: Any = self._arrays[0]
+        return X.tocsc()
+
+    def column_descent(
+        self,
+        curvatures: NDArray[np.float64],
+        model: ColumnQuadratic,
+        u: NDArray[np.float64],
+        enough: float,
+        sweeps: int,
+    ) -> float:
+        """Lower a quadratic model; see :class:`fastlogreg.backends.CompiledBackend`."""
+        compiled = backends.get("numba")
+        return compiled.column_descent(self._by_column, curvatures, model, u, enough, sweeps)
 
     def first_not_finite(self) -> tuple[int, int] | None:
         """Return (row, column) of the first NaN or infinity in X; None where all are finite."""

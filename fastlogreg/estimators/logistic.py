@@ -402,23 +402,25 @@ class Settings:
         return spec
 
     def penalty(self, total_weight: float, layout: Layout) -> L2:
-        """Return the penalty on the mean loss of rows of that total weight.
+        """Return the penalty on the mean loss of rows of that total weight."""
+        return self.penalty_at(check.check_penalty(self.C, total_weight), layout)
+
+    def penalty_at(self, strength: float, layout: Layout) -> L2:
+        """Return the penalty of a strength on the mean loss, whatever C is.
 
         What holds for columns is checked here.
         """
         factors, lower, upper = self.by_column
         factors = check.check_factors(factors, layout.n_columns)
         bounds = check.check_bounds(lower, upper, layout.n_columns)
-        strength = layout.by_column(
-            check.check_strengths(check.check_penalty(self.C, total_weight), factors)
-        )
-        l1 = self.l1_ratio * strength
+        strengths = layout.by_column(check.check_strengths(strength, factors))
+        l1 = self.l1_ratio * strengths
         if bounds is None:
-            return ElasticNet(l1, strength - l1) if l1.any() else L2(strength)
+            return ElasticNet(l1, strengths - l1) if l1.any() else L2(strengths)
         box = layout.by_column(bounds[0]), layout.by_column(bounds[1])
         for values, none in zip(box, (-np.inf, np.inf), strict=True):
             layout.intercepts(values)[:] = none
-        return ElasticNet(l1, strength - l1, *box)
+        return ElasticNet(l1, strengths - l1, *box)
 
     def solve(
         self,
@@ -429,7 +431,9 @@ class Settings:
     ) -> tuple[Result, Separation | None]:
         """Return the optimum, and where there is none, why: what separates the rows."""
         solver = proximal if has_gap(problem) else self.solver
-        stages = {"stages": start is None} if solver in (auto, newton, proximal) else {}
+        stages: dict[str, Any] = (
+            {"stages": start is None} if solver in (auto, newton, proximal) else {}
+        )
         theta = np.zeros(problem.size) if start is None else start
         grows = problem.penalty.grows()
         may_separate = bool(problem.layout.coefficients(grows[0] | grows[1]).any())

@@ -66,6 +66,19 @@ class Moments:
             rows[:, 1:] -= self.centre * rows[:, :1]
         return out
 
+    def with_intercept(self, step: _Array, gradient: _Array) -> _Array:
+        """Return the step, (p,), of these coefficients, (d,), and of the intercept of one output.
+
+        ``gradient``, (p,), is that where the step begins.
+        """
+        out = np.zeros(self.layout.size)
+        out[self.layout.first :] = step
+        if self.layout.intercept:
+            total = self.total[0]
+            own = -gradient[0] / total if total > 0.0 else 0.0
+            out[0] = own - float(self.centre[0] @ step)
+        return out
+
     def from_centred(self, step: _Array) -> _Array:
         """Return the step, (m p,), that is ``step`` in centred columns."""
         out = step.copy()

@@ -18,7 +18,7 @@ What they share. A solver is a *direction* (:mod:`fastlogreg.solvers.direction`)
 :mod:`fastlogreg.solvers.search` walks.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import NamedTuple, Protocol
 
@@ -185,6 +185,10 @@ class Result:
     def finite(self) -> bool:
         """Whether the value and the derivatives at the start were finite."""
         return self.status is not Status.NOT_FINITE
+
+    def since(self, n_passes: float) -> "Result":
+        """Return the same with the passes after the first ``n_passes`` alone."""
+        return replace(self, n_passes=self.n_passes - n_passes)
 
 
 class Solver(Protocol):

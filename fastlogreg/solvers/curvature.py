@@ -41,6 +41,7 @@ __all__ = [
     "bound",
     "centred_diagonal",
     "is_lost",
+    "is_said",
     "recalibrated",
 ]
 
@@ -373,14 +374,11 @@ def recalibrated(
         None where the moments can't say: not convex, or a column with a gradient that is more
         than rounding has an offset of more than 3e5 times its spread.
     """
+    if not is_said(moments, gradient, value):
+        return None
     layout, first = moments.layout, moments.layout.first
     spread = moments.spread
-    if not ((moments.total > 0.0).all() and (moments.squares >= 0.0).all()):
-        return None
-    along = np.abs(layout.coefficients(moments.to_centred(gradient)))
-    far = (spread <= _FAR * moments.squares) | (moments.squares < _TINY)
-    if (along > _ROUNDED * np.sqrt(value * moments.squares))[far].any():
-        return None
+    far = _is_far(moments)
     m, width = layout.n_outputs, layout.width
     before = np.zeros((m, layout.n_columns))
     if first:
@@ -413,6 +411,26 @@ def recalibrated(
         out[at, at + 1 : at + width] = out[at + 1 : at + width, at] = 0.0
     _shift(out, layout, moments.centre)
     return out
+
+
+def is_said(moments: Moments, gradient: _Vector, value: float) -> bool:
+    """Whether moments say all that matters of a Hessian's diagonal, in centred columns.
+
+    Not where they are not convex, or a column with a gradient that is more than rounding has an
+    offset of more than 3e5 times its spread; arguments are those of :func:`recalibrated`.
+    """
+    if not ((moments.total > 0.0).all() and (moments.squares >= 0.0).all()):
+        return False
+    far = _is_far(moments)
+    if not far.any():
+        return True
+    along = np.abs(moments.layout.coefficients(moments.to_centred(gradient)))
+    return not bool((along > _ROUNDED * np.sqrt(value * moments.squares))[far].any())
+
+
+def _is_far(moments: Moments) -> NDArray[np.bool_]:
+    far: NDArray[np.bool_] = moments.spread <= _FAR * moments.squares
+    return far | (moments.squares < _TINY)
 
 
 def _shift(hessian: NDArray[np.float64], layout: Layout, by: _Vector) -> None:

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.sparse import csr_array
+from scipy.sparse import csc_array, csr_array
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import scale
@@ -59,6 +59,20 @@ class TestCoordinateDescent:
         assert_allclose(u, lower(model, slope, start), atol=1e-9)
         assert 0 < np.count_nonzero((u != 0.0) & (u > bounds[0]) & (u < bounds[1])) < 12
         assert_allclose(at, slope + H @ (u - start), atol=1e-12)
+
+    def test_in_sparse_columns_finds_the_same(self, rng):
+        X = rng.normal(size=(60, 12))
+        X[rng.random(X.shape) < 0.5] = 0.0
+        h, l2 = rng.random(60) / 60, rng.random(12)
+        centre, total = h @ X / h.sum(), h.sum()
+        H = (X - centre).T @ (h[:, None] * (X - centre)) + np.diag(l2)
+        slope, l1 = rng.normal(size=12), rng.uniform(0.1, 1.0, 12)
+        start, guess = rng.normal(size=(2, 12))
+        model = backends.ColumnQuadratic(slope, H.diagonal().copy(), l2, centre, l1, start, total)
+        run = backends.get("numba").column_descent
+        assert run(csc_array(X), h, model, guess, 1e-13, 10_000) <= 1e-13
+        assert_allclose(guess, lower(model_of(H, l1), slope, start), atol=1e-9)
+        assert run(csc_array(X), h, model, rng.normal(size=12), 1e-13, 1) > 1e-13
 
     def test_says_when_it_is_not_there(self, rng):
         A = rng.normal(size=(60, 12))

@@ -21,6 +21,7 @@ from fastlogreg.backends.numba.threads import default_threads
 __all__ = [
     "bind",
     "bind_sets",
+    "column_descent",
     "coordinate_descent",
     "default_threads",
     "info",
@@ -54,6 +55,14 @@ def coordinate_descent(*arguments: Any) -> Any:
     from fastlogreg.backends.numba import coordinates
 
     run: Any = coordinates.coordinate_descent
+    return run(*arguments)
+
+
+def column_descent(*arguments: Any) -> Any:
+    """Lower a model in sparse columns; see :class:`fastlogreg.backends.CompiledBackend`."""
+    from fastlogreg.backends.numba import coordinates
+
+    run: Any = coordinates.column_descent
     return run(*arguments)
 
 

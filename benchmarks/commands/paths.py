@@ -1,0 +1,211 @@
+"""Regularization paths: ``python -m benchmarks.paths``.
+
+A path of 100 penalties down to a thousandth of the strongest: ours at three tolerances, adelie at
+two, and skglm fitted from one penalty to the next at two, where they are installed. Who is not
+within 1e-6 of the optimum at each point is shown as well, with how far it is. All solve for the
+same penalties, with one thread for the BLAS. Objectives are computed by NumPy for everyone; the
+optimum at a point is the lowest that anybody reached, a tight path of ours included.
+"""
+
+import time
+import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.table import Table
+from scipy.sparse import issparse
+from threadpoolctl import threadpool_limits
+
+import fastlogreg as flr
+from benchmarks.cases import census
+from benchmarks.class_cases import sparse
+from benchmarks.commands.l1_fits import CASES as FITS
+from benchmarks.commands.l1_fits import NEAR, drawn
+from benchmarks.harness.stored import command, show
+from benchmarks.harness.tables import console, geometric_mean, ratio, tiny
+from fastlogreg.cli.measuring import new_table
+
+POINTS = 100
+RATIO = 1e-3
+
+
+class Run(NamedTuple):
+    """One path: seconds, coefficients (n_points, d), intercepts, and what ours says of itself."""
+
+    seconds: float
+    coefs: NDArray[np.float64]
+    intercepts: NDArray[np.float64]
+    passes: float | None = None
+    gap: float | None = None
+
+
+def _census() -> tuple[Any, NDArray[np.int64]]:
+    X, y = census()[:2]
+    spread = X.std(axis=0)
+    return (X - X.mean(axis=0)) / np.where(spread > 0.0, spread, 1.0), y.astype(int)
+
+
+CASES: dict[str, Callable[[], tuple[Any, NDArray[np.int64]]]] = {
+    "breast cancer standardized": FITS["breast cancer standardized"],
+    "1e5 x 100 correlated": FITS["1e5 x 100 correlated"],
+    "census-like standardized": _census,
+    "2e3 x 5000": FITS["2e3 x 5000"],
+    "CSR 2e4 x 5e4": lambda: drawn(sparse(20_000, 50_000, 50, 2)[0], 100),
+}
+
+
+def ours(X: Any, y: NDArray[np.int64], lambdas: NDArray[np.float64], tol: float) -> Run:
+    """Return our path."""
+    begun = time.perf_counter()
+    path = flr.regularization_path(X, y, Cs=1.0 / (lambdas * y.size), tol=tol)
+    seconds = time.perf_counter() - begun
+    gap = float((path.duality_gaps / path.objectives).max())
+    return Run(seconds, path.coefs, path.intercepts, path.n_passes_total, gap)
+
+
+def adelie(X: Any, y: NDArray[np.int64], lambdas: NDArray[np.float64], tol: float) -> Run:
+    """Return adelie's path."""
+    import adelie as ad
+
+    begun = time.perf_counter()
+    by_column = (
+        ad.matrix.sparse(X.tocsc()) if issparse(X) else ad.matrix.dense(np.asfortranarray(X))
+    )
+    state = ad.grpnet(
+        by_column,
+        ad.glm.binomial(y.astype(float), dtype=np.float64),
+        lmda_path=lambdas,
+        early_exit=False,
+        progress_bar=False,
+        irls_tol=tol,
+        tol=tol,
+    )
+    return Run(time.perf_counter() - begun, state.betas.toarray(), np.ravel(state.intercepts))
+
+
+def skglm(X: Any, y: NDArray[np.int64], lambdas: NDArray[np.float64], tol: float) -> Run:
+    """Return skglm's fits, each from the last."""
+    from skglm import SparseLogisticRegression
+
+    begun = time.perf_counter()
+    by_column = X.tocsc() if issparse(X) else np.asfortranarray(X)
+    model = SparseLogisticRegression(tol=tol, warm_start=True)
+    coefs, intercepts = [], []
+    for strength in lambdas:
+        model.set_params(alpha=float(strength)).fit(by_column, y)
+        coefs.append(np.ravel(model.coef_).copy())
+        intercepts.append(float(np.ravel(model.intercept_)[0]))
+    return Run(time.perf_counter() - begun, np.array(coefs), np.array(intercepts))
+
+
+def settings() -> dict[str, Callable[..., Run]]:
+    """Return who is run, by name."""
+    found = {f"ours tol={tol:g}": _with(ours, tol) for tol in (1e-4, 1e-6, 1e-8)}
+    for name, run, tols in (("adelie", adelie, (1e-7, 1e-9)), ("skglm", skglm, (1e-4, 1e-6))):
+        if find_spec(name) is not None:
+            found |= {f"{name} tol={tol:g}": _with(run, tol) for tol in tols}
+    return found
+
+
+def _with(run: Callable[..., Run], tol: float) -> Callable[..., Run]:
+    return lambda X, y, lambdas: run(X, y, lambdas, tol)
+
+
+def objectives(
+    X: Any, y: NDArray[np.int64], lambdas: NDArray[np.float64], run: Run
+) -> NDArray[np.float64]:
+    """Return the penalized mean loss at each point, by NumPy."""
+    values = []
+    for strength, w, b in zip(lambdas, run.coefs, run.intercepts, strict=True):
+        loss = float(np.logaddexp(0.0, (1 - 2 * y) * (X @ w + b)).mean())
+        values.append(loss + strength * float(np.abs(w).sum()))
+    return np.array(values)
+
+
+def measure(name: str, points: int) -> list[dict[str, Any]]:
+    """Return the figures of a case, one row for each setting."""
+    X, y = CASES[name]()
+    top = float(np.abs(X.T @ (y - y.mean())).max()) / y.size
+    lambdas = np.geomspace(top, RATIO * top, points)
+    runs, values = {}, {}
+    with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ours(X, y, lambdas[:: max(1, points // 4)], 1e-4)  # compiled
+        best = objectives(X, y, lambdas, ours(X, y, lambdas, 1e-9))
+        for label, run in settings().items():
+            console().print(f"[dim]{name}: {label}[/dim]")
+            runs[label] = run(X, y, lambdas)
+            values[label] = objectives(X, y, lambdas, runs[label])
+            best = np.minimum(best, values[label])
+    return [
+        {
+            "case": name,
+            "run": label,
+            "seconds": run.seconds,
+            "above": float((values[label] / best - 1.0).max()),
+            "passes": run.passes,
+            "gap": run.gap,
+            "nonzeros": int(np.count_nonzero(run.coefs[-1])),
+        }
+        for label, run in runs.items()
+    ]
+
+
+def speedups(rows: list[dict[str, Any]]) -> list[float]:
+    """Return, by case, the seconds of the best peer within 1e-6 over those of our best."""
+    found = []
+    for name in dict.fromkeys(row["case"] for row in rows):
+        near = [row for row in rows if row["case"] == name and row["above"] <= NEAR]
+        mine = [row["seconds"] for row in near if row["run"].startswith("ours")]
+        theirs = [row["seconds"] for row in near if not row["run"].startswith("ours")]
+        if mine and theirs:
+            found.append(min(theirs) / min(mine))
+    return found
+
+
+def matrix(rows: list[dict[str, Any]]) -> Table:
+    """Return the table."""
+    table = new_table(
+        "Paths (above: the largest relative distance from the optimum)",
+        "case",
+        "run",
+        "s",
+        "above",
+        "gap",
+        "passes",
+        "non-zeros at the end",
+    )
+    for row in rows:
+        table.add_row(
+            row["case"],
+            row["run"],
+            f"{row['seconds']:.3g}",
+            tiny(row["above"]),
+            "" if row["gap"] is None else tiny(row["gap"]),
+            "" if row["passes"] is None else f"{row['passes']:.4g}",
+            str(row["nonzeros"]),
+        )
+    ratios = speedups(rows)
+    if ratios:
+        table.add_section()
+        table.add_row("over the best peer within 1e-6", "", ratio(geometric_mean(ratios)))
+    return table
+
+
+def main(
+    quick: Annotated[bool, typer.Option(help="One small case, few points: no figures.")] = False,
+    output: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
+) -> None:
+    """Measure whole paths against packages that fit them."""
+    names = list(CASES)[:1] if quick else list(CASES)
+    rows = [row for name in names for row in measure(name, 10 if quick else POINTS)]
+    show(matrix(rows), rows, output, command=command())
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,591 @@
+"""Regularization paths: the same fit from the strongest penalty to a weak one.
+
+:func:`regularization_path` takes what :class:`fastlogreg.LogisticRegression` takes, checked by the
+same code, and hands penalties of falling strength to :func:`fastlogreg.solvers.path.follow`, which
+begins each fit where the last one ended. :class:`Path` is what comes back: arrays by point, and
+what people do with them (a table, a picture, the choice of a point).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import gammaln
+from sklearn.exceptions import ConvergenceWarning
+
+from fastlogreg.data import validation as check
+from fastlogreg.data.memory import Columns
+from fastlogreg.estimators.input import checked_rows, training_data
+from fastlogreg.estimators.logistic import LogisticRegression, refuse
+from fastlogreg.floating_point import numpy_defaults
+from fastlogreg.problem.penalties import ElasticNet
+from fastlogreg.solvers import Result
+from fastlogreg.solvers.path import follow, null_model, strongest
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+__all__ = ["Path", "regularization_path"]
+
+# where a path ends early, as in glmnet (its `mnlam`, `fdev` and `devmax`)
+_LEAST_POINTS = 5
+_LEAST_GAIN = 1e-5  # of the deviance explained, as a share of it
+_MOST_EXPLAINED = 0.999
+_LEAST_L1 = 1e-3  # share of L1 that the strongest penalty is that of, at least, as in glmnet
+_CRITERIA = ("aic", "bic", "ebic")
+_COMPLETE = "complete"
+_NAME_HEIGHT = 0.045  # of the axes, between two names
+
+_Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """Models by strength of the penalty, the strongest first; see :func:`regularization_path`.
+
+    Attributes
+    ----------
+    Cs : ndarray of shape (n_points,)
+        Inverse strengths of the penalty, ascending.
+    lambdas : ndarray of shape (n_points,)
+        Strengths on the mean loss, ``1 / (C * S)`` with the sum S of the weights: glmnet's.
+    l1_ratio : float
+    coefs : ndarray of shape (n_points, n_features) or (n_points, n_classes, n_features)
+        The second for more than two classes.
+    intercepts : ndarray of shape (n_points,) or (n_points, n_classes)
+    n_nonzero : ndarray of shape (n_points,), int64
+        Columns with a coefficient that is not 0, of any class.
+    deviance : ndarray of shape (n_points,)
+        ``2 sum_i s_i loss_i``.
+    null_deviance : float
+        That of the model without columns: the intercepts and the offset alone.
+    deviance_explained : ndarray of shape (n_points,)
+        ``1 - deviance / null_deviance``.
+    objectives : ndarray of shape (n_points,)
+        The mean loss plus the penalty.
+    duality_gaps : ndarray of shape (n_points,)
+        Bounds on how far each objective is above its optimum; without L1 the estimates, half the
+        Newton decrements.
+    n_iter : ndarray of shape (n_points,), int64
+        Steps taken at each point.
+    n_passes : ndarray of shape (n_points,)
+        Readings of all rows at each point.
+    n_passes_total : float
+        Those of all, the null model's too.
+    converged : ndarray of shape (n_points,), bool
+        Whether each distance is within ``tol`` of its objective.
+    status : str
+        Why the path ended: "complete", or what was enough.
+    classes_ : ndarray of shape (n_classes,)
+    feature_names : ndarray of shape (n_features,), str
+    n_samples : int
+        Rows of weight above 0.
+    """
+
+    Cs: _Vector
+    lambdas: _Vector
+    l1_ratio: float
+    coefs: _Vector
+    intercepts: _Vector
+    n_nonzero: NDArray[np.int64]
+    deviance: _Vector
+    null_deviance: float
+    deviance_explained: _Vector
+    objectives: _Vector
+    duality_gaps: _Vector
+    n_iter: NDArray[np.int64]
+    n_passes: _Vector
+    n_passes_total: float
+    converged: NDArray[np.bool_]
+    status: str
+    classes_: NDArray[Any]
+    feature_names: NDArray[Any]
+    n_samples: int
+    _estimator: LogisticRegression = field(repr=False)
+    _columns: Columns = field(repr=False)
+
+    def __len__(self) -> int:
+        return int(self.Cs.size)
+
+    def __repr__(self) -> str:
+        return (
+            f"Path({len(self)} points, lambda {self.lambdas[0]:.3g} to {self.lambdas[-1]:.3g}, "
+            f"{self.n_nonzero[-1]} of {self.feature_names.size} columns at the last, "
+            f"{self.deviance_explained[-1]:.1%} of the deviance explained; {self.status})"
+        )
+
+    # --- choosing a point -----------------------------------------------------------------
+
+    @property
+    def degrees_of_freedom(self) -> NDArray[np.int64]:
+        """Return the free parameters at each point, (n_points,).
+
+        Of L1 these are the coefficients that are not 0 (Zou, Hastie and Tibshirani 2007), and the
+        intercepts; for K > 2 classes, whose intercepts sum to 0, K - 1 of them.
+        """
+        nonzero: NDArray[np.int64] = np.count_nonzero(self.coefs.reshape(len(self), -1), axis=1)
+        if self._estimator.fit_intercept:
+            nonzero = nonzero + self.classes_.size - 1
+        return nonzero
+
+    def aic(self) -> _Vector:
+        """Return Akaike's criterion at each point, ``deviance + 2 df``, (n_points,)."""
+        return self._criterion(2.0)
+
+    def bic(self) -> _Vector:
+        """Return the Bayesian criterion at each point, ``deviance + log(n_samples) df``."""
+        return self._criterion(np.log(self.n_samples))
+
+    def ebic(self, gamma: float = 0.5) -> _Vector:
+        """Return the extended Bayesian criterion at each point, (n_points,).
+
+        ``bic + 2 gamma log(d choose k)`` for k columns of d that are not 0: for many columns, of
+        which few should be chosen.
+
+        Parameters
+        ----------
+        gamma : float, default=0.5
+            From 0, which is the Bayesian criterion, to 1.
+
+        References
+        ----------
+        Chen and Chen (2008), Extended Bayesian information criteria for model selection with
+        large model spaces, Biometrika 95.
+        """
+        gamma = check.check_share(gamma, "gamma", closed=True)
+        d, k = float(self.feature_names.size), self.n_nonzero
+        models = gammaln(d + 1.0) - gammaln(k + 1.0) - gammaln(d - k + 1.0)
+        found: _Vector = self.bic() + 2.0 * gamma * models
+        return found
+
+    def _criterion(self, price: float) -> _Vector:
+        if self.l1_ratio == 0.0:
+            raise ValueError(
+                "information criteria count the coefficients that are not 0, and without L1 none "
+                "is: use l1_ratio above 0"
+            )
+        found: _Vector = self.deviance + price * self.degrees_of_freedom
+        return found
+
+    def select(self, criterion: str = "bic", **options: Any) -> int:
+        """Return the point at which a criterion is least; of equals that of the strongest penalty.
+
+        Sums of weights other than the number of rows change what the criteria mean.
+
+        Parameters
+        ----------
+        criterion : {"aic", "bic", "ebic"}, default="bic"
+        **options
+            ``gamma`` for "ebic".
+
+        Returns
+        -------
+        int
+        """
+        name = check.check_choice(criterion, "criterion", _CRITERIA)
+        return int(np.argmin(getattr(self, name)(**options)))
+
+    def best(self, criterion: str = "bic", **options: Any) -> LogisticRegression:
+        """Return the model of :meth:`select`."""
+        return self.model(self.select(criterion, **options))
+
+    def model(self, point: int) -> LogisticRegression:
+        """Return the model at a point, as fitted; it predicts, and ``fit`` fits it anew.
+
+        Parameters
+        ----------
+        point : int
+            Counted from the strongest penalty; negative from the weakest.
+
+        Returns
+        -------
+        LogisticRegression
+        """
+        if not isinstance(point, Integral):
+            raise TypeError(f"point must be an integer, got {point!r}")
+        if not -len(self) <= point < len(self):
+            raise IndexError(f"point must be within the {len(self)} points, got {point}")
+        i = int(point)
+        model = LogisticRegression(**{**self._estimator.get_params(), "C": float(self.Cs[i])})
+        certificate = {"duality_gap_": float(self.duality_gaps[i])} if self.l1_ratio > 0.0 else {}
+        model._become(
+            self._columns,
+            classes_=self.classes_,
+            coef_=np.atleast_2d(self.coefs[i]).copy(),
+            intercept_=np.atleast_1d(self.intercepts[i]).copy(),
+            n_iter_=np.array([self.n_iter[i]], dtype=np.int32),
+            n_passes_=float(self.n_passes[i]),
+            objective_=float(self.objectives[i]),
+            converged_=bool(self.converged[i]),
+            **certificate,
+        )
+        return model
+
+    # --- looking at it --------------------------------------------------------------------
+
+    def to_frame(self, *, coefs: bool = False) -> "pd.DataFrame":
+        """Return a table with a row for each point, by pandas.
+
+        Parameters
+        ----------
+        coefs : bool, default=False
+            Whether it has the intercept and the coefficients too, a column each by name; for more
+            than two classes one for each class, by (name, class).
+
+        Returns
+        -------
+        pandas.DataFrame
+        """
+        import pandas as pd
+
+        names = ["deviance", "deviance_explained", "objective", "duality_gap"]
+        values = [self.deviance, self.deviance_explained, self.objectives, self.duality_gaps]
+        table: dict[str, Any] = {"C": self.Cs, "lambda": self.lambdas, "n_nonzero": self.n_nonzero}
+        table |= dict(zip(names, values, strict=True))
+        table |= {"n_iter": self.n_iter, "n_passes": self.n_passes, "converged": self.converged}
+        frame = pd.DataFrame(table)
+        if not check.check_flag(coefs, "coefs"):
+            return frame
+        columns: list[Any] = ["intercept", *self.feature_names]
+        rows = np.concatenate([self.intercepts[..., None], self.coefs], axis=-1)
+        if rows.ndim == 3:
+            columns = [(name, label) for label in self.classes_ for name in columns]
+        more = pd.DataFrame(rows.reshape(len(self), -1))
+        more.columns = pd.Index(columns, tupleize_cols=False)
+        return pd.concat([frame, more], axis=1)
+
+    def plot(self, ax: "Axes | None" = None, *, n_names: int = 10) -> "Axes":
+        """Draw the coefficients over the strength of the penalty, by Matplotlib.
+
+        For more than two classes each line is the size of a column's coefficients, the root of the
+        sum of their squares.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; default the current figure's.
+        n_names : int, default=10
+            How many columns are named at the end of their lines: those of the largest
+            coefficients there.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        count = check.check_count(n_names, "n_names", low=0)
+        assert count is not None
+        if ax is None:
+            try:
+                import matplotlib.pyplot as plt
+            except ImportError as error:
+                raise ImportError(
+                    "plot needs Matplotlib: python3 -m pip install 'fastlogreg[plot]'"
+                ) from error
+            ax = plt.gca()
+        sizes = self.coefs if self.coefs.ndim == 2 else np.sqrt((self.coefs**2).sum(axis=1))
+        _draw(ax, self.lambdas, sizes, self.feature_names, count)
+        if self.coefs.ndim == 3:
+            ax.set_ylabel("size of the coefficients")
+        above = ax.secondary_xaxis("top")
+        shown = np.unique(np.linspace(0, len(self) - 1, 7).astype(int))
+        above.set_xticks(self.lambdas[shown], [str(k) for k in self.n_nonzero[shown]])
+        above.minorticks_off()
+        above.set_xlabel("columns that are not 0")
+        return ax
+
+
+def _draw(ax: "Axes", lambdas: _Vector, sizes: _Vector, names: NDArray[Any], count: int) -> None:
+    """Draw the lines, the strongest penalty at the left, and name the largest at their ends."""
+    last = sizes[-1]
+    largest = np.argsort(-np.abs(last), kind="stable")[:count]
+    named = set(largest[last[largest] != 0.0].tolist())
+    for j in np.flatnonzero(sizes.any(axis=0)):
+        line = sizes[:, j].copy()
+        at_zero = np.pad(line == 0.0, 1, constant_values=True)
+        line[at_zero[:-2] & at_zero[1:-1] & at_zero[2:]] = np.nan  # from where it leaves 0 alone
+        if j in named or not count:
+            ax.plot(lambdas, line)
+        else:
+            ax.plot(lambdas, line, color="0.75", linewidth=0.8, zorder=1)
+    ax.axhline(0.0, color="0.5", linewidth=0.6, zorder=1)
+    ax.set_xscale("log")
+    ax.invert_xaxis()
+    ax.set_xlabel("strength of the penalty, lambda")
+    ax.set_ylabel("coefficient")
+    _name_ends(ax, lambdas[-1], last, names, sorted(named, key=lambda j: float(last[j])))
+
+
+def _name_ends(
+    ax: "Axes", end: float, last: _Vector, names: NDArray[Any], named: list[int]
+) -> None:
+    """Write the names to the right of the lines, the lowest first, none over another."""
+    if not named:
+        return
+    low, high = ax.get_ylim()
+    apart = _NAME_HEIGHT * (high - low)
+    places = last[named].astype(float)
+    for k in range(1, len(named)):  # up from the lowest, then down where that went too far
+        places[k] = max(places[k], places[k - 1] + apart)
+    if places[-1] > high:
+        places[-1] = high
+        for k in range(len(named) - 2, -1, -1):
+            places[k] = min(places[k], places[k + 1] - apart)
+    colours = {line.get_ydata()[-1]: line.get_color() for line in ax.get_lines()}  # type: ignore[index]
+    for place, j in zip(places, named, strict=True):
+        ax.annotate(
+            str(names[j]),
+            (end, last[j]),
+            (1.02, place),
+            textcoords=("axes fraction", "data"),
+            va="center",
+            fontsize="small",
+            color=colours.get(last[j], "black"),
+            arrowprops={"arrowstyle": "-", "color": "0.7", "linewidth": 0.6},
+            annotation_clip=False,
+        )
+
+
+@numpy_defaults
+def regularization_path(
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    Cs: int | ArrayLike = 100,
+    l1_ratio: float = 1.0,
+    C_min_ratio: float = 1e-3,
+    fit_intercept: bool = True,
+    sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
+    class_weight: dict[Any, float] | str | None = None,
+    tol: float = 1e-8,
+    max_iter: int = 100,
+    early_stopping: bool = True,
+    n_threads: int | None = None,
+    feature_names: ArrayLike | None = None,
+    verbose: int = 0,
+) -> Path:
+    """Fit logistic regression from the strongest penalty to a weak one, each from the last.
+
+    The objective is that of :class:`fastlogreg.LogisticRegression`, and each point ends within
+    ``tol`` of its optimum as there; glmnet's ``lambda`` is ``1 / (C * S)``, S the sum of the
+    weights.
+
+    Parameters
+    ----------
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+        float32 and float64 arrays and CSR matrices are used in place. Columns are not
+        standardized; the penalty is that of the columns as they are.
+    y : array-like of shape (n_samples,)
+        Labels: two different values or more.
+    Cs : int or array-like of shape (n_points,), default=100
+        How many points, on a logarithmic grid from the strongest penalty (the least that leaves
+        all coefficients at 0) downward; or these inverse strengths, in any order, which the result
+        has in ascending order.
+    l1_ratio : float, default=1.0
+        The share of L1. Below 1e-3 the grid starts where it would for 1e-3, as in glmnet.
+    C_min_ratio : float, default=1e-3
+        The weakest penalty of the grid over the strongest, above 0 and below 1.
+    fit_intercept : bool, default=True
+    sample_weight : array-like of shape (n_samples,), optional
+    offset : array-like of shape (n_samples,), or (n_samples, n_classes) beyond two, optional
+        A known part of the margins.
+    class_weight : dict, "balanced" or None, default=None
+    tol : float, default=1e-8
+        Bound on the duality gap at each point, relative to the objective.
+    max_iter : int, default=100
+        Steps at each point at most.
+    early_stopping : bool, default=True
+        Whether a grid (an int for ``Cs``) ends, after five points at least, where a point explains
+        less than 1e-5 more of the deviance, relatively, or the deviance explained is above 0.999,
+        as in glmnet. ``status`` says so.
+    n_threads : int, optional
+        Threads at most; default all. The result is the same to the bit for any number.
+    feature_names : array-like of shape (n_features,), optional
+        Default the names of a frame's columns, or x0, x1 and so on.
+    verbose : int, default=0
+        Above 0: a line for each point.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a parameter or the input is not as described; the message names it.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If points did not reach ``tol``: one warning that says how many. ``converged`` says which.
+
+    Notes
+    -----
+    Columns that may matter at the next point are guessed by how far their slopes may move (the
+    sequential strong rule), which can be wrong; the duality gap is over all columns, so that a
+    wrong guess costs another step and never a wrong answer.
+
+    References
+    ----------
+    Friedman, Hastie and Tibshirani (2010), Regularization paths for generalized linear models via
+    coordinate descent, Journal of Statistical Software 33; Tibshirani et al. (2012), Strong rules
+    for discarding predictors in lasso-type problems, JRSS B 74.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from fastlogreg import regularization_path
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> path = regularization_path((X - X.mean(axis=0)) / X.std(axis=0), y, Cs=20)
+    >>> path.n_nonzero[[0, -1]].tolist(), bool(path.converged.all())
+    ([0, 22], True)
+    >>> path.best("bic").coef_.shape
+    (1, 30)
+    """
+    estimator = LogisticRegression(
+        l1_ratio=l1_ratio,
+        fit_intercept=fit_intercept,
+        class_weight=class_weight,
+        tol=tol,
+        max_iter=max_iter,
+        n_threads=n_threads,
+        verbose=verbose,
+    )
+    settings = estimator._settings()
+    grid = _checked_grid(Cs, C_min_ratio)
+    ends_early = check.check_flag(early_stopping, "early_stopping") and isinstance(grid, int)
+    matrix, y, columns = training_data(estimator, X, y)
+    names = _names(feature_names, columns)
+    rows = checked_rows(estimator, matrix, y, sample_weight, offset, finite=False)
+    problem = settings.problem(rows)
+    layout, total = problem.layout, problem.source.total_weight
+    with problem.solving():
+        theta, point = null_model(problem)
+        if not np.isfinite(point.value) or not np.isfinite(point.gradient).all():
+            refuse(rows, None, settings.n_threads)
+        if isinstance(grid, int):
+            unit = replace(settings, l1_ratio=max(settings.l1_ratio, _LEAST_L1))
+            top = unit.penalty_at(1.0, layout)
+            assert isinstance(top, ElasticNet)
+            lambdas = _falling(strongest(top, theta, point), grid, C_min_ratio)
+            grid = 1.0 / (lambdas * total)
+        lambdas = np.array([check.check_penalty(C, total) for C in grid])
+        penalties = [settings.penalty_at(strength, layout) for strength in lambdas]
+        found = follow(
+            problem, penalties, theta, point, tol=settings.tol, max_iter=settings.max_iter
+        )
+        points, status = _collect(found, penalties, point.value, ends_early, settings.prints)
+    k = len(points)
+    thetas = np.array([layout.rows(result.theta) for result in points])
+    first = layout.first
+    coefs = thetas[:, :, first:]
+    intercepts = thetas[:, :, 0] if first else np.zeros(thetas.shape[:2])
+    if layout.n_outputs == 1:
+        coefs, intercepts = coefs[:, 0], intercepts[:, 0]
+    losses = np.array([r.value - p.value(r.theta) for r, p in zip(points, penalties, strict=False)])
+    weights = rows.weights
+    path = Path(
+        Cs=grid[:k],
+        lambdas=lambdas[:k],
+        l1_ratio=settings.l1_ratio,
+        coefs=coefs.copy(),
+        intercepts=intercepts.copy(),
+        n_nonzero=(thetas[:, :, first:] != 0.0).any(axis=1).sum(axis=1),
+        deviance=2.0 * total * losses,
+        null_deviance=2.0 * total * point.value,
+        deviance_explained=1.0 - losses / point.value,
+        objectives=np.array([result.value for result in points]),
+        duality_gaps=np.array([result.decrement for result in points]),
+        n_iter=np.array([result.n_iter for result in points]),
+        n_passes=np.array([result.n_passes for result in points]),
+        n_passes_total=problem.n_passes,
+        converged=np.array([result.converged for result in points]),
+        status=status,
+        classes_=rows.classes,
+        feature_names=names,
+        n_samples=matrix.shape[0] if weights is None else int(np.count_nonzero(weights)),
+        _estimator=estimator,
+        _columns=columns,
+    )
+    if not path.converged.all():
+        _warn(path, settings.tol)
+    return path
+
+
+def _collect(
+    found: Iterator[Result], penalties: list[Any], null: float, ends_early: bool, prints: bool
+) -> tuple[list[Result], str]:
+    """Return the points up to where it is enough, and why they end."""
+    points: list[Result] = []
+    before = 0.0
+    for penalty, result in zip(penalties, found, strict=True):
+        points.append(result)
+        explained = 1.0 - (result.value - penalty.value(result.theta)) / null
+        if prints:
+            print(
+                f"{len(points):4d}  explained {explained:8.4%}  objective {result.value:14.8g}  "
+                f"gap {result.decrement:8.2e}  steps {result.n_iter:3d}  "
+                f"passes {result.n_passes:6.4g}"
+            )
+        if ends_early and result.converged and len(points) >= _LEAST_POINTS:
+            if explained > _MOST_EXPLAINED:
+                return points, f"more than {_MOST_EXPLAINED:.1%} of the deviance is explained"
+            if explained - before < _LEAST_GAIN * explained:
+                return points, f"a point explains less than {_LEAST_GAIN:g} more of the deviance"
+        before = explained
+    return points, _COMPLETE
+
+
+def _checked_grid(Cs: int | ArrayLike, C_min_ratio: float) -> int | _Vector:
+    """Return how many points, or the inverse strengths in ascending order."""
+    ratio = check.check_share(C_min_ratio, "C_min_ratio")
+    if ratio == 0.0:
+        raise ValueError("C_min_ratio must be above 0, got 0")
+    if isinstance(Cs, Integral):
+        count = check.check_count(Cs, "Cs")
+        assert count is not None
+        return count
+    check.check_readable(Cs, "Cs")
+    try:
+        grid = np.array(Cs, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"Cs must be an integer or an array of numbers, got {Cs!r}") from None
+    if grid.ndim != 1 or grid.size == 0:
+        raise ValueError(f"Cs must be a one-dimensional array of numbers, got shape {grid.shape}")
+    if not (np.isfinite(grid) & (grid > 0.0)).all():
+        raise ValueError("Cs must hold finite numbers above 0")
+    return np.sort(grid)
+
+
+def _falling(top: float, count: int, ratio: float) -> _Vector:
+    """Return strengths on a logarithmic grid; where no column has a slope any will do."""
+    return np.geomspace(1.0, ratio, count) * (top if top > 0.0 else 1.0)
+
+
+def _names(feature_names: ArrayLike | None, columns: Columns) -> NDArray[Any]:
+    """Return the names of the columns."""
+    if feature_names is None:
+        if columns.names is not None:
+            return np.asarray(columns.names, dtype=object)
+        return np.array([f"x{j}" for j in range(columns.number)], dtype=object)
+    names = np.array(feature_names, dtype=object)
+    if names.shape != (columns.number,):
+        raise ValueError(
+            f"feature_names must have shape ({columns.number},), got shape {names.shape}"
+        )
+    return names
+
+
+def _warn(path: Path, tol: float) -> None:
+    missed = np.flatnonzero(~path.converged)
+    i = int(missed[0])
+    check.warn(
+        f"{missed.size} of {len(path)} points did not reach tol={tol:g}, the first of them point "
+        f"{i} (C={path.Cs[i]:.6g}: distance above the optimum at most {path.duality_gaps[i]:.2g}, "
+        f"objective {path.objectives[i]:.6g}); raise max_iter or tol, or end the path earlier",
+        ConvergenceWarning,
+    )
