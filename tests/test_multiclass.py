@@ -509,7 +509,8 @@ def test_history_and_verbose(rng, solver, capsys):
     history = model.history_
     last = history[-1]
     assert last["iteration"] == model.n_iter_[0]
-    assert last["passes"] == model.n_passes_
+    # the last look at margins, where there is one, comes after the last record
+    assert 0.0 <= model.n_passes_ - last["passes"] <= 1.0
     assert last["objective"] == model.objective_
     assert last["gradient_norm"] == model.gradient_norm_
     assert last["decrement"] <= model.tol * model.objective_

@@ -28,7 +28,7 @@ from fastlogreg.solvers.search import ROUNDING
 __all__ = ["HANDING_OVER", "NEWTON", "STAGE", "TRUNCATED", "Convergence", "Limits", "Rule"]
 
 _ILL = 1e-5  # a pivot of the Hessian, scaled to a unit diagonal, below this
-_ILL_OF_SEVERAL = 1e-3  # columns of margins: a pass for them is little beside a Hessian
+_ILL_OF_SEVERAL = np.inf  # columns of margins: always, a pass is little beside their Hessian
 _CHANGE = 0.5  # of a margin: a row whose loss falls like an exponential asks for 1
 _UNEVEN = 0.1  # a tenth of the rows, or fewer, say as much as all of them
 
