@@ -1,18 +1,18 @@
 """Fits of one problem under several penalties, on all rows and on sets of them, such as folds.
 
 Penalties go from the strongest on, each started where the one before it ended. For each, the fit of
-all rows comes first, and each set starts from where it ended, moved as all rows have moved. Hessians
-at the optimum of all rows (which for folds cost one reading for all of them) are kept from penalty to
-penalty, with what steps have shown since, and each step is one reading for all sets, side by side
-(:class:`fastlogreg.problem.sets.ProblemSets`).
+all rows comes first, and each set starts from where it ended, moved as all rows have moved.
+Hessians at the optimum of all rows (which for folds cost one reading for all of them) are kept from
+penalty to penalty, with what steps have shown since, and each step is one reading for all sets,
+side by side (:class:`fastlogreg.problem.sets.ProblemSets`).
 
 What makes such a fit certain is that the Hessian was the right one: ranges of the columns, or else
-a last reading, say by how much margins have changed since it was made, and by how much the step that
-is left would change them. No row's curvature has changed by more than the exponential of that, which
-multiplies the distance. Where that is too much, or steps grow slow, a set gets a Hessian of its own;
-what that doesn't settle (a singular one, a row that holds all the weight) is left to Newton on its
-rows alone. Several columns of margins, L1 and bounds, and data whose Hessians are dear, are fitted
-set by set.
+a last reading, say by how much margins have changed since it was made, and by how much the step
+that is left would change them. No row's curvature has changed by more than the exponential of that,
+which multiplies the distance. Where that is too much, or steps grow slow, a set gets a Hessian of
+its own; what that doesn't settle (a singular one, a row that holds all the weight) is left to
+Newton on its rows alone. Several columns of margins, L1 and bounds, and data whose Hessians are
+dear, are fitted set by set.
 
 References
 ----------
