@@ -80,7 +80,7 @@ def folds_of(n, k=4):
     return [np.setdiff1d(np.arange(n), rows) for rows in held_out]
 
 
-def check(problem, training, penalty, fits, *, solve=auto, enough=TOL):
+def check(problem, training, penalty, fits, *, solve=auto, enough=TOL, sure=1.1):
     """Each fit is as near as it says, by a tight one on its own rows; none is silent."""
     whole = np.arange(problem.n_rows)
     for rows, results in zip([*training, whole], [*fits.sets, fits.whole], strict=True):
@@ -99,7 +99,7 @@ def check(problem, training, penalty, fits, *, solve=auto, enough=TOL):
             assert result.converged
             assert distance <= enough * tight.value + 1e-14
             # values of far columns carry some rounding
-            assert distance <= 1.1 * result.decrement + 1e-12 * tight.value
+            assert distance <= sure * result.decrement + 1e-12 * tight.value
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name__)
@@ -243,4 +243,5 @@ def test_a_saturated_outlier_hides_nothing_from_a_start_near_the_optimum():
     def penalty(weight, number):
         return L2(problem.layout.by_column(1.0 / (Cs[number] * weight)))
 
-    check(problem, training, penalty, fit_folds(problem, training, 3, penalty, auto, tol=TOL))
+    fits = fit_folds(problem, training, 3, penalty, auto, tol=TOL)
+    check(problem, training, penalty, fits, sure=2.0)  # an estimate, not a bound
