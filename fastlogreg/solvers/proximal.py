@@ -148,6 +148,24 @@ def _between_bounds(
     else:
         direction = BoxSets(objective, convergence)
     result = go(objective, theta, direction, convergence, trace)
-    if not result.converged and result.finite and has_unpenalized(objective):
-        return replace(result, decrement=final_gap(objective, result.theta))
+    if result.finite and has_unpenalized(objective):
+        if not result.converged:
+            return replace(result, decrement=final_gap(objective, result.theta))
+        rounding = _margin_rounding(objective, result.theta)
+        if rounding > convergence.limits.tol * result.value:
+            gap = result.decrement + rounding
+            return replace(result, decrement=gap, converged=False, status=Status.NO_DESCENT)
     return result
+
+
+def _margin_rounding(objective: Problem, theta: _Vector) -> float:
+    """Return how much rounding margins may carry, by the ranges of the columns.
+
+    A constant column without a penalty is an intercept: both may run to 1e10 against each other.
+    """
+    layout = objective.layout
+    low, high = objective.source.column_ranges()
+    size = np.abs(layout.coefficients(theta)) @ np.maximum(np.abs(low), np.abs(high))
+    if layout.first:
+        size = size + np.abs(layout.intercepts(theta))[:, 0]
+    return float(np.finfo(np.float64).eps * size.max())
