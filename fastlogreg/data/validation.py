@@ -681,6 +681,17 @@ def _bound(value: Any, name: str, n_features: int, none: float) -> NDArray[np.fl
     return array
 
 
+def check_pyplot() -> Any:
+    """Return matplotlib's pyplot; it is imported here, where something is drawn."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            "plot needs Matplotlib: python3 -m pip install 'fastlogreg[plot]'"
+        ) from error
+    return plt
+
+
 def check_finite(
     X: Matrix, *, estimator: str = "LogisticRegression", n_threads: int | None = None
 ) -> None:

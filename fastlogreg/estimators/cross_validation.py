@@ -245,20 +245,24 @@ class LogisticRegressionCV(LogisticRegression):
         problem = settings.problem(rows)
         scores = _Scores(problem, rows, y, weights, settings, scoring, score_params)
 
+        if alone:
+            scores.refuse_left_out()
         stop_value = _stop_value(grid, rows, folds)
         cells = [
             _fit_grid(problem, folds, settings, grid, share, stop_value) for share in grid.shares
         ]
+        if alone:  # the fits of all rows are those of one fold
+            everything = np.arange(matrix.shape[0])
+            folds = [(everything, everything)]
+            cells = [cell._replace(sets=[cell.whole]) for cell in cells]
         if not all(result.finite for cell in cells for fold in cell.sets for result in fold):
             refuse(rows, None, settings.n_threads)
-        if alone:
-            table: _Table = _LeaveOneOut(grid, problem, rows.classes, folds, cells, scores)
-        else:
-            table = _Table(grid, problem, rows.classes, folds, cells, scores)
+        kind = _LeaveOneOut if alone else _Table
+        table = kind(grid, problem, rows.classes, folds, cells, scores)
         n_missed = sum(not r.converged for r in table.results())
         theta, C, l1_ratio = table.best() if refit else table.mean_of_bests()
         final = replace(settings, C=C, l1_ratio=l1_ratio)
-        full = problem.subset(problem.source, final.penalty(scores.total_weight, problem.layout))
+        full = problem.with_penalty(final.penalty(scores.total_weight, problem.layout))
         result, separation = None, None
         if refit:
             trace = Trace(IterationMonitor(begun, settings.prints, None))
@@ -367,13 +371,7 @@ class LogisticRegressionCV(LogisticRegression):
         """
         self._theta()  # whether it is fitted
         if ax is None:
-            try:
-                from matplotlib import pyplot
-            except ImportError as error:
-                raise ImportError(
-                    "plot needs matplotlib: pip install 'fastlogreg[plot]'"
-                ) from error
-            ax = pyplot.subplots()[1]
+            ax = check.check_pyplot().subplots()[1]
         if isinstance(self.scores_, dict):
             scores = next(iter(self.scores_.values()))
             scores = scores.reshape(*scores.shape[:2], -1)
@@ -606,7 +604,15 @@ class _Table:
     ) -> None:
         self.grid, self.layout, self.classes = grid, problem.layout, classes
         self._cells = cells
-        self._fill(problem, folds, cells, scores)
+        shape = len(folds), grid.Cs.size, len(cells)
+        self.thetas = np.empty((*shape, problem.size))
+        self.scores = np.empty(shape)
+        self.n_iter = np.empty(shape, dtype=np.int32)
+        for i in range(len(folds)):
+            for j, k in np.ndindex(shape[1:]):
+                result = cells[k].sets[i][j]
+                self.thetas[i, j, k], self.n_iter[i, j, k] = result.theta, result.n_iter
+        self._score(folds, scores)
         # a score that is undefined is no good one
         self._ranked = np.where(np.isnan(self.scores), -np.inf, self.scores)
         if np.isneginf(self._ranked.sum(axis=0)).all():
@@ -616,18 +622,9 @@ class _Table:
         """Return the fits that scores come from."""
         return [r for cell in self._cells for fold in cell.sets for r in fold]
 
-    def _fill(
-        self, problem: Problem, folds: list[_Fold], cells: Sequence[FoldFits], scores: "_Scores"
-    ) -> None:
-        """Set ``thetas``, ``scores`` and ``n_iter``, each (folds, Cs, l1_ratios, ...)."""
-        shape = len(folds), self.grid.Cs.size, len(cells)
-        self.thetas = np.empty((*shape, problem.size))
-        self.scores = np.empty(shape)
-        self.n_iter = np.empty(shape, dtype=np.int32)
+    def _score(self, folds: list[_Fold], scores: "_Scores") -> None:
+        """Set the scores of each fold."""
         for i, (_, held_out) in enumerate(folds):
-            for j, k in np.ndindex(shape[1:]):
-                result = cells[k].sets[i][j]
-                self.thetas[i, j, k], self.n_iter[i, j, k] = result.theta, result.n_iter
             self.scores[i] = scores.of(held_out, self.thetas[i])
 
     def _best(self) -> tuple[int, int]:
@@ -711,23 +708,12 @@ class _Table:
 class _LeaveOneOut(_Table):
     """The same for each row left out in turn, from the fits of all rows: one fold of all."""
 
-    def results(self) -> list[Result]:
-        """Return the fits that scores come from."""
-        return [r for cell in self._cells for r in cell.whole]
-
-    def _fill(
-        self, problem: Problem, folds: list[_Fold], cells: Sequence[FoldFits], scores: "_Scores"
-    ) -> None:
-        shape = 1, self.grid.Cs.size, len(cells)
-        self.thetas = np.empty((*shape, problem.size))
-        self.scores = np.empty(shape)
-        self.n_iter = np.empty(shape, dtype=np.int32)
-        self._errors = np.empty(shape[1:])
-        for j, k in np.ndindex(shape[1:]):
-            result = cells[k].whole[j]
-            self.thetas[0, j, k], self.n_iter[0, j, k] = result.theta, result.n_iter
+    def _score(self, folds: list[_Fold], scores: "_Scores") -> None:
+        self._errors = np.empty(self.scores.shape[1:])
+        for j, k in np.ndindex(*self._errors.shape):
             C, share = float(self.grid.Cs[j]), self.grid.shares[k]
-            self.scores[0, j, k], self._errors[j, k] = scores.left_out(result.theta, C, share)
+            found = scores.left_out(self.thetas[0, j, k], C, share)
+            self.scores[0, j, k], self._errors[j, k] = found
 
     def std_errors(self) -> _Vector:
         """Return the standard errors of the mean scores: of the rows' by the root of their n."""
@@ -803,14 +789,18 @@ class _Scores:
             scores[at] = self._scorer(model, X, y, **params)
         return scores
 
-    def left_out(self, theta: _Vector, C: float, l1_ratio: float) -> tuple[float, float]:
-        """Return the mean score of all rows, each left out in turn, and its standard error."""
-        rows, layout = self._rows, self._problem.layout
-        if layout.n_outputs > 1 or self._from_margins is None:
+    def refuse_left_out(self) -> None:
+        """Refuse what can't be scored by leaving rows out from the fit of all."""
+        if self._problem.layout.n_outputs > 1 or self._from_margins is None:
             raise ValueError(
                 'cv="loo" is for two classes and the scores "accuracy", "neg_log_loss" and '
                 '"neg_brier_score"; cv=sklearn.model_selection.LeaveOneOut() is for any'
             )
+
+    def left_out(self, theta: _Vector, C: float, l1_ratio: float) -> tuple[float, float]:
+        """Return the mean score of all rows, each left out in turn, and its standard error."""
+        rows, layout = self._rows, self._problem.layout
+        assert self._from_margins is not None
         at = replace(self._settings, C=C, l1_ratio=l1_ratio)
         problem = self._problem.with_penalty(at.penalty(self.total_weight, layout))
         margins = self._problem.source.bind(self._spec).margins(theta)

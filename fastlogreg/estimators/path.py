@@ -279,13 +279,7 @@ class Path:
         count = check.check_count(n_names, "n_names", low=0)
         assert count is not None
         if ax is None:
-            try:
-                import matplotlib.pyplot as plt
-            except ImportError as error:
-                raise ImportError(
-                    "plot needs Matplotlib: python3 -m pip install 'fastlogreg[plot]'"
-                ) from error
-            ax = plt.gca()
+            ax = check.check_pyplot().gca()
         sizes = self.coefs if self.coefs.ndim == 2 else np.sqrt((self.coefs**2).sum(axis=1))
         _draw(ax, self.lambdas, sizes, self.feature_names, count)
         if self.coefs.ndim == 3:

@@ -164,6 +164,11 @@ class Problem:
         gradient += self.penalty.smooth_gradient(theta)
         return value + self.penalty.value(theta), gradient, HessianProduct(self, curvatures)
 
+    def column_ranges(self) -> tuple[_Vector, _Vector]:
+        """Return the smallest and the largest value of each column, (d,) each, in one reading."""
+        self.count(1.0)
+        return self.source.column_ranges()
+
     def squared_lengths(self, matrix: NDArray[np.float64]) -> _Vector:
         """Return the squared length of ``[1, x] matrix`` for each row, (n,), in one pass."""
         self.count(1.0)

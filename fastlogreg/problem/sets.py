@@ -97,8 +97,7 @@ class ProblemSets:
         """
         layout = self.problem.layout
         if self._ranges is None:
-            self.problem.count(1.0)
-            low, high = self.problem.source.column_ranges()
+            low, high = self.problem.column_ranges()
             self._ranges = 0.5 * low + 0.5 * high, 0.5 * high - 0.5 * low
         middle, radius = self._ranges
         along = steps[:, layout.first :]

@@ -154,7 +154,8 @@ def _between_bounds(
         rounding = _margin_rounding(objective, result.theta)
         if rounding > convergence.limits.tol * result.value:
             gap = result.decrement + rounding
-            return replace(result, decrement=gap, converged=False, status=Status.NO_DESCENT)
+            result = replace(result, decrement=gap, converged=False, status=Status.NO_DESCENT)
+        return replace(result, n_passes=objective.n_passes)
     return result
 
 
@@ -164,7 +165,7 @@ def _margin_rounding(objective: Problem, theta: _Vector) -> float:
     A constant column without a penalty is an intercept: both may run to 1e10 against each other.
     """
     layout = objective.layout
-    low, high = objective.source.column_ranges()
+    low, high = objective.column_ranges()
     size = np.abs(layout.coefficients(theta)) @ np.maximum(np.abs(low), np.abs(high))
     if layout.first:
         size = size + np.abs(layout.intercepts(theta))[:, 0]
