@@ -25,6 +25,7 @@ _HOME = {
     "LogisticRegression": "estimators.logistic",
     "LogisticRegressionCV": "estimators.cross_validation",
     "MiniBatchLogisticRegression": "estimators.minibatch",
+    "open_rows": "data.files",
     "Path": "estimators.path",
     "regularization_path": "estimators.path",
 }
@@ -39,12 +40,14 @@ __all__ = [
     "loss",
     "loss_gradient",
     "loss_gradient_hessian",
+    "open_rows",
     "predict_proba",
     "regularization_path",
     "train",
 ]
 
 if TYPE_CHECKING:
+    from fastlogreg.data.files import open_rows
     from fastlogreg.estimators.cross_validation import LogisticRegressionCV
     from fastlogreg.estimators.logistic import LogisticRegression
     from fastlogreg.estimators.minibatch import MiniBatchLogisticRegression

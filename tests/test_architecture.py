@@ -49,8 +49,9 @@ FLOORS = [
     ("fastlogreg.problem.moments",),
     ("fastlogreg.problem.layout", "fastlogreg.problem.penalties"),
     ("fastlogreg.problem",),
-    ("fastlogreg.data.class_separation",),
-    ("fastlogreg.data.labels", "fastlogreg.data.separation"),
+    ("fastlogreg.data.class_separation", "fastlogreg.data.files"),
+    ("fastlogreg.data.labels", "fastlogreg.data.separation", "fastlogreg.data.schema"),
+    ("fastlogreg.data.parts", "fastlogreg.data.tables"),
     ("fastlogreg.data", "fastlogreg.floating_point"),
     ("fastlogreg.backends",),
     ("fastlogreg.backends.loop", "fastlogreg.backends.numpy", "fastlogreg.backends.numba"),
@@ -206,11 +207,11 @@ def test_import_is_light():
     code = (
         "import sys, fastlogreg\n"
         "dir(fastlogreg)\n"
-        "heavy = {'numpy', 'numba', 'sklearn', 'scipy', 'matplotlib', 'pandas', 'dask', 'rich'}\n"
+        "heavy = {'numpy', 'numba', 'sklearn', 'scipy', 'matplotlib', 'pandas', 'dask', 'rich', 'pyarrow'}\n"
         "found = heavy & set(sys.modules)\n"
         "assert not found, found\n"
         "fastlogreg.loss\n"
-        "found = {'numba', 'sklearn', 'matplotlib', 'pandas', 'dask'} & set(sys.modules)\n"
+        "found = {'numba', 'sklearn', 'matplotlib', 'pandas', 'dask', 'pyarrow'} & set(sys.modules)\n"
         "assert not found, found\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

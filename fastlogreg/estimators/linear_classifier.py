@@ -10,6 +10,8 @@ What only some callers need is imported by those calls: ``sklearn.callback`` tak
 this module takes 0.02.
 """
 
+from collections.abc import Callable
+from functools import wraps
 from importlib.util import find_spec
 from inspect import signature
 from typing import Any, Self, cast
@@ -27,7 +29,8 @@ from fastlogreg import backends
 from fastlogreg.data import validation as check
 from fastlogreg.data.labels import check_labels_of_model
 from fastlogreg.data.memory import Columns
-from fastlogreg.estimators.input import is_plain, validated
+from fastlogreg.data.schema import Encoded
+from fastlogreg.estimators.input import encoded_rows, is_plain, validated
 from fastlogreg.floating_point import numpy_defaults
 
 __all__ = ["LinearClassifier"]
@@ -43,6 +46,23 @@ _JUDGED = 1_000_000  # values of X that this is judged on, at most
 def _has_callbacks(estimator: Any) -> bool:
     """Whether the installed scikit-learn has callbacks: from 1.9 on."""
     return find_spec("sklearn.callback") is not None
+
+
+def _by_batches(predict: Callable[..., NDArray[Any]]) -> Callable[..., NDArray[Any]]:
+    """Let predictions take tables, batch by batch, where the model was fitted on one."""
+
+    @wraps(predict)
+    def whole_or_by_batches(self: Any, X: Any, *, offset: Any = None) -> NDArray[Any]:
+        batches = encoded_rows(self, X)
+        if batches is None:
+            return predict(self, X, offset=offset)
+        if offset is not None:
+            raise TypeError(
+                "offset must not be given beside a table: it is the column that open_rows named"
+            )
+        return np.concatenate([predict(self, batch, offset=batch.offset) for batch in batches])
+
+    return whole_or_by_batches
 
 
 class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -113,7 +133,9 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         for name in forget:
             state.pop(name, None)
         state.update(fitted)
-        state.pop("feature_names_in_", None)
+        for name in ("feature_names_in_", "schema_"):
+            if name not in fitted:
+                state.pop(name, None)
         if columns.names is not None:
             state["feature_names_in_"] = columns.names
         self.__dict__ = state
@@ -139,6 +161,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return rows to predict, checked against the fit, theta (m, 1 + d) and the offset."""
         theta = self._theta()
         threads = self._threads()
+        if isinstance(X, Encoded):  # by the schema, which has looked at all
+            return X.matrix, theta, check.check_offset(offset, X.matrix.shape[0], len(theta))
         if hasattr(self, "feature_names_in_") or not (is_plain(X) or check.is_sparse(X)):
             matrix = validated(self, X, reset=not hasattr(self, "n_features_in_"))[0]
         else:
@@ -174,6 +198,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         learned = (getattr(part, "dtype", np.float64) for part in parts)
         return np.result_type(matrix.dtype, *learned)
 
+    @_by_batches
     @numpy_defaults
     def decision_function(
         self, X: ArrayLike, *, offset: ArrayLike | None = None
@@ -193,6 +218,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         return _narrowed(*self._margins(X, offset))
 
+    @_by_batches
     @numpy_defaults
     def predict(self, X: ArrayLike, *, offset: ArrayLike | None = None) -> NDArray[Any]:
         """Return the more probable class of each row.
@@ -215,6 +241,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return labels[(bound.margins(theta) > 0.0).astype(np.intp)]
         return labels[cast(backends.ClassesPass, bound).predict_class(theta)]
 
+    @_by_batches
     @numpy_defaults
     def predict_proba(
         self, X: ArrayLike, *, offset: ArrayLike | None = None
@@ -237,6 +264,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         pair = theta.ndim == 1
         return _narrowed(bound.predict_pair(theta) if pair else bound.predict(theta), dtype)
 
+    @_by_batches
     @numpy_defaults
     def predict_log_proba(
         self, X: ArrayLike, *, offset: ArrayLike | None = None
@@ -266,7 +294,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def score(
         self,
         X: ArrayLike,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         *,
         offset: ArrayLike | None = None,
@@ -276,6 +304,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
+            Or a table, or rows of :func:`fastlogreg.open_rows`, which hold the target, too.
         y : array-like of shape (n_samples,)
             The true labels.
         sample_weight : array-like of shape (n_samples,), optional
@@ -288,6 +317,14 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         from sklearn.metrics import accuracy_score
 
+        if y is None and (batches := encoded_rows(self, X, score=True)) is not None:
+            right = total = 0.0
+            for batch in batches:
+                found = batch.codes == np.searchsorted(self.classes_, self.predict(batch))
+                each = np.ones(found.size) if batch.weights is None else batch.weights
+                right += float(each @ found)
+                total += float(each.sum())
+            return right / total
         check.check_readable(y, "y")
         check.check_readable(sample_weight, "sample_weight")
         found = self.predict(X, offset=offset)
