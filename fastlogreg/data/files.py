@@ -1,10 +1,10 @@
 """Rows of tables and files, opened once and read as often as a fit needs.
 
-:func:`open_rows` returns :class:`TableRows`, which ``fit`` of the estimators takes in place of X and
-y. A first look (one reading) learns the schema. Rows that fit into half of ``memory_limit`` are then
-encoded into memory once, and everything goes on as for arrays, to the same bits. Others are read
-anew for each pass, batch after batch: a thread reads and encodes ahead while the kernels work, and
-what fits of the first batches stays in memory.
+:func:`open_rows` returns :class:`TableRows`, which ``fit`` of the estimators takes in place of X
+and y. A first look (one reading) learns the schema. Rows that fit into half of ``memory_limit``
+are then encoded into memory once, and everything goes on as for arrays, to the same bits. Others
+are read anew for each pass, batch after batch: a thread reads and encodes ahead while the kernels
+work, and what fits of the first batches stays in memory.
 """
 
 import os
@@ -49,8 +49,8 @@ def open_rows(
     Parameters
     ----------
     source : path, glob, folder, list of paths, data set, table or frame
-        Parquet (``.parquet``, ``.pq``), Arrow or Feather (``.arrow``, ``.feather``, ``.ipc``) or CSV
-        (``.csv``, ``.tsv``, ``.txt``, also compressed) files with the same columns; folders may
+        Parquet (``.parquet``, ``.pq``), Arrow or Feather (``.arrow``, ``.feather``, ``.ipc``) or
+        CSV (``.csv``, ``.tsv``, ``.txt``, also compressed) files with the same columns; folders may
         hold columns in their names (``year=2024/``). Or a ``pyarrow.dataset.Dataset``, a
         ``pyarrow.Table``, a pandas or polars frame, eager or lazy.
     target : str
@@ -70,8 +70,8 @@ def open_rows(
     drop_first : bool, default=False
         Whether the first level of each category has no column: for fits without a penalty.
     min_frequency : int or float, optional
-        Levels of fewer rows (a float: of a smaller share of them) become one, ``column_infrequent``,
-        and so do levels that only predictions meet.
+        Levels of fewer rows (a float: of a smaller share of them) become one,
+        ``column_infrequent``, and so do levels that only predictions meet.
     dtype : {float64, float32}, default=float64
         Of the encoded rows.
     memory_limit : int, optional
@@ -271,7 +271,8 @@ class TableRows:
         while parts:  # what has been joined is let go
             columns.append(joined(parts.pop(0)))
         self._check_count(columns[0].shape[0])
-        return Rows(*columns, self.classes)
+        matrix, codes, weights, offset = columns
+        return Rows(matrix, codes, weights, offset, self.classes)
 
     def _check_count(self, found: int) -> None:
         if found != self.n_rows:

@@ -260,7 +260,7 @@ class PartedRows:
 
     def bind(self, spec: PassSpec) -> Pass:
         """Return a pass over the rows, to be called many times."""
-        return PartedPass(_Forgetting(self), spec)
+        return cast(Pass, PartedPass(_Forgetting(self), spec))
 
     def bind_sets(self, members: NDArray[np.bool_], spec: PassSpec) -> SetsPass:
         """Refuse: folds are fitted in memory."""
@@ -367,7 +367,7 @@ class PartedRows:
             return False
         if theta.ndim == 2:
             return True
-        held = grows.any(axis=0)
+        held: NDArray[np.bool_] = np.asarray(grows.any(axis=0))
         held[: int(spec.intercept)] = True
         _, gradient, hessian = bound(theta, 2)
         assert gradient is not None and hessian is not None

@@ -221,14 +221,15 @@ def _checked_frequency(value: Any) -> float | int | None:
         if value < 1:
             raise ValueError(f"min_frequency must be at least 1 row, got {value}")
         return int(value)
-    if not 0.0 < value < 1.0:
+    share = float(value)
+    if not 0.0 < share < 1.0:
         raise ValueError(f"min_frequency as a share must lie between 0 and 1, got {value}")
-    return float(value)
+    return share
 
 
 def _checked_dtype(value: Any) -> str:
     try:
-        name = np.dtype(value).name
+        name = str(np.dtype(value).name)
     except TypeError:
         name = str(value)
     if name not in _DTYPES:
@@ -518,7 +519,7 @@ def _nulls(array: Any) -> NDArray[np.bool_]:
     return found
 
 
-def _floats(array: Any) -> NDArray[np.float64] | NDArray[np.float32]:
+def _floats(array: Any) -> NDArray[np.floating]:
     """Return numbers or booleans of Arrow as floats, missing ones as NaN."""
     pa = arrow()
     if not pa.types.is_floating(array.type):
@@ -526,7 +527,10 @@ def _floats(array: Any) -> NDArray[np.float64] | NDArray[np.float32]:
         array = array.cast(pa.int8()) if pa.types.is_boolean(array.type) else array
         array = array.cast(pa.float64(), safe=safe)
     values: Any = array.to_numpy(zero_copy_only=False)
-    return values.astype(np.float32) if values.dtype == np.float16 else values
+    found: NDArray[np.floating] = (
+        values.astype(np.float32) if values.dtype == np.float16 else values
+    )
+    return found
 
 
 def _numbers(batch: Batch, column: Column, dtype: str) -> NDArray[np.floating]:
@@ -729,8 +733,8 @@ class _Category:
                 self.counts[level] = self.counts.get(level, 0) + count
         if len(self.counts) > _MOST_LEVELS:
             raise ValueError(
-                f"{batch.place.source}: column {self.name!r} has more than {_MOST_LEVELS:,} levels, "
-                f"such as {levels[0]!r}: leave it out with features=, or make groups of them"
+                f"{batch.place.source}: column {self.name!r} has more than {_MOST_LEVELS:,} "
+                f"levels, such as {levels[0]!r}: leave it out with features=, or make groups"
             )
 
     def column(self, request: Request, rows: int, where: str) -> Column:
@@ -794,8 +798,8 @@ class _Target:
         empty = np.flatnonzero(table[:, 1] == 0.0)
         if empty.size:
             raise ValueError(
-                f"{where}: the class {labels[empty[0]]!r} of the target {self.name!r} has no row of "
-                "positive weight"
+                f"{where}: the class {labels[empty[0]]!r} of the target {self.name!r} has no row "
+                "of positive weight"
             )
         return tuple(labels), Counts(table[:, 0].astype(np.int64), table[:, 1], table[:, 2])
 

@@ -307,7 +307,7 @@ class File:
             if self.kind == "arrow":
                 reader = self._ipc()
                 each = range(reader.num_record_batches)
-                return sum(reader.get_batch(i).num_rows for i in each)
+                return int(sum(reader.get_batch(i).num_rows for i in each))
         return None
 
     def batches(self, types: Mapping[str, Any], rows: int, skip: int) -> Iterator[tuple[int, Any]]:
@@ -655,10 +655,15 @@ def _types(schema: Any, columns: Sequence[str], as_text: Sequence[str]) -> dict[
     found = {}
     for name in columns:
         kind = schema.field(name).type
-        if name in as_text or pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        if name in as_text or _is_text(kind):
             kind = pa.dictionary(pa.int32(), pa.string())
         found[name] = kind
     return found
+
+
+def _is_text(dtype: Any) -> bool:
+    pa = arrow()
+    return bool(pa.types.is_string(dtype) or pa.types.is_large_string(dtype))
 
 
 def _kind(dtype: Any) -> str:

@@ -31,7 +31,7 @@ from sklearn.utils.validation import _check_method_params
 from fastlogreg import backends
 from fastlogreg.data import validation as check
 from fastlogreg.data.memory import Rows
-from fastlogreg.estimators.input import checked_rows, training_data
+from fastlogreg.estimators.input import training
 from fastlogreg.estimators.logistic import (
     SEPARATED,
     IterationMonitor,
@@ -195,7 +195,7 @@ class LogisticRegressionCV(LogisticRegression):
     def fit(
         self,
         X: ArrayLike,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         *,
         offset: ArrayLike | None = None,
@@ -206,7 +206,8 @@ class LogisticRegressionCV(LogisticRegression):
         Parameters
         ----------
         X, y, sample_weight, offset
-            As for :meth:`fastlogreg.LogisticRegression.fit`. Weights count in the scores too.
+            As for :meth:`fastlogreg.LogisticRegression.fit`. Weights count in the scores too. Rows
+            of :func:`fastlogreg.open_rows` must fit into its memory limit.
         **params
             For the splitter and the scorer, such as ``groups``, with scikit-learn's metadata
             routing enabled.
@@ -232,10 +233,9 @@ class LogisticRegressionCV(LogisticRegression):
         refit = check.check_flag(self.refit, "refit")
         scoring = self._scoring()
         legacy = self._legacy()
-        matrix, y, columns = training_data(self, X, y)
-        if isinstance(sample_weight, Real):
-            sample_weight = np.full(matrix.shape[0], sample_weight)
-        rows = checked_rows(self, matrix, y, sample_weight, offset)
+        data = training(self, X, y, sample_weight, offset)
+        rows, columns, y, matrix = data.rows, data.columns, data.y, data.rows.matrix
+        sample_weight, offset = data.metadata["sample_weight"], data.metadata["offset"]
         weights = check.check_weights(sample_weight, matrix.shape[0])
         split_params, score_params = self._routed(sample_weight, offset, params)
         alone = isinstance(self.cv, str) and self.cv == "loo"
@@ -285,6 +285,7 @@ class LogisticRegressionCV(LogisticRegression):
             n_passes_=1.0 + problem.n_passes + scores.n_passes,
             converged_=n_missed == 0 and (result is None or result.converged),
             forget=("duality_gap_",),
+            **data.fitted,
             **({"duality_gap_": result.decrement} if result and has_gap(full) else {}),
         )
         if n_missed:
@@ -302,7 +303,7 @@ class LogisticRegressionCV(LogisticRegression):
     def score(
         self,
         X: ArrayLike,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         *,
         offset: ArrayLike | None = None,
@@ -552,8 +553,8 @@ def _stop_value(grid: _Grid, rows: Rows, folds: list[_Fold]) -> float:
     if np.inf in grid.Cs:
         return SEPARATED
     held = np.ones(rows.targets.size, bool) if rows.weights is None else rows.weights > 0.0
-    for training, _ in folds:
-        targets = rows.targets[training[held[training]]]
+    for trained, _ in folds:
+        targets = rows.targets[trained[held[trained]]]
         if (targets == targets[0]).all():
             return SEPARATED
     return 0.0

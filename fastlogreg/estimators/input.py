@@ -79,6 +79,8 @@ def training_data(
     0.3 ms, as long as a fit of a hundred rows. ``reset`` says whether columns may be others
     than before.
     """
+    if _is_opened(X):
+        raise TypeError("rows of open_rows are taken by fit, not in pieces: X must be an array")
     plain = (
         (is_plain(X) or check.is_sparse(X))
         and type(y) is np.ndarray
@@ -198,6 +200,7 @@ def training(
         given = labels[first.targets.astype(np.intp)]
         return Training(first, columns, given, metadata, X.source(by_class), fitted)
     rows = X.collect()
+    metadata = {"sample_weight": rows.weights, "offset": rows.offset}
     codes = rows.targets.astype(np.intp)
     if by_class is not None:
         each = by_class[codes]

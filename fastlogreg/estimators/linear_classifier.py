@@ -320,9 +320,9 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if y is None and (batches := encoded_rows(self, X, score=True)) is not None:
             right = total = 0.0
             for batch in batches:
-                found = batch.codes == np.searchsorted(self.classes_, self.predict(batch))
-                each = np.ones(found.size) if batch.weights is None else batch.weights
-                right += float(each @ found)
+                codes = np.searchsorted(self.classes_, self.predict(batch, offset=batch.offset))
+                each = np.ones(codes.size) if batch.weights is None else batch.weights
+                right += float(each @ (codes == batch.codes))
                 total += float(each.sum())
             return right / total
         check.check_readable(y, "y")

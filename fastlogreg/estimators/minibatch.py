@@ -19,7 +19,7 @@ from fastlogreg.data import validation as check
 from fastlogreg.data.labels import check_classes, check_labels_of_model
 from fastlogreg.data.memory import MemoryRows, Rows
 from fastlogreg.estimators.callbacks import FitMonitor, fit_tasks
-from fastlogreg.estimators.input import checked_rows, training_data
+from fastlogreg.estimators.input import checked_rows, training, training_data
 from fastlogreg.estimators.linear_classifier import LinearClassifier
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.problem.problem import Problem
@@ -254,7 +254,7 @@ class MiniBatchLogisticRegression(LinearClassifier):
     def fit(
         self,
         X: ArrayLike,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         *,
         offset: ArrayLike | None = None,
@@ -265,7 +265,8 @@ class MiniBatchLogisticRegression(LinearClassifier):
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
             float32 and float64 arrays in C or Fortran order, memory-mapped ones among them, are
-            used in place, and so are CSR matrices with int32 or int64 indices.
+            used in place, and so are CSR matrices with int32 or int64 indices. Or rows of
+            :func:`fastlogreg.open_rows` that fit into its memory limit.
         y : array-like of shape (n_samples,)
             Labels: two or more different values.
         sample_weight : array-like of shape (n_samples,), optional
@@ -292,8 +293,8 @@ class MiniBatchLogisticRegression(LinearClassifier):
         begun = time.perf_counter()
         settings = self._settings()
         warm = check.check_flag(self.warm_start, "warm_start")
-        matrix, y, columns = training_data(self, X, y)
-        rows = checked_rows(self, matrix, y, sample_weight, offset)
+        data = training(self, X, y, sample_weight, offset)
+        rows, columns = data.rows, data.columns
         settings = settings.for_classes(rows.classes.size)
         train, kept = None, None
         seed = self._seed()
@@ -304,8 +305,7 @@ class MiniBatchLogisticRegression(LinearClassifier):
         empty = _without_columns(rows, stream.shape, settings) if settings.intercept else None
         if start is None and settings.loss != "mse" and settings.steps.standardize and self.shuffle:
             start = empty
-        metadata = {"sample_weight": sample_weight, "offset": offset}
-        with fit_tasks(self, rows, y, columns, metadata) as tasks:
+        with fit_tasks(self, rows, data.y, columns, data.metadata) as tasks:
             if tasks is not None:
                 tasks.iteration_ended(np.zeros(stream.shape) if start is None else start)
             stream.begin(start)
@@ -341,6 +341,7 @@ class MiniBatchLogisticRegression(LinearClassifier):
                 _how=settings.how(stream),
                 _unjudged=_NOTHING,
                 forget=("_sample",),
+                **data.fitted,
             )
         self._warn(result)
         return self

@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastlogreg.data import validation as check
 from fastlogreg.data.memory import Columns
-from fastlogreg.estimators.input import checked_rows, training_data
+from fastlogreg.estimators.input import training
 from fastlogreg.estimators.logistic import LogisticRegression, refuse
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.problem.penalties import ElasticNet
@@ -452,9 +452,9 @@ def regularization_path(
     settings = estimator._settings()
     grid = _checked_grid(Cs, C_min_ratio)
     ends_early = check.check_flag(early_stopping, "early_stopping") and isinstance(grid, int)
-    matrix, y, columns = training_data(estimator, X, y)
+    data = training(estimator, X, y, sample_weight, offset, finite=False)
+    rows, columns = data.rows, data.columns
     names = _names(feature_names, columns)
-    rows = checked_rows(estimator, matrix, y, sample_weight, offset, finite=False)
     problem = settings.problem(rows)
     layout, total = problem.layout, problem.source.total_weight
     with problem.solving():
@@ -501,7 +501,7 @@ def regularization_path(
         status=status,
         classes_=rows.classes,
         feature_names=names,
-        n_samples=matrix.shape[0] if weights is None else int(np.count_nonzero(weights)),
+        n_samples=rows.matrix.shape[0] if weights is None else int(np.count_nonzero(weights)),
         _estimator=estimator,
         _columns=columns,
     )
