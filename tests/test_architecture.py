@@ -19,7 +19,7 @@ MODULES = {
 FLOORS = [
     ("fastlogreg.__main__",),
     ("fastlogreg.cli", "fastlogreg.cli.app"),
-    ("fastlogreg.cli.compare",),
+    ("fastlogreg.cli.compare", "fastlogreg.cli.files"),
     ("fastlogreg.cli.measuring",),
     ("fastlogreg.linear_model", "fastlogreg.minibatch"),  # names of former releases
     ("fastlogreg.estimators.cross_validation", "fastlogreg.estimators.path"),

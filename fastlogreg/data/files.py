@@ -10,7 +10,7 @@ work, and what fits of the first batches stays in memory.
 import os
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain
 from typing import Any, NamedTuple
@@ -174,6 +174,8 @@ class TableRows:
         What the look learned of the columns.
     n_rows : int
     classes : ndarray of shape (n_classes,)
+    on_rows : callable, optional
+        Called with the number of rows of each batch that was read, by the thread that reads.
     """
 
     def __init__(
@@ -182,6 +184,7 @@ class TableRows:
         self._table = table
         self._request = request
         self._split = split
+        self.on_rows: Callable[[int], None] | None = None  # hears how many rows were read
         self.memory_limit = memory_limit
         self.name = table.name
         self._types = table.types(request.columns(), request.as_text())
@@ -236,7 +239,10 @@ class TableRows:
         )
 
     def _batches(self, rows: int, skip: int = 0) -> Iterator[Batch]:
-        return _reading(self._table, self._types, rows, skip, self._split)
+        for batch in _reading(self._table, self._types, rows, skip, self._split):
+            yield batch
+            if self.on_rows is not None:
+                self.on_rows(batch.data.num_rows)
 
     def encoded_by(self, schema: Schema, roles: Sequence[str] = ()) -> Iterator[Encoded]:
         """Return the rows in batches as the schema of a model encodes them."""

@@ -15,7 +15,7 @@ The names of dummies are those that scikit-learn's ``OneHotEncoder`` gives: ``co
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from numbers import Integral, Real
 from typing import Any, NamedTuple, Self
@@ -54,6 +54,9 @@ class Column:
         Whether a missing value is a level, ``nan``.
     mean : float or None
         What stands for a missing number; None where that is refused.
+    scales : tuple of float
+        Standard deviations of the columns of numbers that it becomes, so that coefficients can be
+        compared; empty where they are not known.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Column:
     rare: tuple[str, ...] = ()
     missing: bool = False
     mean: float | None = None
+    scales: tuple[float, ...] = ()
 
     @property
     def width(self) -> int:
@@ -280,6 +284,11 @@ class Schema:
         """Return how many values a row stores, at the most."""
         return len(self.columns) if self.has_categories else self.width
 
+    def scales(self) -> NDArray[np.float64]:
+        """Return the standard deviations of the columns of encoded rows, (width,)."""
+        found = [scale for column in self.columns for scale in column.scales]
+        return np.array(found) if len(found) == self.width else np.full(self.width, np.nan)
+
     def names(self) -> NDArray[Any]:
         """Return the names of the columns of encoded rows, (width,)."""
         return np.array([n for column in self.columns for n in column.names()], dtype=object)
@@ -386,7 +395,7 @@ class Schema:
                 }
             else:
                 each["mean"] = column.mean
-            columns.append(each)
+            columns.append({**each, "scales": list(column.scales)})
         return {
             "columns": columns,
             "target": self.target,
@@ -468,13 +477,24 @@ def _column_from(stored: Any) -> Column:
         mean = stored["mean"]
         if mean is not None and not (isinstance(mean, float | int) and np.isfinite(mean)):
             raise TypeError(f"{mean!r:.40} is no mean")
-        return Column(name, kind, mean=None if mean is None else float(mean))
+        mean = None if mean is None else float(mean)
+        return _with_scales(Column(name, kind, mean=mean), stored["scales"])
     levels, rare = ([_text(each) for each in _list(stored[key])] for key in ("levels", "rare"))
     dropped = _text_or_none(stored["dropped"])
     column = Column(name, kind, tuple(levels), dropped, tuple(rare), _flag(stored["missing"]))
     if len({*levels, *rare}) < len(levels) + len(rare) or dropped in column.levels:
         raise TypeError(f"levels of {name!r:.40} stand there twice")
-    return column
+    return _with_scales(column, stored["scales"])
+
+
+def _with_scales(column: Column, stored: Any) -> Column:
+    scales = _list(stored)
+    if len(scales) not in (0, column.width):
+        raise TypeError(f"{len(scales)} scales of {column.name!r:.40}")
+    for scale in scales:
+        if isinstance(scale, bool) or not isinstance(scale, float | int) or not scale >= 0.0:
+            raise TypeError(f"{scale!r:.40} is no scale")
+    return replace(column, scales=tuple(map(float, scales)))
 
 
 # --- kinds of columns -----------------------------------------------------------------------------
@@ -686,26 +706,36 @@ class _Number:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.sum, self.held, self.absent = 0.0, 0, False
+        self.mean, self.held = 0.0, 0
+        self.squares = 0.0  # of what values differ from the mean
 
     def take(self, batch: Batch, request: Request) -> None:
         known = Column(self.name, _NUMBER, mean=0.0 if request.missing == "mean" else None)
         values = _floats(_plain(batch.data[self.name]))
         _numbers(batch, known, request.dtype)  # refuses what can't be used
-        there = values[~np.isnan(values)]
-        self.absent |= there.size < values.size
-        self.sum += float(there.sum(dtype=np.float64))
-        self.held += there.size
+        there = values[~np.isnan(values)].astype(np.float64, copy=False)
+        if not there.size:
+            return
+        # two sets of rows made one (Chan, Golub and LeVeque, 1979)
+        mean = float(there.mean())
+        apart = mean - self.mean
+        held = self.held + there.size
+        self.squares += float(((there - mean) ** 2).sum())
+        self.squares += apart**2 * self.held * there.size / held
+        self.mean += apart * there.size / held
+        self.held = held
 
     def column(self, request: Request, rows: int, where: str) -> Column:
+        # a missing value will hold the mean
+        scales = (float(np.sqrt(self.squares / rows)),) if np.isfinite(self.squares) else ()
         if request.missing == "error":
-            return Column(self.name, _NUMBER)
+            return Column(self.name, _NUMBER, scales=scales)
         if not self.held:
             raise ValueError(
                 f"{where}: column {self.name!r} has no value in any row: there is no mean; leave "
                 "it out with features="
             )
-        return Column(self.name, _NUMBER, mean=self.sum / self.held)
+        return Column(self.name, _NUMBER, mean=self.mean, scales=scales)
 
 
 class _Category:
@@ -747,8 +777,13 @@ class _Category:
             rare = [level for level in levels if self.counts[level] < limit]
             levels = [level for level in levels if self.counts[level] >= limit]
         dropped = levels.pop(0) if request.drop_first and levels else None
+        held = [self.counts[level] for level in levels]
+        held += [sum(self.counts[level] for level in rare)] if rare else []
+        held += [rows - sum(self.counts.values())] if self.absent else []
+        share = np.array(held) / rows
+        scales = tuple(np.sqrt(share * (1.0 - share)).tolist())
         return Column(
-            self.name, _CATEGORY, tuple(levels), dropped, tuple(rare), missing=self.absent
+            self.name, _CATEGORY, tuple(levels), dropped, tuple(rare), self.absent, scales=scales
         )
 
 
