@@ -158,7 +158,7 @@ def fit(
 
 
 def _estimator(options: Options) -> Any:
-    common = {
+    common: dict[str, Any] = {
         "class_weight": "balanced" if options.balanced else None,
         "tol": options.tol,
         "max_iter": options.max_iter,
@@ -178,14 +178,16 @@ def _scored(model: Any, rows: TableRows) -> dict[str, float]:
     schema = model.schema_
     roles = ["target"]
     roles += [role for role in ("sample_weight", "offset") if getattr(schema, role) is not None]
-    probabilities, codes, weights = [], [], []
+    probabilities: list[Any] = []
+    codes: list[Any] = []
+    weights: list[Any] = []
     for batch in rows.encoded_by(schema, roles):
         probabilities.append(model.predict_proba(batch, offset=batch.offset))
         codes.append(batch.codes)
         weights.append(batch.weights)
     p = np.concatenate(probabilities)
     y = np.concatenate(codes).astype(np.intp)
-    w = None if weights[0] is None else np.concatenate(weights)
+    w: Any = None if weights[0] is None else np.concatenate(weights)
     labels = np.arange(p.shape[1])
     figures = {
         "rows": float(y.size),
