@@ -12,21 +12,23 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from itertools import chain
+from itertools import chain, count, takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastlogreg.data.memory import MemoryRows, Rows
-from fastlogreg.data.parts import Block, Facts, PartedRows, joined
+from fastlogreg.data.parts import Block, Facts, PartedRows, joined, sample_places
 from fastlogreg.data.schema import Counts, Encoded, Request, Schema, learn
 from fastlogreg.data.tables import Batch, Table, open_table
 
 __all__ = ["TableRows", "encoded_batches", "open_rows"]
 
-_BATCH_BYTES = 1 << 23  # of encoded values in a batch, roughly
+_BATCH_BYTES = 1 << 24  # of encoded values in a batch, roughly
 _LEAST_BATCH, _LARGEST_BATCH = 1 << 10, 1 << 18  # rows
+_ROLES = ("target", "sample_weight", "offset")
+_LEAST_SAMPLE = 1_000  # rows
 _AHEAD = 2  # batches that wait, encoded
 
 
@@ -184,6 +186,7 @@ class TableRows:
         self._table = table
         self._request = request
         self._split = split
+        self._drawn: dict[int, Encoded] = {}
         self.on_rows: Callable[[int], None] | None = None  # hears how many rows were read
         self.memory_limit = memory_limit
         self.name = table.name
@@ -204,9 +207,21 @@ class TableRows:
             raise ValueError(
                 f"rows to fit need a target: open_rows({self.name!r}, target=...) names its column"
             )
-        rows = _batch_rows(len(self._request.features) * 8)
-        batches = ahead(self._batches(rows))
-        return _Look(*learn(self._table, self._request, batches, self._types))
+        width, n = 8 * len(self._request.features), self._table.n_rows
+        batches = ahead(self._batches(_batch_rows(width)))
+        draws = None
+        if n is not None and self._split is None and n * width > self.memory_limit // 2:
+            draws = _Draws(n, self.memory_limit // 4 // width)
+            batches = draws.watch(batches)
+        look = _Look(*learn(self._table, self._request, batches, self._types))
+        if draws is not None:
+            self._drawn = draws.encoded(look.schema)
+        return look
+
+    def drawn(self, step: int) -> Encoded | None:
+        """Return the sample of one of ``step`` rows, where the look drew one; it is given away."""
+        _ = self._look
+        return self._drawn.pop(step, None)
 
     @property
     def schema(self) -> Schema:
@@ -261,10 +276,9 @@ class TableRows:
         return self._row_bytes * self.n_rows <= self.memory_limit // 2
 
     def _encoded(self) -> Iterator[Encoded]:
-        roles = ("target", "sample_weight", "offset")
         schema = self.schema
-        for batch in self._batches(_batch_rows(self._row_bytes)):
-            yield schema.encode(batch, *roles)
+        for batch in ahead(self._batches(_batch_rows(self._row_bytes))):
+            yield schema.encode(batch, *_ROLES, seen=True)
 
     def collect(self) -> Rows:
         """Return all rows in memory, without weights by class."""
@@ -309,6 +323,41 @@ class TableRows:
         return min(weighted, float(np.minimum(rows, rows.sum() / rows.size).sum()))
 
 
+class _Draws:
+    """The rows of samples, drawn while the look reads all, and encoded when it knows how."""
+
+    def __init__(self, n: int, room: int) -> None:
+        steps = takewhile(lambda step: n // step >= _LEAST_SAMPLE, (8**k for k in count(1)))
+        self._places = {step: sample_places(n, step, room) for step in steps}
+        self._taken: dict[int, list[Batch]] = {step: [] for step in self._places}
+
+    def watch(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Return the batches, of which the rows of the samples are copied."""
+        import pyarrow as pa
+
+        for batch in batches:
+            for step, places in self._places.items():
+                ends = batch.first, batch.first + batch.data.num_rows
+                low, high = np.searchsorted(places, ends)
+                if high > low:
+                    rows = places[low:high] - batch.first
+                    some = _Some(batch.place, rows)
+                    data = batch.data.take(pa.array(rows))
+                    self._taken[step].append(Batch(data, some, 0))  # type: ignore[arg-type]
+            yield batch
+
+    def encoded(self, schema: Schema) -> dict[int, Encoded]:
+        """Return the samples by their step, each once."""
+        found = {}
+        for step in list(self._taken):
+            batches = self._taken.pop(step)[::-1]
+            pieces = []
+            while batches:  # what has been encoded is let go
+                pieces.append(schema.encode(batches.pop(), *_ROLES))
+            found[step] = Encoded(*(joined(list(each)) for each in zip(*pieces, strict=True)))
+        return found
+
+
 class FileParts:
     """A table's rows, encoded batch by batch; see :class:`fastlogreg.data.parts.Parts`."""
 
@@ -324,11 +373,20 @@ class FileParts:
             table.effective_rows(by_class),
         )
         limit, size = table.memory_limit, table._row_bytes
-        self.sample_rows = limit // 2 // size
+        self.sample_rows = limit // 4 // size
         self._room = limit // 4 // size  # rows that stay, encoded
         self._kept: list[Block] = []
         self._skip = 0  # rows of the table that these were
         self._complete = False  # whether those that stay have been collected
+
+    def drawn(self, step: int) -> MemoryRows | None:
+        """Return a sample that the look has drawn."""
+        found = self._table.drawn(step)
+        if found is None:
+            return None
+        assert found.codes is not None
+        weights = _weighted(found.codes, found.weights, self._by_class)
+        return MemoryRows(found.matrix, found.codes, weights, found.offset)
 
     def read(self) -> Iterator[Block]:
         """Return the blocks: those that stayed in memory, and the rest as they are read."""
@@ -351,9 +409,9 @@ class FileParts:
     def _encoded(self, skip: int) -> Iterator[tuple[int, Encoded]]:
         """Return batches after the first rows, each with the number of the row after it."""
         table = self._table
-        for batch in table._batches(_batch_rows(table._row_bytes), skip):
+        for batch in ahead(table._batches(_batch_rows(table._row_bytes), skip)):
             if batch.first >= skip:
-                encoded = table.schema.encode(batch, "target", "sample_weight", "offset")
+                encoded = table.schema.encode(batch, *_ROLES, seen=True)
                 yield batch.first + batch.data.num_rows, encoded
 
 

@@ -22,7 +22,16 @@ from fastlogreg import backends
 from fastlogreg.backends import ClassesPass, Pass, PassSpec, SetsPass
 from fastlogreg.data.memory import MemoryRows
 
-__all__ = ["Block", "Facts", "PartedPass", "PartedRows", "Parts", "Question"]
+__all__ = [
+    "Block",
+    "Facts",
+    "PartedPass",
+    "PartedRows",
+    "Parts",
+    "Question",
+    "joined",
+    "sample_places",
+]
 
 _STAGE = 8  # solvers begin on one row of 8, of 64, ...: see fastlogreg.solvers.handover
 _UNSURE = 16.0  # how much too small an estimated distance above the optimum may be
@@ -76,6 +85,9 @@ class Parts(Protocol):
     facts: Facts
     sample_rows: int
     """How many rows may be copied for the first steps, at the most."""
+
+    def drawn(self, step: int) -> MemoryRows | None:
+        """Return a sample that is there already, once; None where there is none."""
 
     def read(self) -> Iterator[Block]:
         """Return the blocks in their order, to be read once."""
@@ -237,6 +249,18 @@ def _newton_change(
 # --- the source -----------------------------------------------------------------------------------
 
 
+def sample_places(n: int, step: int, room: int) -> NDArray[np.int64]:
+    """Return which of n rows are in the sample of one of every ``step``: ``room`` at the most.
+
+    Those of :meth:`fastlogreg.data.memory.MemoryRows.sample`, or one of more rows.
+    """
+    wide = max(step, -(-n // max(1, room)))
+    whole = n // wide
+    rows = np.arange(0, whole * wide, wide, dtype=np.int64)
+    rows += np.random.default_rng(0).integers(0, wide, size=whole)
+    return rows
+
+
 class PartedRows:
     """Rows in parts as a source; see :class:`fastlogreg.data.sources.RowSource`."""
 
@@ -305,6 +329,9 @@ class PartedRows:
         Those of the later stages, one of step / 8 and so on, are copied in the same reading. Where
         there is no room for as many, fewer are taken.
         """
+        if step not in self._samples and (found := self._parts.drawn(step)) is not None:
+            found.fraction = found.n_rows / self.n_rows
+            self._samples[step] = found
         if step not in self._samples:
             steps = [step]
             while steps[-1] % _STAGE == 0 and steps[-1] > _STAGE:
@@ -323,14 +350,7 @@ class PartedRows:
         self._samples = {}
 
     def _drawn(self, steps: list[int]) -> dict[int, MemoryRows]:
-        n = self.n_rows
-        room = max(1, self._parts.sample_rows)
-        places = {}
-        for step in steps:
-            wide = max(step, -(-n // room))
-            whole = n // wide
-            rows = np.arange(0, whole * wide, wide, dtype=np.int64)
-            places[step] = rows + np.random.default_rng(0).integers(0, wide, size=whole)
+        places = {step: sample_places(self.n_rows, step, self._parts.sample_rows) for step in steps}
         pieces: dict[int, list[tuple[Any, ...]]] = {step: [] for step in steps}
         for block in self._parts.read():
             for step, rows in places.items():
@@ -390,6 +410,10 @@ class _Forgetting:
         self.facts = self._parts.facts
         self.sample_rows = self._parts.sample_rows
 
+    def drawn(self, step: int) -> MemoryRows | None:
+        """Return a sample that is there already."""
+        return self._parts.drawn(step)
+
     def read(self) -> Iterator[Block]:
         """Return the blocks."""
         self._source.forget_samples()
@@ -411,6 +435,9 @@ class _SomeColumns:
             facts.effective,
         )
         self.sample_rows = parts.sample_rows
+
+    def drawn(self, step: int) -> MemoryRows | None:
+        """Return None: what there is has all columns."""
 
     def read(self) -> Iterator[Block]:
         """Return the blocks, cut."""

@@ -335,10 +335,14 @@ class Schema:
 
     # --- batches to numbers -------------------------------------------------------------------
 
-    def encode(self, batch: Batch, *roles: str) -> Encoded:
-        """Return a batch as numbers; ``roles`` are those beside the features that are read."""
+    def encode(self, batch: Batch, *roles: str, seen: bool = False) -> Encoded:
+        """Return a batch as numbers; ``roles`` are those beside the features that are read.
+
+        ``seen`` says that the look has found all its numbers finite: that is then not asked again.
+        """
         data, place, _ = batch
-        matrix = self._sparse(batch) if self.has_categories else self._dense(batch)
+        make = self._sparse if self.has_categories else self._dense
+        matrix = make(batch, seen)
         codes = weights = offset = None
         if "target" in roles and self.target is not None:
             codes = _codes(data[self.target], self.classes, self.target, place)
@@ -348,14 +352,14 @@ class Schema:
             offset = _finite(data, self.offset, place, "offset")
         return Encoded(matrix, codes, weights, offset)
 
-    def _dense(self, batch: Batch) -> NDArray[np.floating]:
+    def _dense(self, batch: Batch, seen: bool) -> NDArray[np.floating]:
         n = batch.data.num_rows
         out = np.empty((n, len(self.columns)), dtype=self.dtype, order="F")
         for j, column in enumerate(self.columns):
-            out[:, j] = _numbers(batch, column, self.dtype)
+            out[:, j] = _numbers(batch, column, self.dtype, seen)
         return out
 
-    def _sparse(self, batch: Batch) -> Matrix:
+    def _sparse(self, batch: Batch, seen: bool) -> Matrix:
         from scipy import sparse
 
         n, k = batch.data.num_rows, len(self.columns)
@@ -365,7 +369,7 @@ class Schema:
         for j, column in enumerate(self.columns):
             if column.kind == _NUMBER:
                 indices[:, j] = start
-                data[:, j] = _numbers(batch, column, self.dtype)
+                data[:, j] = _numbers(batch, column, self.dtype, seen)
             else:
                 codes = _levels(batch, column)
                 indices[:, j] = np.where(codes < 0, -1, codes + start)
@@ -553,11 +557,15 @@ def _floats(array: Any) -> NDArray[np.floating]:
     return found
 
 
-def _numbers(batch: Batch, column: Column, dtype: str) -> NDArray[np.floating]:
+def _numbers(batch: Batch, column: Column, dtype: str, seen: bool = False) -> NDArray[np.floating]:
     """Return a column of numbers, missing ones replaced by the mean, or refused."""
     values = _floats(_plain(batch.data[column.name]))
-    finite = np.isfinite(values)
-    if not finite.all():
+    if seen and column.mean is None:
+        return values
+    # the sum of all is finite where each is, but for sums that overflow: half the work
+    with np.errstate(all="ignore"):
+        clean = np.isfinite(values.sum())
+    if not clean and not (finite := np.isfinite(values)).all():
         absent = np.isnan(values)
         infinite = ~finite & ~absent
         if infinite.any():
@@ -713,16 +721,19 @@ class _Number:
         known = Column(self.name, _NUMBER, mean=0.0 if request.missing == "mean" else None)
         values = _floats(_plain(batch.data[self.name]))
         _numbers(batch, known, request.dtype)  # refuses what can't be used
-        there = values[~np.isnan(values)].astype(np.float64, copy=False)
-        if not there.size:
-            return
-        # two sets of rows made one (Chan, Golub and LeVeque, 1979)
-        mean = float(there.mean())
-        apart = mean - self.mean
-        held = self.held + there.size
-        self.squares += float(((there - mean) ** 2).sum())
-        self.squares += apart**2 * self.held * there.size / held
-        self.mean += apart * there.size / held
+        with np.errstate(all="ignore"):
+            mean = float(values.mean(dtype=np.float64))
+            if not np.isfinite(mean):  # some are missing, or the sum overflows
+                values = values[~np.isnan(values)]
+                mean = float((values / max(1, values.size)).sum(dtype=np.float64))
+            if not values.size:
+                return
+            from_mean = values - mean
+            squares = float(from_mean @ from_mean)
+            # two sets of rows made one (Chan, Golub and LeVeque, 1979)
+            apart, held = mean - self.mean, self.held + values.size
+            self.squares += squares + apart**2 * self.held * values.size / held
+            self.mean += apart * values.size / held
         self.held = held
 
     def column(self, request: Request, rows: int, where: str) -> Column:
