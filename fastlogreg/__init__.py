@@ -25,9 +25,11 @@ _HOME = {
     "LogisticRegression": "estimators.logistic",
     "LogisticRegressionCV": "estimators.cross_validation",
     "MiniBatchLogisticRegression": "estimators.minibatch",
+    "load": "io.model_files",
     "open_rows": "data.files",
     "Path": "estimators.path",
     "regularization_path": "estimators.path",
+    "save": "io.model_files",
 }
 
 __all__ = [
@@ -37,12 +39,14 @@ __all__ = [
     "Path",
     "TrainingResult",
     "__version__",
+    "load",
     "loss",
     "loss_gradient",
     "loss_gradient_hessian",
     "open_rows",
     "predict_proba",
     "regularization_path",
+    "save",
     "train",
 ]
 
@@ -60,6 +64,7 @@ if TYPE_CHECKING:
         predict_proba,
         train,
     )
+    from fastlogreg.io.model_files import load, save
 
 
 def __getattr__(name: str) -> Any:

@@ -21,6 +21,7 @@ FLOORS = [
     ("fastlogreg.cli", "fastlogreg.cli.app"),
     ("fastlogreg.cli.compare", "fastlogreg.cli.files"),
     ("fastlogreg.cli.measuring",),
+    ("fastlogreg.io",),
     ("fastlogreg.linear_model", "fastlogreg.minibatch"),  # names of former releases
     ("fastlogreg.estimators.cross_validation", "fastlogreg.estimators.path"),
     ("fastlogreg.estimators.logistic", "fastlogreg.estimators.minibatch", "fastlogreg.functional"),

@@ -29,7 +29,7 @@ from fastlogreg import backends
 from fastlogreg.data import validation as check
 from fastlogreg.data.labels import check_labels_of_model
 from fastlogreg.data.memory import Columns
-from fastlogreg.data.schema import Encoded
+from fastlogreg.data.schema import Encoded, Schema
 from fastlogreg.estimators.input import encoded_rows, is_plain, validated
 from fastlogreg.floating_point import numpy_defaults
 
@@ -40,6 +40,7 @@ __all__ = ["LinearClassifier"]
 # penalty_factors, lower_bounds, upper_bounds
 _STATE_FORMAT = 4
 _MOVED = 1e-4  # how far float32 coefficients may move margins: the root of the mean square
+_MOST_COEFFICIENTS = 1 << 30  # of a stored model
 _JUDGED = 1_000_000  # values of X that this is judged on, at most
 
 
@@ -375,6 +376,39 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         from sklearn.callback import CallbackSupportMixin
 
         return CallbackSupportMixin.set_callbacks(self, *callbacks)  # type: ignore[no-any-return]
+
+    def _check_stored(self) -> None:
+        """Refuse a state that predictions can't be made from, whoever made it: in model files."""
+        for name in ("classes_", "coef_", "intercept_", "n_features_in_"):
+            if not hasattr(self, name):
+                check_is_fitted(self, name, msg=_unfitted(name))
+        self._threads()
+        check.check_flag(self.fit_intercept, "fit_intercept")
+        d = self.n_features_in_
+        shape: tuple[Any, ...] = getattr(self.coef_, "shape", ())
+        classes = self.classes_
+        if type(d) is not int or d < 1 or len(shape) != 2 or shape[1] != d:
+            raise ValueError(f"coef_ of shape {shape} and n_features_in_ = {d!r:.20}")
+        if shape[0] * d > _MOST_COEFFICIENTS:
+            raise ValueError(f"coef_ of shape {shape} is too large")
+        if not isinstance(classes, np.ndarray) or classes.ndim != 1 or shape[0] == 2:
+            raise ValueError("classes_ must be an array of labels")
+        if classes.size != max(2, shape[0]) or self.coef_.dtype.kind != "f":
+            raise ValueError(f"coef_ of shape {shape} for {classes.size} classes")
+        intercept = self.intercept_
+        if not isinstance(intercept, np.ndarray) or intercept.shape != shape[:1]:
+            raise ValueError(f"intercept_ must have shape {shape[:1]}")
+        if intercept.dtype.kind != "f":
+            raise ValueError(f"intercept_ of {intercept.dtype}")
+        names, schema = (vars(self).get(name) for name in ("feature_names_in_", "schema_"))
+        if names is not None and not (isinstance(names, np.ndarray) and names.shape == (d,)):
+            raise ValueError(f"feature_names_in_ must be {d} names")
+        if schema is not None and not (
+            isinstance(schema, Schema)
+            and schema.width == d
+            and list(schema.classes) == classes.tolist()
+        ):
+            raise ValueError("schema_ is of another model")
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_fastlogreg_format": _STATE_FORMAT}

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from fastlogreg import backends
@@ -544,6 +545,48 @@ class MiniBatchLogisticRegression(LinearClassifier):
                 name: array.copy() for name, array in state["_state"].items() if name != "sums"
             }
         return state
+
+    def _check_stored(self) -> None:
+        """Refuse what neither predictions nor the next piece could do with; kernels check nothing.
+
+        The state must be that of a stream over such rows.
+        """
+        super()._check_stored()
+        settings = self._settings().for_classes(self.classes_.size)
+        held = vars(self)
+        if "_state" not in held:
+            return
+        p = self.n_features_in_ + int(settings.intercept)
+        state, how = held["_state"], held.get("_how")
+        if not isinstance(state, dict) or not isinstance(how, dict):
+            raise ValueError("the state of mini-batches is damaged")
+        inverse = state.get("inverse")
+        if not isinstance(inverse, np.ndarray) or inverse.shape != (p,):
+            raise ValueError("the state of mini-batches is of another width")
+        rows: Any = np.zeros((1, self.n_features_in_))
+        if how.get("sparse") is True:
+            rows = sparse.csr_array(rows)
+        stream = settings.stream(Rows(rows, np.zeros(1), None, None, self.classes_), 1)
+        stream.begin(None)
+        own = settings.how(stream)
+        alike = {name: type(value) for name, value in how.items()}
+        if alike != {name: type(value) for name, value in own.items()} or any(
+            how[name] != own[name] for name in ("optimizer", "intercept", "sparse", "n_outputs")
+        ):
+            raise ValueError("the state of mini-batches is of another optimizer")
+        for name, expected in stream.keep().items():
+            found = state.get(name)
+            if not isinstance(found, np.ndarray) or (
+                (found.shape, found.dtype.names) != (expected.shape, expected.dtype.names)
+                or (found.dtype != expected.dtype and expected.dtype.names is None)
+            ):
+                raise ValueError(f"the state of mini-batches is damaged: {name}")
+            if expected.dtype.names is not None:
+                state[name] = found.astype(expected.dtype)
+        unjudged = held.get("_unjudged", _NOTHING)
+        if not isinstance(unjudged, tuple) or len(unjudged) != len(_NOTHING):
+            raise ValueError("what is not judged yet is damaged")
+        self._unjudged = _Unjudged(*unjudged)
 
     def _trained(self) -> NDArray[np.float64]:
         """Return the parameters that the optimizer's state gives."""
