@@ -155,7 +155,7 @@ class Split(NamedTuple):
         """Return which of n rows, the first of them numbered, are meant."""
         x = np.arange(first, first + n, dtype=np.uint64)
         # splitmix64 (Steele, Lea and Flood, 2014): each row's own random number, whoever reads it
-        x += np.uint64(self.seed + 1) * np.uint64(0x9E3779B97F4A7C15)
+        x += np.uint64((self.seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         x ^= x >> np.uint64(31)

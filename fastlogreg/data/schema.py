@@ -80,7 +80,7 @@ class Column:
         if self.kind == _NUMBER:
             return [self.name]
         found = [f"{self.name}_{level}" for level in self.levels]
-        for there, word in ((self.rare, _RARE), (self.missing, _MISSING)):
+        for there, word in ((self.missing, _MISSING), (self.rare, _RARE)):
             if there:
                 called = f"{self.name}_{word}"
                 while called in found:
@@ -92,7 +92,7 @@ class Column:
     def code_of(self) -> dict[str, int]:
         """Return the place of each level among the columns; -1 for that without one."""
         codes = {level: i for i, level in enumerate(self.levels)}
-        codes.update(dict.fromkeys(self.rare, len(self.levels)))
+        codes.update(dict.fromkeys(self.rare, self.width - 1))
         if self.dropped is not None:
             codes[self.dropped] = -1
         return codes
@@ -619,8 +619,8 @@ def _levels(batch: Batch, column: Column) -> NDArray[np.int64]:
     """Return the place of each row's level among the columns of a category; -1 for none."""
     levels, codes = _dictionary(batch, column.name)
     unknown = -2
-    absent = column.width - 1 if column.missing else unknown
-    other = len(column.levels) if column.rare else unknown
+    absent = len(column.levels) if column.missing else unknown
+    other = column.width - 1 if column.rare else unknown
     table = np.array([*(column.code_of.get(level, other) for level in levels), absent])
     found: NDArray[np.int64] = table[codes]
     if unknown in table and (found == unknown).any():
@@ -789,8 +789,8 @@ class _Category:
             levels = [level for level in levels if self.counts[level] >= limit]
         dropped = levels.pop(0) if request.drop_first and levels else None
         held = [self.counts[level] for level in levels]
-        held += [sum(self.counts[level] for level in rare)] if rare else []
         held += [rows - sum(self.counts.values())] if self.absent else []
+        held += [sum(self.counts[level] for level in rare)] if rare else []
         share = np.array(held) / rows
         scales = tuple(np.sqrt(share * (1.0 - share)).tolist())
         return Column(
@@ -822,6 +822,12 @@ class _Target:
         for label, sums in zip(labels, found, strict=True):
             if sums[0]:
                 self.sums[label] = self.sums.get(label, 0.0) + sums
+        broken = next((x for x in labels if isinstance(x, float)), None)
+        if broken is not None:
+            raise ValueError(
+                f"{batch.place.source}: the target {self.name!r} has {broken}: labels are text, "
+                "booleans or whole numbers, and this looks like a quantity"
+            )
         if len(self.sums) > _MOST_CLASSES:
             raise ValueError(
                 f"{batch.place.source}: the target {self.name!r} has more than {_MOST_CLASSES:,} "

@@ -113,7 +113,9 @@ def test_other_estimators_take_tables_that_fit_into_memory(places, frame, encode
     rows = opened(places["parquet"])
     for make in (
         lambda: flr.MiniBatchLogisticRegression(random_state=0),
-        lambda: flr.LogisticRegressionCV(Cs=3, cv=3, l1_ratios=(0.0,), use_legacy_attributes=False),
+        lambda: flr.LogisticRegressionCV(
+            Cs=3, cv=3, l1_ratios=(0.0,), scoring="accuracy", use_legacy_attributes=False
+        ),
     ):
         model = make().fit(rows)
         other = make().fit(rows.collect().matrix, frame.cured)
