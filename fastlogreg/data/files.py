@@ -208,7 +208,7 @@ class TableRows:
                 f"rows to fit need a target: open_rows({self.name!r}, target=...) names its column"
             )
         width, n = 8 * len(self._request.features), self._table.n_rows
-        batches = ahead(self._batches(_batch_rows(width)))
+        batches = ahead(self._batches(_batch_rows(width, self.memory_limit)))
         draws = None
         if n is not None and self._split is None and n * width > self.memory_limit // 2:
             draws = _Draws(n, self.memory_limit // 4 // width)
@@ -277,7 +277,7 @@ class TableRows:
 
     def _encoded(self) -> Iterator[Encoded]:
         schema = self.schema
-        for batch in ahead(self._batches(_batch_rows(self._row_bytes))):
+        for batch in ahead(self._batches(_batch_rows(self._row_bytes, self.memory_limit))):
             yield schema.encode(batch, *_ROLES, seen=True)
 
     def collect(self) -> Rows:
@@ -409,7 +409,7 @@ class FileParts:
     def _encoded(self, skip: int) -> Iterator[tuple[int, Encoded]]:
         """Return batches after the first rows, each with the number of the row after it."""
         table = self._table
-        for batch in ahead(table._batches(_batch_rows(table._row_bytes), skip)):
+        for batch in ahead(table._batches(_batch_rows(table._row_bytes, table.memory_limit), skip)):
             if batch.first >= skip:
                 encoded = table.schema.encode(batch, *_ROLES, seen=True)
                 yield batch.first + batch.data.num_rows, encoded
@@ -426,8 +426,10 @@ def _weighted(
     return found if weights is None else found * weights
 
 
-def _batch_rows(row_bytes: int) -> int:
-    return max(_LEAST_BATCH, min(_LARGEST_BATCH, _BATCH_BYTES // row_bytes))
+def _batch_rows(row_bytes: int, limit: int = 16 * _BATCH_BYTES) -> int:
+    """Return the rows of a batch; several of them may be in memory at once."""
+    size = min(_BATCH_BYTES, limit // 16)
+    return max(_LEAST_BATCH, min(_LARGEST_BATCH, size // row_bytes))
 
 
 def _filtered(batch: Batch, mask: NDArray[np.bool_]) -> Batch:
@@ -448,6 +450,11 @@ class _Some(NamedTuple):
     def source(self) -> str:
         """Return the file."""
         return str(self.place.source)
+
+    @property
+    def is_text(self) -> bool:
+        """Return whether it is a CSV file."""
+        return bool(self.place.is_text)
 
     def row(self, i: int) -> str:
         """Return where row i stands."""

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastlogreg.backends import Matrix
-from fastlogreg.data.tables import Batch, Table, arrow
+from fastlogreg.data.tables import Batch, Table, arrow, is_number
 
 __all__ = ["Column", "Counts", "Encoded", "Request", "Schema", "learn"]
 
@@ -590,6 +590,8 @@ def _dictionary(batch: Batch, name: str) -> tuple[list[str], NDArray[np.int64]]:
     """Return the levels of a batch as text, and each row's place among them; -1 where missing."""
     pa = arrow()
     array = _plain(batch.data[name])
+    if pa.types.is_string_view(array.type):
+        array = array.cast(pa.string())
     if not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()
     values = array.dictionary
@@ -756,9 +758,11 @@ class _Category:
         self.name = name
         self.counts: dict[str, int] = {}
         self.absent = False
+        self.from_text = False  # whether numbers may have been read as text
 
     def take(self, batch: Batch, request: Request) -> None:
         levels, codes = _dictionary(batch, self.name)
+        self.from_text |= batch.place.is_text and self.name not in request.as_text()
         missing = codes < 0
         if missing.any():
             if request.missing == "error":
@@ -779,8 +783,9 @@ class _Category:
             )
 
     def column(self, request: Request, rows: int, where: str) -> Column:
-        del where
         levels = sorted(self.counts)
+        if self.from_text:
+            self._refuse_numbers(where)
         least = request.min_frequency
         rare: list[str] = []
         if least is not None:
@@ -796,6 +801,18 @@ class _Category:
         return Column(
             self.name, _CATEGORY, tuple(levels), dropped, tuple(rare), self.absent, scales=scales
         )
+
+    def _refuse_numbers(self, where: str) -> None:
+        """Refuse numbers that a stray word has made text."""
+        words = [level for level in self.counts if not is_number(level)]
+        others = sum(self.counts[level] for level in words)
+        numbers = sum(self.counts.values()) - others
+        if words and numbers > others:
+            raise ValueError(
+                f"{where}: column {self.name!r} holds numbers in {numbers:,} rows and text in "
+                f"{others:,}, such as {words[0]!r}: mend the file, or name the column in "
+                "categorical="
+            )
 
 
 class _Target:
@@ -902,6 +919,13 @@ def learn(
         request.dtype,
         tuple(name for name in table.names if name not in read),
     )
+    names = schema.names().tolist()
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(
+            f"{table.name}: a column and the level of another would both be called {twice!r}: "
+            "rename the column"
+        )
     if schema.width == 0:
         raise ValueError(f"{table.name}: every feature has one level alone, which was dropped")
     return schema, counts, rows

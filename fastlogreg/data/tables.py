@@ -23,7 +23,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Batch", "Place", "Table", "arrow", "is_frame", "open_table"]
+__all__ = ["Batch", "Place", "Table", "arrow", "is_frame", "is_number", "open_table"]
 
 _FORMATS = {
     ".parquet": "parquet",
@@ -69,10 +69,15 @@ class Place(NamedTuple):
     first: int
     piece: Any = None
 
+    @property
+    def is_text(self) -> bool:
+        """Return whether it stands in a CSV file, where numbers are words, too."""
+        return self.piece is not None and self.piece.kind == "csv"
+
     def row(self, i: int) -> str:
         """Return where row i of the batch stands, in words."""
         number = self.first + int(i)
-        if self.piece is not None and self.piece.kind == "csv":
+        if self.is_text:
             return f"{self.source}, line {self.piece.line_of(number)}"
         return f"{self.source}, row {number}"
 
@@ -286,7 +291,7 @@ class File:
         for name, value in self.keys.items():
             if name in inner.names:
                 continue
-            number = _is_number(value)
+            number = is_number(value)
             inner = inner.append(pa.field(name, pa.float64() if number else pa.string()))
         twice = {name for name in inner.names if inner.names.count(name) > 1}
         if twice:
@@ -463,7 +468,7 @@ class File:
                             f"has {len(names)} columns"
                         )
                     for j, name in numbers:
-                        if not (_is_number(values[j]) or _is_null(values[j])):
+                        if not (is_number(values[j]) or _is_null(values[j])):
                             return ValueError(
                                 f"{self.path}, line {line}: column {name!r} holds numbers, and "
                                 f"{values[j]!r} is none: mend the file, or name the column in "
@@ -512,7 +517,8 @@ def _runs_of_groups(metadata: Any, rows: int) -> Iterator[tuple[int, list[int]]]
             first, run, size = first + size, [], 0
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Return whether a CSV file's text is a number."""
     try:
         float(text)
     except ValueError:
@@ -679,7 +685,8 @@ def _types(schema: Any, columns: Sequence[str], as_text: Sequence[str]) -> dict[
 
 def _is_text(dtype: Any) -> bool:
     pa = arrow()
-    return bool(pa.types.is_string(dtype) or pa.types.is_large_string(dtype))
+    t = pa.types
+    return bool(t.is_string(dtype) or t.is_large_string(dtype) or t.is_string_view(dtype))
 
 
 def _kind(dtype: Any) -> str:

@@ -88,6 +88,18 @@ BAD = {
         ValueError,
         r"line 700006: column 'age' holds numbers, and 'many' is none",
     ),
+    "a word among numbers, near": (
+        lambda f: csv(f, GOOD + '"1,000",a,1\n'),
+        {},
+        ValueError,
+        "'age' holds numbers in 4 rows and text in 1, such as '1,000'",
+    ),
+    "a level with the name of a column": (
+        lambda f: csv(f, GOOD.replace("age", "site_b")),
+        {},
+        ValueError,
+        "would both be called 'site_b'",
+    ),
     "two columns of a name": (
         lambda f: csv(f, "age,age,y\n1,2,0\n"),
         {},
