@@ -29,6 +29,8 @@ _HOME = {
     "regularization_path": "estimators.path",
 }
 
+_MODULES = ("plots",)  # namespaces, imported when touched
+
 __all__ = [
     "LogisticRegression",
     "LogisticRegressionCV",
@@ -39,12 +41,14 @@ __all__ = [
     "loss",
     "loss_gradient",
     "loss_gradient_hessian",
+    "plots",
     "predict_proba",
     "regularization_path",
     "train",
 ]
 
 if TYPE_CHECKING:
+    from fastlogreg import plots
     from fastlogreg.estimators.cross_validation import LogisticRegressionCV
     from fastlogreg.estimators.logistic import LogisticRegression
     from fastlogreg.estimators.minibatch import MiniBatchLogisticRegression
@@ -60,6 +64,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"fastlogreg.{name}")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"fastlogreg.{_HOME[name]}"), name)
@@ -68,4 +74,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_HOME))
+    return sorted(set(globals()) | set(_HOME) | set(_MODULES))

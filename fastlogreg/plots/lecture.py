@@ -37,9 +37,9 @@ PETAL_LENGTHS = (1.4, 1.5, 3.0, 4.1)
 LABELS = (0.0, 0.0, 1.0, 1.0)
 _LOSSES = ("mse", "bce")
 _NAMES = {"mse": "squared error (MSE)", "bce": "cross-entropy (BCE)"}
-_W = (-8.0, 8.0)
-_B = (-16.0, 16.0)
-_POINTS = 81  # of a grid's side: some 0.3 s
+_W = (-6.0, 6.0)
+_B = (-12.0, 12.0)
+_POINTS = 91  # of a grid's side: some 0.4 s
 # of the largest curvature of a point; below, a smallest one is what rounding makes of 0
 _ROUNDING = 1e-10
 
@@ -92,14 +92,22 @@ def loss_surface(
     if ax.name == "3d":
         surface: Any = ax
         surface.plot_surface(
-            *grid.mesh, values, cmap="viridis", rcount=60, ccount=60, linewidth=0, antialiased=True
+            *grid.mesh,
+            values,
+            cmap="viridis",
+            rcount=_POINTS,
+            ccount=_POINTS,
+            linewidth=0,
+            antialiased=False,  # otherwise seams between the patches show through
         )
         surface.set_zlabel("mean loss")
         surface.view_init(elev=28, azim=-125)
+        surface.set_box_aspect(None, zoom=0.92)  # or the labels are cut off
     else:
         filled = ax.contourf(*grid.mesh, values, levels=20, cmap="viridis")
         ax.figure.colorbar(filled, ax=ax, label="mean loss")
-    ax.set(xlabel="w", ylabel="b", title=_NAMES[grid.loss])
+    ax.set(xlabel="w", ylabel="b")
+    ax.set_title(_NAMES[grid.loss], y=0.97 if ax.name == "3d" else None)
     return ax
 
 
@@ -135,21 +143,19 @@ def convexity(
     ImportError
         Without Matplotlib.
     """
-    from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
 
     grid = _Grid(loss, X, y, w, b)
     ax = axes_for(ax)
-    signs = grid.signs()
+    bends = grid.bends()
     light, strong = "#cfe3f1", "#e8a07a"
-    ax.pcolormesh(*grid.mesh, signs, cmap=ListedColormap([strong, light]), vmin=-1, vmax=1)
-    values = grid.losses()
-    ax.contour(*grid.mesh, values, levels=12, colors="white", linewidths=0.7)
-    share = float((signs < 0).mean())
+    ax.contourf(*grid.mesh, bends, levels=[-2.0, -_ROUNDING, 2.0], colors=[strong, light])
+    ax.contour(*grid.mesh, grid.losses(), levels=12, colors="white", linewidths=0.7)
+    share = float((bends < -_ROUNDING).mean())
     ax.legend(
         handles=[
-            Patch(color=light, label="bends upwards in every direction"),
-            Patch(color=strong, label="bends downwards in one"),
+            Patch(color=light, label="bends downwards in no direction"),
+            Patch(color=strong, label="bends downwards in some direction"),
         ],
         loc="upper right",
         fontsize="small",
@@ -163,8 +169,8 @@ def convexity(
 def chord(
     loss: str = "bce",
     *,
-    start: ArrayLike = (6.0, -6.0),
-    end: ArrayLike = (-18.0, 6.0),
+    start: ArrayLike = (4.0, -4.0),
+    end: ArrayLike = (-12.0, 4.0),
     X: ArrayLike | None = None,
     y: ArrayLike | None = None,
     ax: "Axes | None" = None,
@@ -264,11 +270,11 @@ def second_derivatives(*, ax: "Axes | None" = None) -> "Axes":
     ax.axhspan(low, 0.0, color=COLOURS[1], alpha=0.12, linewidth=0)
     ax.text(0.5, low * 0.88, "negative: bends downwards", ha="center", color=COLOURS[1])
     ax.axhline(0.0, color=GREY, linewidth=0.8)
-    ax.set_ylim(low, high)
+    ax.set_ylim(low, high + 0.15 * (high - low))  # for the legend
     ax.set_xlim(0.0, 1.0)
     ax.set_xticks([0, 1 / 3, 0.5, 2 / 3, 1], ["0", "1/3", "1/2", "2/3", "1"])
     ax.set(xlabel="prediction p", ylabel="second derivative in the margin")
-    ax.legend(fontsize="small")
+    ax.legend(fontsize="small", loc="upper center", ncols=3)
     tidy(ax)
     return ax
 
@@ -337,11 +343,13 @@ def descent_paths(
     ]
     every = np.vstack(paths)
     ax = axes_for(ax, size=(6.4, 5.0))
-    grid = _Grid(
-        loss, matrix, targets, _around(every[:, 1]) if w is None else w,
-        _around(every[:, 0]) if b is None else b,
-    )  # fmt: skip
-    filled = ax.contourf(*grid.mesh, grid.losses(), levels=24, cmap="Greys", alpha=0.6)
+    width = _around(every[:, 1]) if w is None else w
+    height = _around(every[:, 0]) if b is None else b
+    grid = _Grid(loss, matrix, targets, width, height)
+    values = grid.losses()
+    # twice the range, so that the darkest grey does not drown the lines
+    most = 2.0 * float(values.max()) - float(values.min())
+    filled = ax.contourf(*grid.mesh, values, levels=20, cmap="Greys", vmax=most)
     ax.figure.colorbar(filled, ax=ax, label=f"mean loss, {loss.upper()}")
     for size, path, colour in zip(sizes, paths, _cycle(len(paths)), strict=True):
         name = {1: "one sample a step"}.get(size or 0, f"{size} samples a step")
@@ -400,7 +408,7 @@ def activations(*, ax: "Axes | None" = None) -> "Axes":
     )
     ax.axhline(0.0, color=GREY, linewidth=0.6)
     ax.set(xlabel="margin z", ylabel="activation")
-    ax.legend(fontsize="small", loc="upper left")
+    ax.legend(fontsize="small", loc="lower right")
     tidy(ax)
     return ax
 
@@ -425,8 +433,8 @@ class _Grid:
         found = [functional.loss(self.X, self.y, t, loss=self.loss) for t in self._thetas()]
         return np.reshape(found, self.mesh[0].shape)
 
-    def signs(self) -> _Vector:
-        """Return -1 where the loss bends downwards in some direction, and 1 elsewhere."""
+    def bends(self) -> _Vector:
+        """Return the smaller eigenvalue of each Hessian over the larger in size, -1 to 1."""
         found = np.stack(
             [
                 functional.loss_gradient_hessian(self.X, self.y, t, loss=self.loss)[2]
@@ -434,8 +442,9 @@ class _Grid:
             ]
         )
         curvatures = np.linalg.eigvalsh(found)
-        negative = curvatures[:, 0] < -_ROUNDING * np.abs(curvatures).max(axis=1)
-        return np.reshape(np.where(negative, -1.0, 1.0), self.mesh[0].shape)
+        largest = np.abs(curvatures).max(axis=1)
+        smaller = np.divide(curvatures[:, 0], largest, where=largest > 0, out=np.zeros_like(largest))
+        return np.reshape(smaller, self.mesh[0].shape)
 
 
 def _table(X: Any, y: Any) -> tuple[_Vector, _Vector]:
@@ -484,8 +493,15 @@ def _path(
         order = random.permutation(len(y)) if size < len(y) else np.arange(len(y))
         for first in range(0, len(y), size):
             rows = order[first : first + size]
+            # of a few rows NumPy is as quick, and nothing has to be compiled
             step = functional.train(
-                X[rows], y[rows], theta=path[-1], learning_rate=rate, n_epochs=1, loss=loss
+                X[rows],
+                y[rows],
+                theta=path[-1],
+                learning_rate=rate,
+                n_epochs=1,
+                loss=loss,
+                backend="numpy",
             )
             path.append(step.theta)
     return np.vstack(path)
