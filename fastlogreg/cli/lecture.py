@@ -95,7 +95,7 @@ def worked_figures() -> list[WorkedFigure]:
     cases: list[tuple[str, float | tuple[float, ...], float, Callable[[str], Any]]] = [
         ("dot([1, 2, 3], [2, 3, 4])", 20.0, 1e-12, lambda k: dot(k, [1, 2, 3], [2, 3, 4])),
         ("dot([1, 2], [2, 3])", 8.0, 1e-12, lambda k: dot(k, [1, 2], [2, 3])),
-        ("a x + b through (1, 5), (2, 7): a, b", (2.0, 3.0), 1e-6, least),
+        ("a x + b at (1, 5), (2, 7): a, b", (2.0, 3.0), 1e-6, least),
         ("mini-batch: z", (0.83, 2.02), 1e-12, lambda k: margins(k, pair)),
         (
             "mini-batch: y_hat",
@@ -126,7 +126,7 @@ def worked_figures() -> list[WorkedFigure]:
             lambda k: flr.loss_gradient(X, y, THETA, backend=k)[1][2],
         ),
         ("tanh(1) - 2 sigmoid(2) + 1", 0.0, 1e-12, identity_of_tanh),
-        ("tanh: gradient less x (y_hat + 1 - 2 y)", 0.0, 1e-12, gradient_of_tanh),
+        ("tanh: dL - x (y_hat + 1 - 2 y)", 0.0, 1e-12, gradient_of_tanh),
         ("BCE: largest second derivative", 0.25, 1e-12, lambda k: second(k, "bce", 1.0, 0.5)),
         ("MSE, y = 0: that at y_hat = 2/3", 0.0, 1e-12, lambda k: second(k, "mse", 0.0, 2 / 3)),
         ("MSE, y = 1: that at y_hat = 1/3", 0.0, 1e-12, lambda k: second(k, "mse", 1.0, 1 / 3)),

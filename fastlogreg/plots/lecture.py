@@ -259,9 +259,9 @@ def second_derivatives(*, ax: "Axes | None" = None) -> "Axes":
     for (loss, label, style, name), colour in zip(lines, COLOURS, strict=False):
         second = np.array(
             [
-                functional.loss_gradient_hessian(
-                    [[1.0]], [label], [z], loss=loss, intercept=False
-                )[2][0, 0]
+                functional.loss_gradient_hessian([[1.0]], [label], [z], loss=loss, intercept=False)[
+                    2
+                ][0, 0]
                 for z in margins
             ]
         )
@@ -443,7 +443,9 @@ class _Grid:
         )
         curvatures = np.linalg.eigvalsh(found)
         largest = np.abs(curvatures).max(axis=1)
-        smaller = np.divide(curvatures[:, 0], largest, where=largest > 0, out=np.zeros_like(largest))
+        smaller = np.divide(
+            curvatures[:, 0], largest, where=largest > 0, out=np.zeros_like(largest)
+        )
         return np.reshape(smaller, self.mesh[0].shape)
 
 
