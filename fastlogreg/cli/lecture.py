@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 import fastlogreg as flr
 from fastlogreg.backends import BACKENDS
@@ -59,7 +59,7 @@ def worked_figures() -> list[WorkedFigure]:
     pair, labels = X[list(_PAIR)], y[list(_PAIR)]
     line: dict[str, Any] = {"loss": "mse", "activation": "identity"}
 
-    def dot(backend: str, a: ArrayLike, b: ArrayLike) -> _Vector:
+    def dot(backend: str, a: list[float], b: list[float]) -> _Vector:
         return flr.predict_proba([a], b, activation="identity", intercept=False, backend=backend)
 
     def margins(backend: str, rows: _Vector) -> _Vector:
@@ -209,11 +209,12 @@ def _surfaces() -> "Figure":
 def _convexity() -> "Figure":
     figure = _figure(10.0, 8.0)
     axes = figure.subplots(2, 2)
+    start, end = (4.0, -4.0), (-10.0, 4.0)  # from a plateau to a good theta
+    (b, w) = zip(start, end, strict=True)
     for k, loss in enumerate(("mse", "bce")):
         flr.plots.convexity(loss, ax=axes[0, k])
-        flr.plots.chord(loss, ax=axes[1, k])
-        (b0, b1), (w0, w1) = (4.0, -12.0), (-4.0, 4.0)
-        axes[0, k].plot([w0, w1], [b0, b1], "o--", color="#444444", markersize=5)
+        flr.plots.chord(loss, start=start, end=end, ax=axes[1, k])
+        axes[0, k].plot(w, b, "o--", color="#444444", markersize=5)
         axes[1, k].set_title("along the dashed line")
     return figure
 
@@ -242,5 +243,5 @@ def _descent() -> "Figure":
 def _activations() -> "Figure":
     figure = _figure(8.0, 5.0)
     ax = flr.plots.activations(ax=figure.add_subplot())
-    ax.set_title("tanh is a sigmoid, twice as steep and moved to -1 .. 1")
+    ax.set_title("tanh(z) = 2 sigmoid(2 z) - 1: one curve on two scales")
     return figure

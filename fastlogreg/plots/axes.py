@@ -23,11 +23,10 @@ def axes_for(
     """Return the axes to draw on: those given, or those of a new figure of pyplot's."""
     if ax is None:
         figure = check.check_pyplot().figure(figsize=size, layout="constrained")
-        new: Axes = figure.add_subplot(projection=projection)
-        return new
-    from matplotlib.axes import Axes
+        return figure.add_subplot(projection=projection)  # type: ignore[no-any-return]
+    from matplotlib import axes
 
-    if not isinstance(ax, Axes):
+    if not isinstance(ax, axes.Axes):
         raise TypeError(f"ax must be Matplotlib axes (one of them), got {type(ax).__name__}")
     return ax
 

@@ -133,8 +133,8 @@ def _check_rows(
     if bad.size:
         k = bad[0]
         raise ValueError(
-            f"low, estimates and high must ascend, got {lower[k]:g}, {middle[k]:g}, {upper[k]:g} in "
-            f"row {k} ({titles[k]})"
+            f"low, estimates and high must ascend, got {lower[k]:g}, {middle[k]:g}, {upper[k]:g} "
+            f"in row {k} ({titles[k]})"
         )
 
 

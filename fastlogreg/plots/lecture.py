@@ -170,7 +170,7 @@ def chord(
     loss: str = "bce",
     *,
     start: ArrayLike = (4.0, -4.0),
-    end: ArrayLike = (-12.0, 4.0),
+    end: ArrayLike = (-10.0, 4.0),
     X: ArrayLike | None = None,
     y: ArrayLike | None = None,
     ax: "Axes | None" = None,
@@ -356,7 +356,7 @@ def descent_paths(
         if size is None or size >= len(targets):
             name = "all samples a step"
         end = functional.loss(matrix, targets, path[-1], loss=loss)
-        label = f"{name}: {end:.3g} at the end"
+        label = f"{name}: loss {end:.3g} at the end"
         ax.plot(path[:, 1], path[:, 0], ".-", color=colour, linewidth=1, markersize=3, label=label)
         ax.plot(path[-1, 1], path[-1, 0], "o", color=colour, markeredgecolor="white")
     ax.plot(begin[1], begin[0], "X", color="black", markersize=9, label="start")

@@ -346,7 +346,7 @@ def decision_boundary(
     colours = [COLOURS[k % len(COLOURS)] for k in range(len(classes))]
     draw: Any = DecisionBoundaryDisplay.from_estimator
     margin = 0.08 * float(np.ptp(values, axis=0).min() or 1.0)
-    given = {"grid_resolution": points, "eps": margin, "ax": ax}
+    given: dict[str, Any] = {"grid_resolution": points, "eps": margin, "ax": ax}
     if binary:
         from matplotlib.colors import LinearSegmentedColormap
 
@@ -381,7 +381,9 @@ def decision_boundary(
     if labels is not None:
         for label, colour in zip(classes, colours, strict=True):
             here = values[labels == label]
-            ax.scatter(*here.T, s=18, color=colour, edgecolor="white", linewidth=0.5, label=label)
+            ax.scatter(
+                here[:, 0], here[:, 1], s=18, color=colour, edgecolor="white", label=str(label)
+            )
         ax.legend(fontsize="small")
     return ax
 
