@@ -29,7 +29,8 @@ def ax():
 
 
 @pytest.fixture(autouse=True)
-def _no_figures_left():
+def _coarse_grids_and_no_figures_left(monkeypatch):
+    monkeypatch.setattr("fastlogreg.plots.lecture._POINTS", 41)
     yield
     pyplot.close("all")
 
@@ -215,8 +216,7 @@ class TestCommand:
 
         return CliRunner().invoke(app, ["lecture", *arguments], env={"COLUMNS": "80"})
 
-    def test_pictures_and_figures(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("fastlogreg.plots.lecture._POINTS", 21)
+    def test_pictures_and_figures(self, tmp_path):
         result = self.invoke("--output", str(tmp_path / "pictures"))
         assert result.exit_code == 0, result.output
         files = sorted((tmp_path / "pictures").iterdir())
