@@ -9,13 +9,15 @@ right, rather than weights.
 
 # %%
 import matplotlib.pyplot as plt
-from sklearn.datasets import make_classification
+import numpy as np
 from sklearn.metrics import PrecisionRecallDisplay, recall_score
 from sklearn.model_selection import train_test_split
 
 import fastlogreg as flr
 
-X, y = make_classification(20_000, 10, weights=[0.98], class_sep=0.7, flip_y=0.005, random_state=3)
+random = np.random.default_rng(3)
+X = random.standard_normal((40_000, 5))
+y = random.random(40_000) < 1 / (1 + np.exp(5.2 - X @ [1.5, -1.0, 0.5, 0.0, 0.0]))
 X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0, stratify=y)
 figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4.4), layout="constrained")
 for name, weight in (("as they are", None), ("balanced", "balanced")):

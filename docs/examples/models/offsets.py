@@ -33,5 +33,5 @@ for name, model in (("without an offset", plain), ("with it", known)):
 # probabilities.
 ax = None
 for name, model in (("without an offset", plain), ("with it", known)):
-    ax = flr.plots.calibration(model, X, y, name=name, ax=ax)
-ax.set(xlim=(0, 0.5), ylim=(0, 0.5))
+    ax = flr.plots.calibration(model, X, y, n_bins=20, name=name, ax=ax)
+ax.set(xlim=(0, 0.15), ylim=(0, 0.15))
