@@ -47,7 +47,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"\.py$",
-    "subsection_order": ["lecture", "models", "penalties", "large"],
+    "subsection_order": [f"examples/{name}" for name in ("lecture", "models", "penalties", "large")],
     "within_subsection_order": "FileNameSortKey",
     "capture_repr": (),
     "show_memory": False,
@@ -56,7 +56,6 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "backreferences_dir": "api/backreferences",
     "doc_module": ("fastlogreg",),
-    "reference_url": {"fastlogreg": None},
     "matplotlib_animations": False,
 }
 
