@@ -47,7 +47,9 @@ sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"\.py$",
-    "subsection_order": [f"examples/{name}" for name in ("lecture", "models", "penalties", "large")],
+    "subsection_order": [
+        f"examples/{name}" for name in ("lecture", "models", "penalties", "large")
+    ],
     "within_subsection_order": "FileNameSortKey",
     "capture_repr": (),
     "show_memory": False,
@@ -78,4 +80,8 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-html_sidebars = {"index": [], "decisions": [], "changelog": [], "benchmarks": []}
+html_context = {"default_mode": "auto"}
+# pages without others beside them
+_alone = ("index", "getting_started", "how_it_works", "benchmarks", "decisions", "changelog")
+html_sidebars = {page: [] for page in _alone}
+toc_object_entries_show_parents = "hide"

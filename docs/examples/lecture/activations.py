@@ -19,5 +19,5 @@ ax = flr.plots.activations()
 X = np.array([[0.5], [1.0], [1.5], [2.0], [2.5], [3.0]])
 y = np.array([0, 1, 0, 1, 0, 1])
 for activation in ("sigmoid", "tanh"):
-    theta = flr.train(X, y, activation=activation, n_epochs=20_000, learning_rate=0.3).theta
+    theta = flr.train(X, y, activation=activation, n_epochs=5_000, learning_rate=1.0).theta
     print(f"{activation:8s} theta {theta.round(4)}")
