@@ -53,6 +53,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "capture_repr": (),
     "show_memory": False,
+    "write_computation_times": False,  # its page asks the network for scripts
     "show_signature": False,
     "download_all_examples": False,
     "abort_on_example_error": True,
