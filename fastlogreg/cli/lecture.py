@@ -199,7 +199,7 @@ def _figure(width: float, height: float) -> "Figure":
 
 
 def _surfaces() -> "Figure":
-    figure = _figure(10.0, 4.6)
+    figure = _figure(9.0, 4.2)
     for k, loss in enumerate(("mse", "bce")):
         flr.plots.loss_surface(loss, ax=figure.add_subplot(1, 2, k + 1, projection="3d"))
     figure.suptitle("Mean loss of a sigmoid on the lecture's four petals")
@@ -207,7 +207,7 @@ def _surfaces() -> "Figure":
 
 
 def _convexity() -> "Figure":
-    figure = _figure(10.0, 8.0)
+    figure = _figure(9.0, 7.6)
     axes = figure.subplots(2, 2)
     start, end = (4.0, -4.0), (-10.0, 4.0)  # from a plateau to a good theta
     (b, w) = zip(start, end, strict=True)
@@ -227,15 +227,15 @@ def _second_derivatives() -> "Figure":
 
 
 def _descent() -> "Figure":
-    figure = _figure(12.0, 5.0)
+    figure = _figure(9.0, 4.4)
     for ax, loss in zip(figure.subplots(1, 2), ("mse", "bce"), strict=True):
         flr.plots.descent_paths(
             loss, theta=(4.0, -4.0), n_epochs=100, w=(-5.0, 5.0), b=(-9.0, 7.0), ax=ax
         )
         ax.set_title(
-            "squared error: a plateau, and nobody leaves it"
+            "squared error: stuck on a plateau"
             if loss == "mse"
-            else "cross-entropy: the same start, a slope everywhere"
+            else "cross-entropy: a slope everywhere"
         )
     return figure
 

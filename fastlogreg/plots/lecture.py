@@ -352,16 +352,14 @@ def descent_paths(
     filled = ax.contourf(*grid.mesh, values, levels=20, cmap="Greys", vmax=most)
     ax.figure.colorbar(filled, ax=ax, label=f"mean loss, {loss.upper()}")
     for size, path, colour in zip(sizes, paths, _cycle(len(paths)), strict=True):
-        name = {1: "one sample a step"}.get(size or 0, f"{size} samples a step")
-        if size is None or size >= len(targets):
-            name = "all samples a step"
+        name = "all" if size is None or size >= len(targets) else f"{size}"
         end = functional.loss(matrix, targets, path[-1], loss=loss)
-        label = f"{name}: loss {end:.3g} at the end"
+        label = f"{name}: ends at loss {end:.3g}"
         ax.plot(path[:, 1], path[:, 0], ".-", color=colour, linewidth=1, markersize=3, label=label)
         ax.plot(path[-1, 1], path[-1, 0], "o", color=colour, markeredgecolor="white")
     ax.plot(begin[1], begin[0], "X", color="black", markersize=9, label="start")
     ax.set(xlabel="w", ylabel="b")
-    ax.legend(fontsize="small")
+    ax.legend(fontsize="small", title="samples a step", title_fontsize="small")
     return ax
 
 
