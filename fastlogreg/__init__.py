@@ -32,6 +32,8 @@ _HOME = {
     "save": "io.model_files",
 }
 
+_MODULES = ("plots",)  # namespaces, imported when touched
+
 __all__ = [
     "LogisticRegression",
     "LogisticRegressionCV",
@@ -44,6 +46,7 @@ __all__ = [
     "loss_gradient",
     "loss_gradient_hessian",
     "open_rows",
+    "plots",
     "predict_proba",
     "regularization_path",
     "save",
@@ -51,6 +54,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from fastlogreg import plots
     from fastlogreg.data.files import open_rows
     from fastlogreg.estimators.cross_validation import LogisticRegressionCV
     from fastlogreg.estimators.logistic import LogisticRegression
@@ -68,6 +72,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"fastlogreg.{name}")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"fastlogreg.{_HOME[name]}"), name)
@@ -76,4 +82,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_HOME))
+    return sorted(set(globals()) | set(_HOME) | set(_MODULES))

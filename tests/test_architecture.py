@@ -19,14 +19,17 @@ MODULES = {
 FLOORS = [
     ("fastlogreg.__main__",),
     ("fastlogreg.cli", "fastlogreg.cli.app"),
-    ("fastlogreg.cli.compare", "fastlogreg.cli.files"),
+    ("fastlogreg.cli.compare", "fastlogreg.cli.files", "fastlogreg.cli.lecture"),
     ("fastlogreg.cli.measuring",),
     ("fastlogreg.io",),
     ("fastlogreg.linear_model", "fastlogreg.minibatch"),  # names of former releases
+    ("fastlogreg.plots", "fastlogreg.plots.lecture"),  # a namespace: its names are lazy
     ("fastlogreg.estimators.cross_validation", "fastlogreg.estimators.path"),
     ("fastlogreg.estimators.logistic", "fastlogreg.estimators.minibatch", "fastlogreg.functional"),
     ("fastlogreg.estimators.linear_classifier",),
     ("fastlogreg.estimators", "fastlogreg.estimators.callbacks", "fastlogreg.estimators.input"),
+    ("fastlogreg.plots.forests", "fastlogreg.plots.models"),
+    ("fastlogreg.plots.axes",),
     ("fastlogreg.solvers.finish", "fastlogreg.solvers.descent"),
     (
         "fastlogreg.solvers.folds",

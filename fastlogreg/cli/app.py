@@ -1,9 +1,9 @@
 """The command line: ``fastlogreg``, also ``python -m fastlogreg``.
 
-``compare`` measures what vectorizing and fusing gain; ``fit``, ``predict`` and ``summary`` fit
-tables in files and use what was fitted; ``warmup`` compiles and caches every kernel, ``info`` says
-what is installed and used. Nothing is computed here, and what computes is imported by the command
-that needs it.
+``compare`` measures what vectorizing and fusing gain, ``lecture`` computes the lecture's figures
+and draws its pictures; ``fit``, ``predict`` and ``summary`` fit tables in files and use what was
+fitted; ``warmup`` compiles and caches every kernel, ``info`` says what is installed and used.
+Nothing is computed here, and what computes is imported by the command that needs it.
 """
 
 import json
@@ -69,6 +69,25 @@ def _progress(console: Console) -> Progress:
     )
 
 
+def _need_matplotlib(who: str, instead: str = "") -> None:
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        advice = "python3 -m pip install 'fastlogreg[plot]'" + ("," + instead if instead else "")
+        raise typer.BadParameter(f"{who} matplotlib: {advice}") from None
+
+
+def _make_folder(output: Path) -> None:
+    """Make the folder of ``--output``, and see that it can be written to, before work is done."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        probe = output / ".probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise typer.BadParameter(f"--output {output}: {error.strerror}") from None
+
+
 def _version(show: bool) -> None:
     if show:
         typer.echo(f"fastlogreg {fastlogreg.__version__}")
@@ -107,20 +126,8 @@ def compare(
 ) -> None:
     """Measure the vectorization argument: loop, NumPy and fused kernels over growing sizes."""
     if draw:
-        try:
-            import matplotlib  # noqa: F401
-        except ImportError:
-            raise typer.BadParameter(
-                "the chart needs matplotlib: python3 -m pip install 'fastlogreg[plot]', or "
-                "--no-chart"
-            ) from None
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        probe = output / ".probe"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise typer.BadParameter(f"--output {output}: {error.strerror}") from None
+        _need_matplotlib("the chart needs", " or --no-chart")
+    _make_folder(output)
 
     from fastlogreg.cli import compare as comparison
 
@@ -385,6 +392,34 @@ def summary(
     out = Console()
     for table in tables:
         out.print(table)
+
+
+@app.command()
+def lecture(
+    output: Annotated[Path, typer.Option(help="Folder for the pictures, PNG files.")] = Path(
+        "fastlogreg-lecture"
+    ),
+    draw: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="Whether to draw them.")
+    ] = True,
+) -> None:
+    """Compute the lecture's worked figures, and draw why cross-entropy and not squared error."""
+    if draw:
+        _need_matplotlib("the pictures need", " or --no-pictures")
+        _make_folder(output)
+
+    from fastlogreg.cli import lecture as lesson
+
+    out, notes = Console(), Console(stderr=True)
+    with _progress(notes) as progress:
+        task = progress.add_task("compiling, or loading from the cache")
+        figures = lesson.worked_figures()
+        out.print(lesson.table(figures))
+        for name, path in lesson.draw(output) if draw else ():
+            progress.update(task, description=f"drew {path}")
+            out.print(f"{name}: {path}", highlight=False, soft_wrap=True)
+    if not all(figure.agrees for figure in figures):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -41,6 +41,7 @@ from fastlogreg.estimators.logistic import (
     refuse,
 )
 from fastlogreg.floating_point import numpy_defaults
+from fastlogreg.plots.models import cross_validation_curve
 from fastlogreg.problem.penalties import Penalty
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Result, Status
@@ -371,26 +372,7 @@ class LogisticRegressionCV(LogisticRegression):
             Without matplotlib.
         """
         self._theta()  # whether it is fitted
-        if ax is None:
-            ax = check.check_pyplot().subplots()[1]
-        if isinstance(self.scores_, dict):
-            scores = next(iter(self.scores_.values()))
-            scores = scores.reshape(*scores.shape[:2], -1)
-            errors = self.score_std_errors_.reshape(*scores.shape[1:])
-        else:
-            scores, errors = np.moveaxis(self.scores_, 1, 2), self.score_std_errors_.T
-        order = np.argsort(self.Cs_)
-        for j, ratio in enumerate(self.l1_ratios_):
-            label = None if ratio is None else f"l1_ratio={ratio:g}"
-            means = scores[..., j].mean(axis=0)[order]
-            ax.errorbar(self.Cs_[order], means, errors[order, j], capsize=2, label=label)
-        ax.set_xscale("log")
-        best = float(np.ravel(self.C_)[0])
-        ax.axvline(best, color="black", label=f"C_ = {best:.3g}")
-        ax.axvline(self.C_1se_, color="black", linestyle=":", label=f"C_1se_ = {self.C_1se_:.3g}")
-        ax.set(xlabel="C", ylabel="mean score of the held-out rows")
-        ax.legend()
-        return ax
+        return cross_validation_curve(self, ax=ax)
 
     # --- parameters ----------------------------------------------------------------------------
 

@@ -70,11 +70,11 @@ _HISTORY = np.dtype(
 class LogisticRegression(LinearClassifier):
     """Exact logistic regression for any number of classes, with L1, L2 or both as penalty.
 
-    Minimizes scikit-learn's objective
+    Minimizes scikit-learn's objective::
 
         C * sum_i s_i loss_i + l1_ratio ||w||_1 + (1 - l1_ratio) / 2 ||w||^2
 
-    or, with penalty factors v and bounds,
+    or, with penalty factors v and bounds::
 
         C * sum_i s_i loss_i + sum_j v_j (l1_ratio |w_j| + (1 - l1_ratio) / 2 w_j^2),
         lower_j <= w_j <= upper_j
