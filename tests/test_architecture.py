@@ -53,7 +53,7 @@ FLOORS = [
     ("fastlogreg.problem.moments",),
     ("fastlogreg.problem.layout", "fastlogreg.problem.penalties"),
     ("fastlogreg.problem",),
-    ("fastlogreg.data.class_separation", "fastlogreg.data.files"),
+    ("fastlogreg.data.class_separation", "fastlogreg.data.cluster", "fastlogreg.data.files"),
     ("fastlogreg.data.labels", "fastlogreg.data.separation", "fastlogreg.data.schema"),
     ("fastlogreg.data.parts", "fastlogreg.data.tables"),
     ("fastlogreg.data", "fastlogreg.floating_point"),

@@ -11,6 +11,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain, count, takewhile
 from typing import Any, NamedTuple
@@ -18,8 +19,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastlogreg.backends import PassSpec
 from fastlogreg.data.memory import MemoryRows, Rows
-from fastlogreg.data.parts import Block, Facts, PartedRows, joined, sample_places
+from fastlogreg.data.parts import (
+    Block,
+    Facts,
+    PartedRows,
+    Question,
+    effective_rows,
+    gathered,
+    joined,
+    pick,
+    sample_places,
+)
 from fastlogreg.data.schema import Counts, Encoded, Request, Schema, learn
 from fastlogreg.data.tables import Batch, Table, open_table
 
@@ -313,14 +325,8 @@ class TableRows:
         return Rows(found.matrix, found.codes, found.weights, found.offset, self.classes)
 
     def effective_rows(self, by_class: NDArray[np.float64] | None) -> float:
-        """Return how many rows of equal weight would say as much; as ``MemoryRows`` has it."""
-        rows, sums, squares = self.counts
-        each = np.ones(rows.size) if by_class is None else by_class
-        total = float(each @ sums)
-        weighted = total**2 / float(each**2 @ squares)
-        if rows.size == 2:
-            return min(weighted, 4.0 * float(rows.min()))
-        return min(weighted, float(np.minimum(rows, rows.sum() / rows.size).sum()))
+        """Return how many rows of equal weight would say as much."""
+        return effective_rows(*self.counts, by_class)
 
 
 class _Draws:
@@ -379,11 +385,28 @@ class FileParts:
         self._skip = 0  # rows of the table that these were
         self._complete = False  # whether those that stay have been collected
 
-    def drawn(self, step: int) -> MemoryRows | None:
-        """Return a sample that the look has drawn."""
-        found = self._table.drawn(step)
-        if found is None:
-            return None
+    def ask(self, question: Question, spec: PassSpec) -> Any:
+        """Ask each block as it comes."""
+        total = None
+        for block in self.read():
+            answer = question.of(block.first, block.last).ask(block, spec)
+            total = answer if total is None else question.added(total, answer)
+        return total
+
+    def samples(self, steps: list[int]) -> tuple[dict[int, MemoryRows], float]:
+        """Return samples: those that the look has drawn, or others for one reading."""
+        drawn = {step: self._table.drawn(step) for step in steps}
+        if all(drawn.values()):
+            return {step: self._rows(found) for step, found in drawn.items() if found}, 0.0
+        n, room = self.facts.n_rows, self.sample_rows
+        places = {step: sample_places(n, step, room) for step in steps}
+        return gathered(pick(block, places) for block in self.read()), 1.0
+
+    def columns(self, chosen: NDArray[np.intp]) -> "SomeColumns":
+        """Return the same rows with some of the columns."""
+        return SomeColumns(self, chosen)
+
+    def _rows(self, found: Encoded) -> MemoryRows:
         assert found.codes is not None
         weights = _weighted(found.codes, found.weights, self._by_class)
         return MemoryRows(found.matrix, found.codes, weights, found.offset)
@@ -394,9 +417,8 @@ class FileParts:
         yield from self._kept
         number = self._kept[-1].last if self._kept else 0
         keeps, skip = not self._complete, self._skip
-        for end, (matrix, codes, weights, offset) in ahead(self._encoded(skip)):
-            weights = _weighted(codes, weights, self._by_class)
-            block = Block(MemoryRows(matrix, codes, weights, offset), number)
+        for end, encoded in ahead(self._encoded(skip)):
+            block = Block(self._rows(encoded), number)
             number = block.last
             keeps = keeps and number <= self._room
             if keeps:
@@ -413,6 +435,31 @@ class FileParts:
             if batch.first >= skip:
                 encoded = table.schema.encode(batch, *_ROLES, seen=True)
                 yield batch.first + batch.data.num_rows, encoded
+
+
+class SomeColumns(FileParts):
+    """A table's rows with some of their columns, which are cut out of each block."""
+
+    def __init__(self, whole: FileParts, chosen: NDArray[np.intp]) -> None:
+        self._whole, self._chosen = whole, chosen
+        facts = whole.facts
+        share = chosen.size / max(1, facts.n_columns)
+        self.facts = replace(facts, n_columns=chosen.size, n_values=int(facts.n_values * share))
+        self.sample_rows = whole.sample_rows
+
+    def read(self) -> Iterator[Block]:
+        """Return the blocks, cut."""
+        for block in self._whole.read():
+            yield Block(block.rows.columns(self._chosen), block.first)
+
+    def samples(self, steps: list[int]) -> tuple[dict[int, MemoryRows], float]:
+        """Return samples, for one reading."""
+        places = {step: sample_places(self.facts.n_rows, step, self.sample_rows) for step in steps}
+        return gathered(pick(block, places) for block in self.read()), 1.0
+
+    def columns(self, chosen: NDArray[np.intp]) -> "SomeColumns":
+        """Return some of these columns."""
+        return SomeColumns(self._whole, self._chosen[chosen])
 
 
 def _weighted(

@@ -1,18 +1,19 @@
-"""Rows that come in parts, one after the other: a source whose passes add the parts' sums.
+"""Rows that come in parts: a source whose passes add what the parts answer.
 
-Whoever has the parts hands them over anew for each reading (:class:`Parts`): from files
-(:mod:`fastlogreg.data.files`), or from anywhere else. What a pass asks of a part is a
-:class:`Question`, a small thing that can be pickled and answered where the part is; answers are
-added here in the order of the parts, so the result is the same however they came.
+What a pass asks of a part is a :class:`Question`, a small thing that can be pickled and answered
+where the part is; whoever has the parts (:class:`Parts`) asks it of each and adds the answers, in
+an order that is always the same. Files are read anew for each question
+(:mod:`fastlogreg.data.files`); partitions on a cluster answer where they lie
+(:mod:`fastlogreg.data.cluster`).
 
 Where a solver begins on a part of the rows, these are copied into memory: the rows that
 :meth:`fastlogreg.data.memory.MemoryRows.sample` would draw, of all stages in one reading.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
@@ -29,7 +30,10 @@ __all__ = [
     "PartedRows",
     "Parts",
     "Question",
+    "effective_rows",
+    "gathered",
     "joined",
+    "pick",
     "sample_places",
 ]
 
@@ -59,6 +63,24 @@ class Facts:
     effective: float
 
 
+def effective_rows(
+    rows: NDArray[np.int64],
+    weights: _Vector,
+    squares: _Vector,
+    by_class: _Vector | None,
+) -> float:
+    """Return how many rows of equal weight would say as much; as ``MemoryRows`` has it.
+
+    Of each class, (K,): rows, the sum of their weights, and of the squares; ``by_class`` multiplies
+    the weights.
+    """
+    each = np.ones(rows.size) if by_class is None else by_class
+    weighted = float(each @ weights) ** 2 / float(each**2 @ squares)
+    if rows.size == 2:
+        return min(weighted, 4.0 * float(rows.min()))
+    return min(weighted, float(np.minimum(rows, rows.sum() / rows.size).sum()))
+
+
 class Block:
     """Some consecutive rows in memory, and the number of the first; bound once to each pass."""
 
@@ -66,6 +88,9 @@ class Block:
         self.rows = rows
         self.first = first
         self._bound: dict[PassSpec, Pass] = {}
+
+    def __reduce__(self) -> Any:
+        return _block_of, (self.rows.arrays, self.first)
 
     @property
     def last(self) -> int:
@@ -79,49 +104,79 @@ class Block:
         return self._bound[spec]
 
 
+def _block_of(arrays: tuple[Any, ...], first: int) -> Block:
+    return Block(MemoryRows(*arrays), first)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of each part.
+
+    Attributes
+    ----------
+    answer : callable
+        A function of this module: ``answer(bound, rows, *asked, *cut)``.
+    asked : tuple
+        Arguments that are the same for all.
+    cut : tuple
+        Arrays of one row for each row of the whole, or None: each part gets its own rows of them.
+    add : callable
+        How two answers become one, of which the first may be changed; default: their sum.
+    """
+
+    answer: Callable[..., Any]
+    asked: tuple[Any, ...] = ()
+    cut: tuple[Any, ...] = ()
+    add: Callable[[Any, Any], Any] | None = None
+
+    def of(self, first: int, last: int) -> "Question":
+        """Return the question to the part that has these rows."""
+        cut = tuple(None if array is None else array[first:last] for array in self.cut)
+        return replace(self, cut=cut)
+
+    def added(self, one: Any, other: Any) -> Any:
+        """Return two answers as one."""
+        return (self.add or _sum)(one, other)
+
+    def ask(self, block: Block, spec: PassSpec) -> Any:
+        """Return a block's answer; the question is to it."""
+        return self.answer(block.bound(spec), block.rows, *self.asked, *self.cut)
+
+
 class Parts(Protocol):
     """Whoever has the rows."""
 
     facts: Facts
-    sample_rows: int
-    """How many rows may be copied for the first steps, at the most."""
 
-    def drawn(self, step: int) -> MemoryRows | None:
-        """Return a sample that is there already, once; None where there is none."""
+    def ask(self, question: Question, spec: PassSpec) -> Any:
+        """Return the answers of all parts, added in an order that is always the same."""
 
-    def read(self) -> Iterator[Block]:
-        """Return the blocks in their order, to be read once."""
+    def samples(self, steps: list[int]) -> tuple[dict[int, MemoryRows], float]:
+        """Return samples of one row of each of ``steps``, and how many readings that took."""
 
-
-Question: TypeAlias = Callable[[Pass, MemoryRows, slice], Any]  # of a block: its rows' numbers
+    def columns(self, chosen: NDArray[np.intp]) -> "Parts":
+        """Return the same parts with some of their columns, numbered in ascending order."""
 
 
 class PartedPass:
     """A pass over all parts; see :class:`fastlogreg.backends.Pass`."""
 
-    def __init__(self, parts: Parts, spec: PassSpec) -> None:
+    def __init__(self, parts: Parts, spec: PassSpec, begun: Callable[[], None]) -> None:
         self._parts = parts
         self._spec = spec
+        self._begun = begun
         self.n_rows = parts.facts.n_rows
         self.total_weight = parts.facts.total_weight
-        self._cost: float | None = None
 
-    def _answers(self, question: Question) -> Iterator[Any]:
-        """Ask each block in turn."""
-        for block in self._parts.read():
-            bound = block.bound(self._spec)
-            if self._cost is None:
-                self._cost = bound.hessian_cost
-            yield question(bound, block.rows, slice(block.first, block.last))
+    def _ask(self, answer: Callable[..., Any], *asked: Any, cut: Any = (), add: Any = None) -> Any:
+        self._begun()
+        return self._parts.ask(Question(answer, asked, cut, add), self._spec)
 
-    @property
+    @cached_property
     def hessian_cost(self) -> float:
-        """Return what a call of order 2 costs, in calls of order 1."""
-        if self._cost is None:
-            reading = self._parts.read()
-            self._cost = next(reading).bound(self._spec).hessian_cost
-            cast(Any, reading).close()
-        return self._cost
+        """Return what a call of order 2 costs, in calls of order 1: of rows like these."""
+        few = np.ones((64, self._parts.facts.n_columns))
+        return MemoryRows(few, np.zeros(64)).bind(self._spec).hessian_cost
 
     def __call__(
         self,
@@ -132,87 +187,83 @@ class PartedPass:
         moments: _Vector | None = None,
     ) -> tuple[float, _Vector | None, _Vector | None]:
         """Return the sums of the losses, their gradients and Hessians."""
+        n = None if curvatures is None else curvatures.shape[1:]
         width = None if moments is None else moments.shape
-        loss, sums = 0.0, [None, None, None]
-        for answer in self._answers(partial(_evaluate, theta, order, curvatures, width)):
-            loss += answer[0]
-            sums = [_added(a, b) for a, b in zip(sums, answer[1:], strict=True)]
+        found = self._ask(_evaluate, theta, order, n, width, add=_add_each)
+        loss, gradient, hessian, kept, sums = found
         if moments is not None:
-            moments[...] = sums[2]
-        return loss, sums[0], sums[1]
+            moments[...] = sums
+        if curvatures is not None:
+            np.concatenate(kept, out=curvatures)
+        return float(loss), gradient, hessian
 
     def product(self, curvatures: _Vector, vector: _Vector) -> _Vector:
         """Return ``A' diag(curvatures) A vector``."""
-        return self._sum(partial(_product, curvatures, vector))
+        return cast(_Vector, self._ask(_product, vector, cut=(curvatures,)))
 
     def moments(self, curvatures: _Vector) -> _Vector:
         """Return the sums of h, of h x and of h x²."""
-        return self._sum(partial(_moments, curvatures))
+        return cast(_Vector, self._ask(_moments, cut=(curvatures,)))
 
     def coupling(self, curvatures: _Vector) -> _Vector:
         """Return the sums of weight times (diag(p) - p p')."""
-        return self._sum(partial(_coupling, curvatures))
+        return cast(_Vector, self._ask(_coupling, cut=(curvatures,)))
 
     def largest_margin(self, vector: _Vector) -> float:
         """Return the largest size of ``A vector`` in rows of weight above 0."""
-        return float(max(self._answers(partial(_largest_margin, vector))))
+        return float(self._ask(_largest_margin, vector, add=max))
 
     def least_residual(self, theta: _Vector) -> float:
         """Return the smallest weight times probability of another class, of rows of weight."""
-        return float(min(self._answers(partial(_least_residual, theta))))
+        return float(self._ask(_least_residual, theta, add=min))
 
     def largest_newton_change(self, theta: _Vector, step: _Vector) -> float:
         """Return the largest probability of the other class times change towards the own one."""
-        return float(max(self._answers(partial(_newton_change, theta, step))))
-
-    def _sum(self, question: Question) -> _Vector:
-        total: Any = None
-        for answer in self._answers(question):
-            total = _added(total, answer)
-        assert total is not None
-        return cast(_Vector, total)
+        return float(self._ask(_newton_change, theta, step, add=max))
 
 
-def _added(a: Any, b: Any) -> Any:
-    if a is None or b is None:
-        return b if a is None else a
-    a += b
-    return a
-
-
-# --- questions: what is asked of a block ----------------------------------------------------------
+# --- what a block answers -------------------------------------------------------------------------
 
 
 def _evaluate(
-    theta: _Vector,
-    order: int,
-    curvatures: _Vector | None,
-    width: tuple[int, ...] | None,
     bound: Pass,
     rows: MemoryRows,
-    at: slice,
-) -> tuple[Any, ...]:
+    theta: _Vector,
+    order: int,
+    kept: tuple[int, ...] | None,
+    width: tuple[int, ...] | None,
+) -> list[Any]:
+    """Answer with loss, gradient, Hessian, a list of curvatures, and moments."""
+    curvatures = None if kept is None else np.empty((rows.n_rows, *kept))
     moments = None if width is None else np.empty(width)
-    part = None if curvatures is None else curvatures[at]
-    return (*bound(theta, order, curvatures=part, moments=moments), moments)
+    found = bound(theta, order, curvatures=curvatures, moments=moments)
+    return [*found, None if curvatures is None else [curvatures], moments]
 
 
-def _product(h: _Vector, v: _Vector, bound: Pass, rows: MemoryRows, at: slice) -> _Vector:
-    return bound.product(h[at], v)
+def _sum(one: Any, other: Any) -> Any:
+    """Return the sum, or lists one after the other; the first may be changed."""
+    one += other
+    return one
 
 
-def _moments(h: _Vector, bound: Pass, rows: MemoryRows, at: slice) -> _Vector:
-    return bound.moments(h[at])
+def _add_each(one: list[Any], other: list[Any]) -> list[Any]:
+    return [None if a is None else _sum(a, b) for a, b in zip(one, other, strict=True)]
 
 
-def _coupling(h: _Vector, bound: Pass, rows: MemoryRows, at: slice) -> _Vector:
-    return cast(ClassesPass, bound).coupling(h[at])
+def _product(bound: Pass, rows: MemoryRows, vector: _Vector, h: _Vector) -> _Vector:
+    return bound.product(h, vector)
 
 
-def _largest_margin(v: _Vector, bound: Pass, rows: MemoryRows, at: slice) -> float:
-    if rows.total_weight == 0.0:
-        return 0.0
-    return bound.largest_margin(v)
+def _moments(bound: Pass, rows: MemoryRows, h: _Vector) -> _Vector:
+    return bound.moments(h)
+
+
+def _coupling(bound: Pass, rows: MemoryRows, h: _Vector) -> _Vector:
+    return cast(ClassesPass, bound).coupling(h)
+
+
+def _largest_margin(bound: Pass, rows: MemoryRows, vector: _Vector) -> float:
+    return 0.0 if rows.total_weight == 0.0 else bound.largest_margin(vector)
 
 
 def _own(z: _Vector, y: _Vector) -> _Vector:
@@ -220,7 +271,7 @@ def _own(z: _Vector, y: _Vector) -> _Vector:
     return np.where(y > 0.5, z, -z)
 
 
-def _least_residual(theta: _Vector, bound: Pass, rows: MemoryRows, at: slice) -> float:
+def _least_residual(bound: Pass, rows: MemoryRows, theta: _Vector) -> float:
     _, y, weights, _ = rows.arrays
     if theta.ndim == 1:
         with np.errstate(over="ignore"):
@@ -234,9 +285,7 @@ def _least_residual(theta: _Vector, bound: Pass, rows: MemoryRows, at: slice) ->
     return float(others.min(initial=np.inf))
 
 
-def _newton_change(
-    theta: _Vector, step: _Vector, bound: Pass, rows: MemoryRows, at: slice
-) -> float:
+def _newton_change(bound: Pass, rows: MemoryRows, theta: _Vector, step: _Vector) -> float:
     _, y, weights, _ = rows.arrays
     with np.errstate(over="ignore"):
         own = 1.0 / (1.0 + np.exp(-_own(bound.margins(theta), y)))
@@ -244,6 +293,18 @@ def _newton_change(
     if weights is not None:
         change = change[weights > 0.0]
     return float(change.max(initial=-np.inf))
+
+
+def _ranges(bound: Pass, rows: MemoryRows) -> list[_Vector]:
+    return list(rows.column_ranges())
+
+
+def _wider(one: list[_Vector], other: list[_Vector]) -> list[_Vector]:
+    return [np.minimum(one[0], other[0]), np.maximum(one[1], other[1])]
+
+
+def _lengths(bound: Pass, rows: MemoryRows, matrix: _Vector, intercept: bool) -> list[_Vector]:
+    return [rows.squared_lengths(matrix, intercept)]
 
 
 # --- the source -----------------------------------------------------------------------------------
@@ -266,9 +327,9 @@ class PartedRows:
 
     fraction = 1.0
 
-    def __init__(self, parts: Parts, chosen: NDArray[np.intp] | None = None) -> None:
-        self._parts = parts if chosen is None else _SomeColumns(parts, chosen)
-        facts = self._parts.facts
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        facts = parts.facts
         self.n_rows, self.n_columns, self.n_values = (
             facts.n_rows,
             facts.n_columns,
@@ -284,7 +345,10 @@ class PartedRows:
 
     def bind(self, spec: PassSpec) -> Pass:
         """Return a pass over the rows, to be called many times."""
-        return cast(Pass, PartedPass(_Forgetting(self), spec))
+        return cast(Pass, self._bound(spec))
+
+    def _bound(self, spec: PassSpec) -> PartedPass:
+        return PartedPass(self._parts, spec, self._forget_samples)
 
     def bind_sets(self, members: NDArray[np.bool_], spec: PassSpec) -> SetsPass:
         """Refuse: folds are fitted in memory."""
@@ -296,25 +360,19 @@ class PartedRows:
 
     def columns(self, chosen: NDArray[np.intp]) -> "PartedRows":
         """Return the same rows with some of the columns, which are cut out anew each time."""
-        return PartedRows(self._parts, chosen)
+        return PartedRows(self._parts.columns(chosen))
 
     def column_ranges(self) -> tuple[_Vector, _Vector]:
         """Return the smallest and the largest value of each column, (d,) each."""
-        low, high = np.full(self.n_columns, np.inf), np.full(self.n_columns, -np.inf)
-        for block in self._parts.read():
-            lowest, highest = block.rows.column_ranges()
-            np.minimum(low, lowest, out=low)
-            np.maximum(high, highest, out=high)
+        low, high = self._parts.ask(Question(_ranges, add=_wider), PassSpec())
         return low, high
 
     def squared_lengths(self, matrix: _Vector, intercept: bool) -> _Vector:
         """Return the squared length of ``[1, x] matrix``, or ``x matrix``, for each row, (n,)."""
-        return np.concatenate(
-            [block.rows.squared_lengths(matrix, intercept) for block in self._parts.read()]
-        )
+        return np.concatenate(self._parts.ask(Question(_lengths, (matrix, intercept)), PassSpec()))
 
     def first_not_finite(self) -> tuple[int, int] | None:
-        """Return None: what is not finite is refused where batches become numbers."""
+        """Return None: what is not finite is refused where the parts become numbers."""
         return None
 
     def solving(self, size: int) -> AbstractContextManager[None]:
@@ -329,15 +387,14 @@ class PartedRows:
         Those of the later stages, one of step / 8 and so on, are copied in the same reading. Where
         there is no room for as many, fewer are taken.
         """
-        if step not in self._samples and (found := self._parts.drawn(step)) is not None:
-            found.fraction = found.n_rows / self.n_rows
-            self._samples[step] = found
         if step not in self._samples:
             steps = [step]
             while steps[-1] % _STAGE == 0 and steps[-1] > _STAGE:
                 steps.append(steps[-1] // _STAGE)
-            self._samples = self._drawn(steps)
-            self._readings += 1.0
+            self._samples, readings = self._parts.samples(steps)
+            for sample in self._samples.values():
+                sample.fraction = sample.n_rows / self.n_rows
+            self._readings += readings
         return self._samples[step]
 
     def sample_readings(self) -> float:
@@ -345,26 +402,9 @@ class PartedRows:
         found, self._readings = self._readings, 0.0
         return found
 
-    def forget_samples(self) -> None:
-        """Give their memory back: a pass over all rows has begun."""
+    def _forget_samples(self) -> None:
+        """Give their memory back: a pass over all rows begins."""
         self._samples = {}
-
-    def _drawn(self, steps: list[int]) -> dict[int, MemoryRows]:
-        places = {step: sample_places(self.n_rows, step, self._parts.sample_rows) for step in steps}
-        pieces: dict[int, list[tuple[Any, ...]]] = {step: [] for step in steps}
-        for block in self._parts.read():
-            for step, rows in places.items():
-                low, high = np.searchsorted(rows, [block.first, block.last])
-                if high > low:
-                    at = rows[low:high] - block.first
-                    arrays = (None if a is None else a[at] for a in block.rows.arrays)
-                    pieces[step].append(tuple(arrays))
-        return {step: self._sample_of(pieces.pop(step)) for step in steps}
-
-    def _sample_of(self, pieces: list[tuple[Any, ...]]) -> MemoryRows:
-        found = MemoryRows(*(joined(list(each)) for each in zip(*pieces, strict=True)))
-        found.fraction = found.n_rows / self.n_rows
-        return found
 
     # --- separated rows -----------------------------------------------------------------------
 
@@ -381,7 +421,7 @@ class PartedRows:
         Newton's certificate. ``theta`` is (p,) or (K, p), and ``grows`` says which of its entries,
         (2, theta.size), may fall or rise without bound.
         """
-        bound = PartedPass(self._parts, spec)
+        bound = self._bound(spec)
         limit = max(_UNSURE * decrement, _TINY)
         if bound.least_residual(theta) / self.total_weight > limit:
             return False
@@ -401,48 +441,27 @@ class PartedRows:
         return bound.largest_newton_change(theta, step) >= _STEP
 
 
-class _Forgetting:
-    """The parts of a source, which gives its samples back when they are read."""
-
-    def __init__(self, source: PartedRows) -> None:
-        self._source = source
-        self._parts = source._parts
-        self.facts = self._parts.facts
-        self.sample_rows = self._parts.sample_rows
-
-    def drawn(self, step: int) -> MemoryRows | None:
-        """Return a sample that is there already."""
-        return self._parts.drawn(step)
-
-    def read(self) -> Iterator[Block]:
-        """Return the blocks."""
-        self._source.forget_samples()
-        return self._parts.read()
+def pick(block: Block, places: dict[int, NDArray[np.int64]]) -> dict[int, tuple[Any, ...]]:
+    """Return a block's rows of samples, copied, by step: matrix, targets, weights, offset."""
+    found = {}
+    for step, rows in places.items():
+        low, high = np.searchsorted(rows, [block.first, block.last])
+        if high > low:
+            at = rows[low:high] - block.first
+            found[step] = tuple(None if a is None else a[at] for a in block.rows.arrays)
+    return found
 
 
-class _SomeColumns:
-    """Parts with some of their columns; see :class:`Parts`."""
-
-    def __init__(self, parts: Parts, chosen: NDArray[np.intp]) -> None:
-        self._parts, self._chosen = parts, chosen
-        facts = parts.facts
-        share = chosen.size / max(1, facts.n_columns)
-        self.facts = Facts(
-            facts.n_rows,
-            chosen.size,
-            int(facts.n_values * share),
-            facts.total_weight,
-            facts.effective,
-        )
-        self.sample_rows = parts.sample_rows
-
-    def drawn(self, step: int) -> MemoryRows | None:
-        """Return None: what there is has all columns."""
-
-    def read(self) -> Iterator[Block]:
-        """Return the blocks, cut."""
-        for block in self._parts.read():
-            yield Block(block.rows.columns(self._chosen), block.first)
+def gathered(picked: Iterable[dict[int, tuple[Any, ...]]]) -> dict[int, MemoryRows]:
+    """Return the samples whose rows the blocks have picked."""
+    pieces: dict[int, list[tuple[Any, ...]]] = {}
+    for each in picked:
+        for step, arrays in each.items():
+            pieces.setdefault(step, []).append(arrays)
+    return {
+        step: MemoryRows(*(joined(list(each)) for each in zip(*pieces.pop(step), strict=True)))
+        for step in list(pieces)
+    }
 
 
 def joined(pieces: list[Any]) -> Any:

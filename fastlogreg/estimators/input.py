@@ -23,6 +23,7 @@ __all__ = [
     "Training",
     "checked_rows",
     "encoded_rows",
+    "is_lazy",
     "is_plain",
     "training",
     "training_data",
@@ -79,8 +80,9 @@ def training_data(
     0.3 ms, as long as a fit of a hundred rows. ``reset`` says whether columns may be others
     than before.
     """
-    if _is_opened(X):
-        raise TypeError("rows of open_rows are taken by fit, not in pieces: X must be an array")
+    if _is_opened(X) or is_lazy(X):
+        what = "a collection of Dask" if is_lazy(X) else "rows of open_rows"
+        raise TypeError(f"{what} is taken by fit, not in pieces: X must be an array")
     plain = (
         (is_plain(X) or check.is_sparse(X))
         and type(y) is np.ndarray
@@ -171,6 +173,13 @@ def training(
     estimator can do with rows that are never in memory together.
     """
     metadata = {"sample_weight": sample_weight, "offset": offset}
+    if is_lazy(X):
+        if not parts:
+            raise TypeError(
+                f"{type(estimator).__name__} holds all rows in memory, and X is a collection of "
+                "Dask: take LogisticRegression, or compute() it"
+            )
+        return _of_collection(estimator, X, y, metadata)
     if not _is_opened(X):
         matrix, labels, columns = training_data(estimator, X, y)
         if isinstance(sample_weight, Real):  # one for all: callbacks hear of each
@@ -209,6 +218,30 @@ def training(
         )
         rows = rows._replace(weights=weights)
     return Training(rows, columns, labels[codes], metadata, None, fitted)
+
+
+def _of_collection(estimator: Any, X: Any, y: Any, metadata: dict[str, Any]) -> Training:
+    """Return what a fit of a collection of Dask begins with."""
+    from fastlogreg.data.cluster import open_collection
+
+    found = open_collection(X, y, metadata["sample_weight"], metadata["offset"])
+    by_class = None
+    if estimator.class_weight is not None:
+        codes = np.arange(found.classes.size, dtype=np.float64)
+        sums = found.counts[1]
+        by_class = check_class_weight(estimator.class_weight, found.classes, codes, sums)
+    matrix, labels = found.first_rows()
+    first = Rows(matrix, np.zeros(matrix.shape[0]), None, None, found.classes)
+    return Training(first, found.columns, labels, metadata, PartedRows(found.source(by_class)))
+
+
+def is_lazy(X: Any) -> bool:
+    """Whether X is a collection of Dask; what only they need is imported by them."""
+    if not type(X).__module__.startswith("dask"):
+        return False
+    from fastlogreg.data.cluster import is_collection
+
+    return is_collection(X)
 
 
 def _is_opened(X: Any) -> bool:

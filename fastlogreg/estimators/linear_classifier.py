@@ -11,7 +11,7 @@ this module takes 0.02.
 """
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from importlib.util import find_spec
 from inspect import signature
 from typing import Any, Self, cast
@@ -30,7 +30,7 @@ from fastlogreg.data import validation as check
 from fastlogreg.data.labels import check_labels_of_model
 from fastlogreg.data.memory import Columns
 from fastlogreg.data.schema import Encoded, Schema
-from fastlogreg.estimators.input import encoded_rows, is_plain, validated
+from fastlogreg.estimators.input import encoded_rows, is_lazy, is_plain, validated
 from fastlogreg.floating_point import numpy_defaults
 
 __all__ = ["LinearClassifier"]
@@ -54,6 +54,8 @@ def _by_batches(predict: Callable[..., NDArray[Any]]) -> Callable[..., NDArray[A
 
     @wraps(predict)
     def whole_or_by_batches(self: Any, X: Any, *, offset: Any = None) -> NDArray[Any]:
+        if is_lazy(X):
+            return cast(NDArray[Any], _lazily(self, predict, X, offset))
         batches = encoded_rows(self, X)
         if batches is None:
             return predict(self, X, offset=offset)
@@ -64,6 +66,17 @@ def _by_batches(predict: Callable[..., NDArray[Any]]) -> Callable[..., NDArray[A
         return np.concatenate([predict(self, batch, offset=batch.offset) for batch in batches])
 
     return whole_or_by_batches
+
+
+def _lazily(model: Any, predict: Callable[..., NDArray[Any]], X: Any, offset: Any) -> Any:
+    """Return the predictions of a collection of Dask as one that is not computed yet."""
+    from fastlogreg.data.cluster import lazily
+
+    if offset is not None:
+        raise TypeError("offset is not taken beside a collection of Dask: predict its partitions")
+    few = np.zeros((1, model._theta().shape[1] - 1), dtype=getattr(X, "dtype", np.float64))
+    encoded = Encoded(few, None, None, None)
+    return lazily(partial(predict, model), X, predict(model, encoded))
 
 
 class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
