@@ -66,7 +66,8 @@ def open_rows(
         Parquet (``.parquet``, ``.pq``), Arrow or Feather (``.arrow``, ``.feather``, ``.ipc``) or
         CSV (``.csv``, ``.tsv``, ``.txt``, also compressed) files with the same columns; folders may
         hold columns in their names (``year=2024/``). Or a ``pyarrow.dataset.Dataset``, a
-        ``pyarrow.Table``, a pandas or polars frame, eager or lazy.
+        ``pyarrow.Table``, a pandas or polars frame, eager or lazy, or a frame of Dask, whose
+        partitions are brought here one by one (``fit(X, y)`` of Dask leaves them where they are).
     target : str
         The column of labels: text, numbers or booleans; two different ones or more. Rows that are
         only predicted need none.

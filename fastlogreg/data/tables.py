@@ -141,6 +141,8 @@ def open_table(source: Any) -> Table:
     arrow()
     if is_frame(source):
         return Frame(source)
+    if type(source).__module__.startswith("dask") and hasattr(source, "to_delayed"):
+        return Partitions(source)
     import pyarrow.dataset as ds
 
     if isinstance(source, ds.Dataset):
@@ -634,6 +636,32 @@ class Frame:
         """Return runs of rows of the frame."""
         for first, batch in _cut(self._table(list(types)).to_batches(), rows):
             yield Batch(batch, Place(self.name, first), first)
+
+
+class Partitions:
+    """A frame of Dask, whose partitions are computed one after the other; see :class:`Table`."""
+
+    n_rows = None
+
+    def __init__(self, frame: Any) -> None:
+        self._frame = frame
+        self.name = "the Dask DataFrame"
+        self.names = list(frame.columns)
+
+    def types(self, columns: Sequence[str], as_text: Sequence[str]) -> dict[str, Any]:
+        """Return the Arrow types of columns: those of the first partition with rows."""
+        for batch in self.batches(dict.fromkeys(columns), 1):
+            return _types(batch.data.schema, columns, as_text)
+        return _types(Frame(self._frame._meta)._table(columns).schema, columns, as_text)
+
+    def batches(self, types: Mapping[str, Any], rows: int, skip: int = 0) -> Iterator[Batch]:
+        """Return runs of rows of one partition after the other."""
+        before = 0
+        for k, part in enumerate(self._frame[list(types)].partitions):
+            table = _of_pandas(part.compute(), list(types))
+            for first, batch in _cut(table.to_batches(), rows):
+                yield Batch(batch, Place(f"{self.name}, partition {k}", first), before + first)
+            before += table.num_rows
 
 
 def _of_pandas(frame: Any, chosen: list[str]) -> Any:

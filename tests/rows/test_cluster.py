@@ -131,6 +131,15 @@ def test_frames():
     assert_array_equal(found.compute(), model.predict_proba(frame[list("abcde")]))
 
 
+def test_a_frame_with_text_is_a_table():
+    frame = pd.DataFrame({"x": np.arange(50.0) % 7, "c": list("abcde") * 10, "y": [0, 1] * 25})
+    lazy = dd.from_pandas(frame, npartitions=3)
+    model = flr.LogisticRegression().fit(flr.open_rows(lazy, target="y"))
+    own = flr.LogisticRegression().fit(flr.open_rows(frame, target="y"))
+    assert_array_equal(model.coef_, own.coef_)
+    assert model.feature_names_in_.tolist() == ["x", "c_a", "c_b", "c_c", "c_d", "c_e"]
+
+
 def test_bad_collections_are_refused(in_memory):
     X, y, weights, _ = rows()
     lazy, labels = da.from_array(X, chunks=(3000, D)), da.from_array(y, chunks=3000)
