@@ -339,6 +339,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 right += float(each @ (codes == batch.codes))
                 total += float(each.sum())
             return right / total
+        if y is None:
+            raise ValueError("y must be given: only rows of open_rows name their labels")
         check.check_readable(y, "y")
         check.check_readable(sample_weight, "sample_weight")
         found = self.predict(X, offset=offset)
