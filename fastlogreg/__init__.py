@@ -30,6 +30,7 @@ _HOME = {
     "Path": "estimators.path",
     "regularization_path": "estimators.path",
     "save": "io.model_files",
+    "to_onnx": "io.onnx",
 }
 
 _MODULES = ("plots",)  # namespaces, imported when touched
@@ -50,6 +51,7 @@ __all__ = [
     "predict_proba",
     "regularization_path",
     "save",
+    "to_onnx",
     "train",
 ]
 
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
         train,
     )
     from fastlogreg.io.model_files import load, save
+    from fastlogreg.io.onnx import to_onnx
 
 
 def __getattr__(name: str) -> Any:
