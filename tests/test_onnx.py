@@ -105,7 +105,7 @@ def test_tables_are_an_input_a_column(more, dtype):
     inputs = {
         "x": frame[["x"]].to_numpy(dtype),
         "b": frame[["b"]].to_numpy(dtype),
-        "c": frame[["c"]].fillna("").to_numpy(object),
+        "c": frame[["c"]].fillna("").to_numpy(object, copy=True),
         "k": frame[["k"]].astype(str).to_numpy(object),
     }
     graph = flr.to_onnx(model, dtype=dtype)
@@ -143,7 +143,7 @@ def test_tables_of_numbers_or_of_text_alone_and_names_of_outputs():
 def test_what_onnx_can_not_say_is_refused():
     with pytest.raises(NotFittedError):
         flr.to_onnx(flr.LogisticRegression())
-    with pytest.raises(TypeError, match="DummyClassifier; pipelines .* register_skl2onnx"):
+    with pytest.raises(TypeError, match=r"DummyClassifier; pipelines .*register_skl2onnx"):
         flr.to_onnx(DummyClassifier())
     model = flr.LogisticRegression().fit(X, y)
     for name in ("dtype", "arithmetic"):
@@ -197,7 +197,8 @@ def skl2onnx():
 def test_pipelines_convert(name, dtype, skl2onnx):
     model = MODELS[name]()
     rows, labels = (X, y) if model.n_features_in_ == 4 else (X2, y2)
-    labels = model.classes_[labels if model.classes_.size > 2 else labels > 0]
+    rows, labels = rows[labels < model.classes_.size], labels[labels < model.classes_.size]
+    labels = model.classes_[labels]
     pipeline = make_pipeline(StandardScaler(), model).fit(rows, labels)
     rows = rows.astype(dtype)
     graph = skl2onnx.to_onnx(pipeline, rows[:1], options={"zipmap": False})
@@ -210,15 +211,20 @@ def test_pipelines_convert(name, dtype, skl2onnx):
 
 
 def test_options_of_skl2onnx(skl2onnx):
+    def raw(pipeline):
+        return {id(pipeline[-1]): {"zipmap": False, "raw_scores": True}}
+
     two = make_pipeline(StandardScaler(), flr.LogisticRegression()).fit(X2, y2)
-    graph = skl2onnx.to_onnx(two, X2[:1], options={"zipmap": False, "raw_scores": True})
+    graph = skl2onnx.to_onnx(two, X2[:1], options=raw(two))
     margins = two.decision_function(X2)
     assert_allclose(run(graph, {"X": X2})[1], np.column_stack([-margins, margins]), rtol=1e-9)
     many = make_pipeline(StandardScaler(), flr.LogisticRegression()).fit(X, WORDS[y])
-    graph = skl2onnx.to_onnx(many, X[:1], options={"raw_scores": True, "zipmap": False})
+    graph = skl2onnx.to_onnx(many, X[:1], options=raw(many))
     assert_allclose(run(graph, {"X": X})[1], many.decision_function(X), rtol=1e-9)
     maps = run(skl2onnx.to_onnx(many, X[:1].astype(np.float32)), {"X": X.astype(np.float32)})[1]
     assert set(maps[0]) == set(WORDS)
+    numbers = skl2onnx.to_onnx(many, X[:1], options={"zipmap": False, "nocl": True})
+    assert_array_equal(WORDS[run(numbers, {"X": X})[0]], many.predict(X))
 
 
 def test_tables_and_searches_convert(skl2onnx):
@@ -236,8 +242,8 @@ def test_what_skl2onnx_can_not_take_is_refused(skl2onnx):
     with pytest.raises(TypeError, match="text or whole numbers for skl2onnx"):
         model = flr.LogisticRegression().fit(X, y)
         model.classes_ = np.array([0.5, 1.0, 2.0])
-        skl2onnx.to_onnx(model, X[:1])
-    with pytest.raises(TypeError, match="fitted on a table is converted by fastlogreg.to_onnx"):
+        skl2onnx.to_onnx(model, X[:1], options={"zipmap": False})
+    with pytest.raises(TypeError, match="fitted on a table is converted by fastlogreg"):
         frame = pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "y": y})
         model = flr.LogisticRegression().fit(flr.open_rows(frame, target="y"))
         skl2onnx.to_onnx(model, X[:1, :2])

@@ -24,7 +24,6 @@ import fastlogreg
 from fastlogreg.data.schema import Column, Schema
 from fastlogreg.data.validation import check_choice
 from fastlogreg.estimators.cross_validation import LogisticRegressionCV
-from fastlogreg.estimators.linear_classifier import LinearClassifier
 from fastlogreg.estimators.logistic import LogisticRegression
 from fastlogreg.estimators.minibatch import MiniBatchLogisticRegression
 
@@ -364,9 +363,9 @@ def _write_probabilities(graph: _Graph, margins: str, model: _Model, dtype: Any,
 def register_skl2onnx() -> None:
     """Tell skl2onnx how our estimators are converted, alone and in scikit-learn's pipelines.
 
-    Call it once, before ``skl2onnx.to_onnx``. Options ``zipmap``, ``output_class_labels`` and
-    ``raw_scores`` are those of scikit-learn's classifiers. Labels must be text, whole numbers or
-    booleans, as skl2onnx has them; booleans become 0 and 1.
+    Call it once, before ``skl2onnx.to_onnx``. Options ``zipmap``, ``output_class_labels``,
+    ``nocl`` and ``raw_scores`` are those of scikit-learn's classifiers. Labels must be text, whole
+    numbers or booleans, as skl2onnx has them; booleans become 0 and 1.
 
     Raises
     ------
@@ -398,13 +397,16 @@ def register_skl2onnx() -> None:
             options={
                 "zipmap": [True, False, "columns"],
                 "output_class_labels": [False, True],
+                "nocl": [True, False],
                 "raw_scores": [False, True],
             },
         )
 
 
-def _whole(labels: NDArray[Any]) -> NDArray[Any]:
-    """Return the labels as skl2onnx has them: text or int64."""
+def _labels_there(scope: Any, model: Any, labels: NDArray[Any]) -> NDArray[Any]:
+    """Return the labels as skl2onnx has them: text or int64; with "nocl" the numbers of classes."""
+    if scope.get_options(model, {"nocl": False})["nocl"]:
+        return np.arange(labels.size)
     if labels.dtype.kind == "O":
         return labels
     whole = labels.astype(np.int64)
@@ -417,7 +419,8 @@ def _infer_types(operator: Any) -> None:
     """Set the types and shapes of the outputs."""
     types = import_module("skl2onnx.common.data_types")
     rows = operator.inputs[0].get_first_dimension()
-    labels = _whole(_Model.of(operator.raw_operator).labels)
+    model = operator.raw_operator
+    labels = _labels_there(operator.scope_inst, model, _Model.of(model).labels)
     kind = types.StringTensorType if labels.dtype.kind == "O" else types.Int64TensorType
     operator.outputs[0].set_type(kind([rows]))
     operator.outputs[1].type.shape = [rows, labels.size]
@@ -439,7 +442,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     double = isinstance(operator.inputs[0].type, types.DoubleTensorType)
     dtype = np.float64 if double else np.float32
     margins = _margins_of_rows(graph, operator.inputs[0].full_name, found.theta)
-    _write_label(graph, margins, _whole(found.labels), label)
+    _write_label(graph, margins, _labels_there(scope, model, found.labels), label)
     if not raw:
         _write_probabilities(graph, margins, found, dtype, out)
     elif found.labels.size == 2:
