@@ -3,7 +3,8 @@
 The graph is a matrix product, the activation, and a look-up of the label. Margins are summed in
 float64 as ours are, whatever X is, so that columns far from 0 cost no digits; a runtime that has no
 float64 (some accelerators) takes ``arithmetic="float32"``. Probabilities are 1 / (1 + exp(-z)) of
-margins of either sign, not ``Sigmoid``, which onnxruntime cuts off at 1.5e-8 in float32.
+margins of either sign, not ``Sigmoid``: that of -16 is 6e-8 in onnxruntime's float32, where 1.1e-7
+is right, and below -18 it is 0.
 
 A model that was fitted on a table (:func:`fastlogreg.open_rows`) takes one input for each column.
 A category is a sum of coefficients that its text looks up, so that no dummies are made; a level
@@ -57,7 +58,7 @@ def to_onnx(model: Any, *, dtype: str = "float32", arithmetic: str = "float64") 
         with NaN for what is missing, categories as text, with ``""`` for what is missing.
         Its outputs are ``label``, (n_samples,), of the kind of ``classes_``, and ``probabilities``,
         (n_samples, n_classes); where a column has such a name, with an underscore behind it.
-        A graph refuses less than :meth:`predict`: NaN that no mean replaces makes probabilities
+        A graph refuses less than ``predict`` does: NaN that no mean replaces makes probabilities
         NaN, and the label the first class.
 
     Raises
