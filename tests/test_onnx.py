@@ -140,6 +140,16 @@ def test_tables_of_numbers_or_of_text_alone_and_names_of_outputs():
     assert_allclose(found, model.predict_proba(frame), rtol=1e-11)
 
 
+def test_the_offset_of_a_table_is_an_input():
+    frame = pd.DataFrame({"a": X[:, 0], "c": WORDS[(y + np.arange(150)) % 3], "y": y > 0})
+    frame["o"] = X[:, 3]
+    model = flr.LogisticRegression().fit(flr.open_rows(frame, target="y", offset="o"))
+    inputs = {name: frame[[name]].to_numpy() for name in ("a", "c", "o")}
+    label, found = run(flr.to_onnx(model, dtype="float64"), inputs)
+    assert_allclose(found, model.predict_proba(frame), rtol=1e-11)
+    assert_array_equal(label, model.predict(frame))
+
+
 def test_what_onnx_can_not_say_is_refused():
     with pytest.raises(NotFittedError):
         flr.to_onnx(flr.LogisticRegression())

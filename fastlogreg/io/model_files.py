@@ -105,8 +105,8 @@ def save(model: Any, file: str | Path | IO[bytes]) -> None:
         what = f"the parameter {key}" if key in parameters else f"the attribute {key}"
         if not isinstance(key, str) or not _is_known(type(model), key):
             raise TypeError(
-                f"{what} can't be stored: it is none that {name} has; delete it, or give it a name "
-                "that ends in _"
+                f"{what} can't be stored: a model file holds parameters, and attributes whose "
+                "names end in _ and are no method's; rename or delete it, or use pickle"
             )
         state[key] = _packed(value, arrays, what, 0)
     head = {"format": FORMAT, "version": fastlogreg.__version__, "class": name, "state": state}

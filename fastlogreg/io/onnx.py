@@ -15,6 +15,7 @@ helpers, or the containers of skl2onnx (:func:`register_skl2onnx`).
 """
 
 import json
+from collections.abc import Container
 from importlib import import_module
 from typing import Any, NamedTuple, Self
 
@@ -55,7 +56,8 @@ def to_onnx(model: Any, *, dtype: str = "float32", arithmetic: str = "float64") 
     onnx.ModelProto
         Its input is ``X``, (n_samples, n_features). Of a model that was fitted on a table, there is
         an input (n_samples, 1) for each column, by its name: numbers and booleans as ``dtype``,
-        with NaN for what is missing, categories as text, with ``""`` for what is missing.
+        with NaN for what is missing, categories as text, with ``""`` for what is missing; the
+        column of the offset too, where there was one.
         Its outputs are ``label``, (n_samples,), of the kind of ``classes_``, and ``probabilities``,
         (n_samples, n_classes); where a column has such a name, with an underscore behind it.
         A graph refuses less than ``predict`` does: NaN that no mean replaces makes probabilities
@@ -92,8 +94,8 @@ def to_onnx(model: Any, *, dtype: str = "float32", arithmetic: str = "float64") 
     found = _Model.of(model)
     labels, schema = found.labels, found.schema
     helper, n_columns = onnx.helper, found.theta.shape[1] - 1
-    names = ["X"] if schema is None else [column.name for column in schema.columns]
-    label, probabilities = (_free(name, names) for name in ("label", "probabilities"))
+    inputs = {"X": (dtype, n_columns)} if schema is None else _columns(schema, dtype)
+    label, probabilities = (_free(name, inputs) for name in ("label", "probabilities"))
 
     graph = _OnnxGraph(onnx, arithmetic)
     if schema is None:
@@ -103,17 +105,9 @@ def to_onnx(model: Any, *, dtype: str = "float32", arithmetic: str = "float64") 
     _write_label(graph, margins, labels, label)
     _write_probabilities(graph, margins, found, dtype, probabilities)
 
-    def described(name: str, kind: Any, width: int | None) -> Any:
-        shape = [None] if width is None else [None, width]
-        return helper.make_tensor_value_info(name, graph.type_of(kind), shape)
+    def described(name: str, kind: Any, *widths: int) -> Any:
+        return helper.make_tensor_value_info(name, graph.type_of(kind), [None, *widths])
 
-    if schema is None:
-        inputs = [described("X", dtype, n_columns)]
-    else:
-        inputs = [
-            described(column.name, str if _is_category(column) else dtype, 1)
-            for column in schema.columns
-        ]
     opsets = [helper.make_opsetid("", _OPSET)]
     if schema is not None and schema.has_categories:
         opsets.append(helper.make_opsetid("ai.onnx.ml", _ML_OPSET))
@@ -121,8 +115,8 @@ def to_onnx(model: Any, *, dtype: str = "float32", arithmetic: str = "float64") 
         helper.make_graph(
             graph.nodes,
             type(model).__name__,
-            inputs,
-            [described(label, labels.dtype, None), described(probabilities, dtype, labels.size)],
+            [described(name, kind, width) for name, (kind, width) in inputs.items()],
+            [described(label, labels.dtype), described(probabilities, dtype, labels.size)],
             graph.constants,
         ),
         opset_imports=opsets,
@@ -136,7 +130,17 @@ def to_onnx(model: Any, *, dtype: str = "float32", arithmetic: str = "float64") 
     return made
 
 
-def _free(name: str, taken: list[str]) -> str:
+def _columns(schema: Schema, dtype: str) -> dict[str, tuple[Any, int]]:
+    """Return the inputs of a table: the kind and width of each column that predictions read."""
+    found = {column.name: (str if _is_category(column) else dtype, 1) for column in schema.columns}
+    if schema.offset is not None:
+        found[schema.offset] = dtype, 1
+    if "" in found:
+        raise ValueError("a column has no name: an ONNX model can't take it")
+    return found
+
+
+def _free(name: str, taken: Container[str]) -> str:
     while name in taken:
         name += "_"
     return name
@@ -220,13 +224,6 @@ class _Graph:
         """Return the name of the values in a dtype."""
         return self.node("Cast", name, out=out, to=self.type_of(dtype))
 
-    def tensor(self, values: NDArray[Any], name: str) -> Any:
-        """Return constants as a message."""
-        if values.dtype.kind != "O":
-            return self._onnx.numpy_helper.from_array(values, name)
-        texts = [text.encode() for text in values.ravel()]
-        return self._onnx.helper.make_tensor(name, self.type_of(str), values.shape, texts)
-
     def add(
         self, kind: str, inputs: list[str], out: str, domain: str, attributes: dict[str, Any]
     ) -> None:
@@ -255,8 +252,13 @@ class _OnnxGraph(_Graph):
         )
 
     def constant(self, values: Any) -> str:
-        name = self.name()
-        self.constants.append(self.tensor(np.asarray(values), name))
+        name, values = self.name(), np.asarray(values)
+        if values.dtype.kind == "O":
+            texts = [text.encode() for text in values.ravel()]
+            made = self._onnx.helper.make_tensor(name, self.type_of(str), values.shape, texts)
+        else:
+            made = self._onnx.numpy_helper.from_array(values, name)
+        self.constants.append(made)
         return name
 
 
@@ -272,8 +274,6 @@ def _margins_of_table(graph: _Graph, schema: Schema, theta: NDArray[np.float64],
     numbers, places, terms = [], [], []
     first = 1
     for column in schema.columns:
-        if not column.name:
-            raise ValueError("a column has no name: an ONNX model can't take it")
         if _is_category(column):
             own = theta[:, first : first + column.width].T
             terms.append(_coefficients_of_level(graph, column, own.astype(graph.real)))
@@ -287,6 +287,8 @@ def _margins_of_table(graph: _Graph, schema: Schema, theta: NDArray[np.float64],
         terms.insert(0, _margins_of_rows(graph, beside, kept))
     else:
         terms.insert(0, graph.constant(theta[:, 0].astype(graph.real)))
+    if schema.offset is not None:
+        terms.append(graph.cast(schema.offset, graph.real))
     while len(terms) > 1:
         terms[:2] = [graph.node("Add", *terms[:2])]
     return terms[0]
