@@ -86,6 +86,9 @@ def test_the_gallery_is_large():
 def test_the_code_of_a_page_runs(page, pyplot):
     if "statsmodels" in page.name:
         pytest.importorskip("statsmodels")
+    if page.name == "model_files.md":
+        for name in ("onnxruntime", "safetensors", "skl2onnx", "skops"):
+            pytest.importorskip(name)
     names = {}
     for code in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
         exec(compile(code, str(page), "exec"), names)
