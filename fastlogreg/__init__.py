@@ -27,15 +27,23 @@ _HOME = {
     "MiniBatchLogisticRegression": "estimators.minibatch",
     "Path": "estimators.path",
     "regularization_path": "estimators.path",
+    "inference": "statistics.fitted",
+    "logit": "statistics.formula",
+    "LogitResults": "statistics.results",
+    "MNLogitResults": "statistics.multinomial",
 }
 
 __all__ = [
     "LogisticRegression",
     "LogisticRegressionCV",
+    "LogitResults",
+    "MNLogitResults",
     "MiniBatchLogisticRegression",
     "Path",
     "TrainingResult",
     "__version__",
+    "inference",
+    "logit",
     "loss",
     "loss_gradient",
     "loss_gradient_hessian",
@@ -57,6 +65,10 @@ if TYPE_CHECKING:
         predict_proba,
         train,
     )
+    from fastlogreg.statistics.fitted import inference
+    from fastlogreg.statistics.formula import logit
+    from fastlogreg.statistics.multinomial import MNLogitResults
+    from fastlogreg.statistics.results import LogitResults
 
 
 def __getattr__(name: str) -> Any:
