@@ -1,8 +1,8 @@
 """Covariances of the estimates: from the information, robust ones, clusters, bootstrap aside.
 
 All are ``B M B`` with the inverse information B ("bread"). ``nonrobust`` is B itself; for ``HC0``
-M sums the outer products of the rows' scores; ``HC1`` is that times n / (n - q); ``cluster`` sums
-scores within clusters first, times G / (G - 1) (n - 1) / (n - q), as statsmodels and Stata do; two
+M sums the outer products of the rows' scores; ``HC1`` is that times n / (n - q), as in R's
+sandwich (statsmodels' HC1 of a Logit is its HC0, without the factor); ``cluster`` sums scores within clusters first, times G / (G - 1) (n - 1) / (n - q), as statsmodels and Stata do; two
 ways are one plus the other minus their intersection (Cameron, Gelbach and Miller 2011).
 
 One reading of the rows gives the information, and one more the sum of scores: the residuals are
@@ -155,12 +155,14 @@ def robust(
                 f"There are {fewest} clusters and {q} parameters: errors by cluster are unreliable."
             )
     covariance = _symmetric(of.coordinates.back(of.inverse @ meat @ of.inverse))
-    if len(groups) == 2 and not (np.linalg.eigvalsh(_unit(covariance))[0] > -1e-10):
-        values, vectors = np.linalg.eigh(covariance)
-        covariance = _symmetric((vectors * values.clip(0.0)) @ vectors.T)
-        notes.append(
-            "The two-way covariance was not positive: its negative eigenvalues were made 0."
-        )
+    if len(groups) == 2 and np.linalg.eigvalsh(_unit(covariance))[0] < -1e-10:
+        notes.append("The two-way covariance is not positive: some tests of several parameters fail.")
+        if covariance.diagonal().min() < 0.0:
+            values, vectors = np.linalg.eigh(covariance)
+            covariance = _symmetric((vectors * values.clip(0.0)) @ vectors.T)
+            notes[-1] = (
+                "The two-way covariance was not positive: its negative eigenvalues were made 0."
+            )
     return covariance, notes
 
 

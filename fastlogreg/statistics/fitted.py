@@ -23,6 +23,7 @@ from fastlogreg.statistics.results import Design, Fit, LogitResults, Results, ch
 __all__ = ["Asked", "check_asked", "inference", "referred", "results_of"]
 
 _FAR = 1e-2  # of the log-likelihood: what estimates may be below the maximum, 0.14 errors at most
+_NEAR = 1e-16  # for each row: how near estimates are where another step would show in no error
 _WEIGHTS = ("frequency", "sampling")
 
 _Array = NDArray[np.float64]
@@ -165,8 +166,6 @@ def inference(
     penalized = check.check_flag(penalized, "penalized")
     theta = model._theta()
     settings = model._settings()
-    if len(theta) > 1 or settings.intercept:
-        pass
     if not hasattr(model, "classes_"):
         raise ValueError("model must be fitted: it has no classes_")
     matrix, labels, columns = training_data(model, X, y, reset=False)
@@ -306,6 +305,10 @@ def results_of(
     found = bread(likelihood, derivatives, probabilities, names, added)
     if polish:
         parameters = parameters + found.covariance @ derivatives.score
+        if decrement(derivatives) > _NEAR * nobs:  # else errors would not change
+            derivatives = likelihood.derivatives(parameters)
+            probabilities = likelihood.probabilities(parameters)
+            found = bread(likelihood, derivatives, probabilities, names, added)
     df = float(likelihood.size)
     if ridge is not None:
         df = float(np.trace(found.covariance @ derivatives.information))
