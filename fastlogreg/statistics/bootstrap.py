@@ -5,12 +5,14 @@ copied. Starting at the estimates of all rows, a fit takes two or three passes.
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg.data.memory import MemoryRows
 from fastlogreg.problem.problem import Problem
+from fastlogreg.solvers import Universal
 from fastlogreg.solvers.auto import auto
 from fastlogreg.statistics.likelihood import Likelihood
 
@@ -87,10 +89,9 @@ def bootstrap(
         if (seen == 0.0).any():
             lost += 1
             continue
-        # a weight of 0 leaves a row out; it isn't read where few are drawn
         problem = Problem(MemoryRows(X, y, drawn, offset), spec=likelihood.spec)
         with problem.solving():
-            result = auto(problem, theta, tol=_TOL, stop_value=_STOP, stages=False)
+            result = auto(cast(Universal, problem), theta, tol=_TOL, stop_value=_STOP, stages=False)
         passes += problem.n_passes
         rows = likelihood.rows._replace(weights=drawn)
         own = Likelihood(rows, likelihood.intercept, likelihood.reference, likelihood.n_threads)

@@ -69,7 +69,8 @@ class Orthonormal(Coordinates):
         triangle = np.empty((0, likelihood.n_columns))
         for at in blocks(likelihood):
             part = self._scaled(likelihood.rows.matrix[at]) * np.sqrt(curvatures[at])[:, None]
-            triangle = np.linalg.qr(np.vstack([triangle, part]), mode="r")
+            stacked = np.vstack([triangle, part])
+            triangle = np.asarray(np.linalg.qr(stacked, mode="r"), dtype=np.float64)
         self._check(triangle, names)
         # Z = [1 / sqrt(total), (x - centre) / spread inv(R)]
         inverse = np.linalg.solve(triangle, np.eye(likelihood.n_columns))
@@ -164,7 +165,8 @@ class Orthonormal(Coordinates):
         k, p = self.likelihood.n_equations, self.likelihood.width
         parts = matrix.reshape(k, p, k, p)
         out = np.einsum("ai,kilj,bj->kalb", self.T, parts, self.T, optimize=True)
-        return out.reshape(k * p, k * p)
+        flat: _Array = out.reshape(k * p, k * p)
+        return flat
 
 
 def is_well_conditioned(information: _Array) -> bool:

@@ -79,7 +79,9 @@ def bread(
     if not ridged and not is_well_conditioned(information):
         p = probabilities[:, likelihood.others]
         coordinates = Orthonormal(
-            likelihood, likelihood.weighted((p * (1.0 - p)).sum(axis=1)), names
+            likelihood,
+            likelihood.weighted((p * (1.0 - p)).sum(axis=1)),
+            names[int(likelihood.intercept) :],
         )
         information = _information(likelihood, coordinates, probabilities)
     inverse = _inverse(information)
@@ -103,7 +105,8 @@ def _information(likelihood: Likelihood, coordinates: Coordinates, probabilities
             both = pa * (_other(likelihood, probabilities, a) if a == b else -pb)
             out[a, :, b] = coordinates.cross(likelihood.weighted(both))
             out[b, :, a] = out[a, :, b].T
-    return out.reshape(k * p, k * p)
+    flat: _Array = out.reshape(k * p, k * p)
+    return flat
 
 
 def _other(likelihood: Likelihood, probabilities: _Array, equation: int) -> _Array:
@@ -156,7 +159,9 @@ def robust(
             )
     covariance = _symmetric(of.coordinates.back(of.inverse @ meat @ of.inverse))
     if len(groups) == 2 and np.linalg.eigvalsh(_unit(covariance))[0] < -1e-10:
-        notes.append("The two-way covariance is not positive: some tests of several parameters fail.")
+        notes.append(
+            "The two-way covariance is not positive: some tests of several parameters fail."
+        )
         if covariance.diagonal().min() < 0.0:
             values, vectors = np.linalg.eigh(covariance)
             covariance = _symmetric((vectors * values.clip(0.0)) @ vectors.T)
@@ -176,7 +181,8 @@ def _white(
             both = residuals[:, a] * residuals[:, b]
             out[a, :, b] = coordinates.cross(both if weights is None else both * weights)
             out[b, :, a] = out[a, :, b].T
-    return out.reshape(k * p, k * p)
+    flat: _Array = out.reshape(k * p, k * p)
+    return flat
 
 
 def _clustered(

@@ -140,7 +140,7 @@ def of_classes(
         rows, weights = p[None], np.ones(1)
 
         def sums(values: _Array) -> _Array:
-            return values[0] * mean
+            return float(values[0]) * mean
 
     else:
         rows = likelihood.probabilities(parameters)

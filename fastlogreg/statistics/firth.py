@@ -108,7 +108,7 @@ class FirthFit:
 def fit_firth(likelihood: Likelihood, names: list[str]) -> FirthFit:
     """Return the maximum, and the likelihood-ratio statistic of each parameter.
 
-    ``names`` are those of the columns, for what is said of collinear ones.
+    ``names`` are those of the columns, the intercept's first, for what is said of collinear ones.
     """
     if likelihood.n_equations > 1:
         raise ValueError(
@@ -119,7 +119,8 @@ def fit_firth(likelihood: Likelihood, names: list[str]) -> FirthFit:
     start = np.zeros(objective.size)
     if not is_well_conditioned(likelihood.derivatives(start).information):
         pair = likelihood.probabilities(start)
-        Orthonormal(likelihood, likelihood.weighted(pair[:, 0] * pair[:, 1]), names)
+        curvatures = likelihood.weighted(pair[:, 0] * pair[:, 1])
+        Orthonormal(likelihood, curvatures, names[int(likelihood.intercept) :])
     everything = np.ones(objective.size, dtype=bool)
     parameters, top, converged = maximize(objective, start, everything, enough=_ENOUGH)
     if not converged:

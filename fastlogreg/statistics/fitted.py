@@ -420,7 +420,7 @@ def refuse_separated(
     if likelihood.n_equations > 1:
         labels = likelihood.rows.classes.tolist()
         columns = np.array([f"{name} of class {label}" for label in labels for name in names])
-    remedy = "use method='firth' of flr.logit" if likelihood.n_equations == 1 else "give C a value"
+    remedy = "Use method='firth' of flr.logit" if likelihood.n_equations == 1 else "Give C a value"
     raise ValueError(
-        f"{found.describe(columns)}; their errors say nothing. {found.advice(remedy).capitalize()}"
+        f"{found.describe(columns)}: there are no standard errors. {found.advice(remedy)}"
     )

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastlogreg.backends import PassSpec
 from fastlogreg.data import validation as check
 from fastlogreg.data.labels import encode_classes
-from fastlogreg.data.memory import Rows
+from fastlogreg.data.memory import MemoryRows, Rows
 from fastlogreg.estimators.logistic import LogisticRegression
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.solvers.trace import Trace
@@ -53,9 +54,9 @@ def logit(
     Parameters
     ----------
     formula : str
-        ``"admit ~ gre + gpa + C(rank)"``, with formulaic's grammar: ``C()``, interactions (``a:b``,
-        ``a * b``), splines (``bs(x, df=4)``), transformations (``np.log(x)``, ``I(x > 0)``), ``- 1``
-        for no intercept. The left side is a column of labels of any kind, two or more, or an
+        ``"admit ~ gre + gpa + C(rank)"``, with formulaic's grammar: ``C()``, interactions
+        (``a:b``, ``a * b``), splines (``bs(x, df=4)``), transformations (``np.log(x)``,
+        ``I(x > 0)``), ``- 1`` for no intercept. The left side is a column of labels of any kind, two or more, or an
         expression.
     data : pandas or polars frame, or mapping of names to columns
         Rows that lack a value of what the model reads are left out.
@@ -123,7 +124,7 @@ def logit(
     )
     if method == "firth" and cov_type != "nonrobust":
         raise ValueError(f"cov_type={cov_type!r} is not offered for method='firth'")
-    check.check_finite(table.matrix, estimator="logit", n_threads=threads)
+    table.check_finite(threads)
     rows, _, code = referred(Rows(table.matrix, targets, weights, known, classes), None, reference)
     likelihood = Likelihood(rows, table.intercept, code, threads)
     names = ["Intercept"] * int(table.intercept) + table.names
@@ -195,7 +196,8 @@ class _Table:
         try:
             parsed = formulaic.Formula(formula)
         except Exception as error:  # of several kinds
-            raise ValueError(f"formula {formula!r} can't be read: {error}") from error
+            why = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ValueError(f"formula {formula!r} can't be read: {why}") from error
         if not hasattr(parsed, "lhs") or not hasattr(parsed, "rhs"):
             raise ValueError(f"formula must have a left and a right side, got {formula!r}")
         if len(list(parsed.lhs)) != 1:
@@ -226,6 +228,7 @@ class _Table:
         self.matrix = np.ascontiguousarray(values[:, int(self.intercept) :])
         self.names = names[int(self.intercept) :]
         self.n = len(values)
+        self.rows = np.flatnonzero(here)
         self.n_missing = n - self.n
         self.labels = np.asarray(labels)[here]
         if self.labels.dtype.kind == "f" and not np.isfinite(self.labels).all():
@@ -234,6 +237,16 @@ class _Table:
         self.offset = _some(columns["offset"], here)
         self.groups = [np.asarray(way)[here] for way in ways] or None
         self.notes: list[str] = []
+
+    def check_finite(self, n_threads: int | None) -> None:
+        """Refuse infinite values, which a transformation makes."""
+        spec = PassSpec(n_threads=n_threads)
+        found = MemoryRows(self.matrix, np.empty(0)).bind(spec).first_not_finite()
+        if found is not None:
+            row = int(self.rows[found[0]])
+            raise ValueError(
+                f"formula: the column {self.names[found[1]]!r} is {self.matrix[found]} at row {row}"
+            )
 
     def design(self, n_classes: int) -> _FormulaDesign:
         """Return what makes rows of new tables."""
@@ -282,7 +295,8 @@ def _labels(lhs: Any, frame: Any) -> tuple[str, Any]:
         return name, made.iloc[:, 1].to_numpy() > 0.5
     if made.shape[1] != 1:
         raise ValueError(
-            f"formula: the left side {name!r} makes {made.shape[1]} columns; name a column of labels"
+            f"formula: the left side {name!r} makes {made.shape[1]} columns; name a column "
+            "of labels"
         )
     return name, made.iloc[:, 0].to_numpy()
 
@@ -341,8 +355,8 @@ def _missing(values: Any, n: int, argument: str) -> NDArray[np.bool_]:
     array = np.asarray(values)
     if array.shape[:1] != (n,):
         raise ValueError(f"{argument} must have one value for each of the {n} rows")
-    found = np.asarray(pd.isna(array))
-    return found.any(axis=1) if found.ndim == 2 else found
+    found: NDArray[np.bool_] = np.asarray(pd.isna(array), dtype=bool).reshape(n, -1).any(axis=1)
+    return found
 
 
 def _some(values: Any, kept: NDArray[np.bool_]) -> Any:

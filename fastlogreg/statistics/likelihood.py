@@ -110,7 +110,8 @@ class Likelihood:
         if self.n_equations == 1:
             return theta.reshape(-1)
         theta = theta.reshape(self.n_classes, self.width)
-        return (theta[self.others] - theta[self.reference]).reshape(-1)
+        flat: _Array = (theta[self.others] - theta[self.reference]).reshape(-1)
+        return flat
 
     # --- sums over rows -------------------------------------------------------------------
 

@@ -124,7 +124,7 @@ def profile_limit(
         move = np.zeros(best.size)
         move[index] = v - at[index]
         if free.any():
-            tangent = here.information[np.ix_(free, [index])][:, 0] * move[index]
+            tangent = here.information[free, index] * move[index]
             move[free] = -_solve(here.information[np.ix_(free, free)], tangent)
         start = at + move
         start[index] = v

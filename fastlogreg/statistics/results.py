@@ -21,13 +21,13 @@ from fastlogreg.statistics import effects
 from fastlogreg.statistics.effects import MarginalEffects
 from fastlogreg.statistics.firth import FirthFit
 from fastlogreg.statistics.likelihood import Likelihood
-from fastlogreg.statistics.profile import Objective, maximize, profile_limit
+from fastlogreg.statistics.profile import Objective, profile_limit
 from fastlogreg.statistics.tables import Summary, Table, number
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Design", "Fit", "LogitResults", "Prediction", "Results", "TestResult"]
+__all__ = ["Design", "Fit", "LogitResults", "Prediction", "Results", "HypothesisTest"]
 
 _Array = NDArray[np.float64]
 
@@ -39,7 +39,7 @@ class Design(Protocol):
         """Return the matrix, the offset, and which rows of X are in them (None: all)."""
 
 
-class TestResult(NamedTuple):
+class HypothesisTest(NamedTuple):
     """A test.
 
     Attributes
@@ -49,8 +49,6 @@ class TestResult(NamedTuple):
         Degrees of freedom of the chi-squared distribution that it has if the hypothesis holds.
     pvalue : float
     """
-
-    __test__ = False  # pytest collects what is called Test..
 
     statistic: float
     df: int
@@ -374,7 +372,7 @@ class Results:
     def _tjur(self) -> float:
         raise ValueError("kind='tjur' is for two classes")
 
-    def lr_test(self, other: "Results | None" = None) -> TestResult:
+    def lr_test(self, other: "Results | None" = None) -> HypothesisTest:
         """Return the likelihood-ratio test against a smaller model.
 
         Parameters
@@ -384,7 +382,7 @@ class Results:
 
         Returns
         -------
-        TestResult
+        HypothesisTest
 
         Raises
         ------
@@ -422,20 +420,20 @@ class Results:
         )
 
     @numpy_defaults
-    def wald_test(self, restriction: Any) -> TestResult:
+    def wald_test(self, restriction: Any) -> HypothesisTest:
         """Return Wald's test that linear combinations of parameters have given values.
 
         Parameters
         ----------
         restriction : str, list of str, array-like of shape (k, q) or (q,), or a pair of those
-            A name, or a list of names: these are 0. A string with "=": equations such as ``"a = b"``
-            or ``"2 * a + b = 1, c = 0"``, read by formulaic; names that are no identifiers stand in
-            backticks. An array R: ``R @ params = 0``, with the parameters flat where there are more
+            A name, or a list of names: these are 0. A string with "=": equations such as
+            ``"a = b"`` or ``"2 * a + b = 1, c = 0"``, read by formulaic; names that are no
+            identifiers stand in backticks. An array R: ``R @ params = 0``, with the parameters flat where there are more
             than two classes; a pair (R, r): ``R @ params = r``.
 
         Returns
         -------
-        TestResult
+        HypothesisTest
 
         Raises
         ------
@@ -799,7 +797,7 @@ class LogitResults(Results):
         )
 
     @numpy_defaults
-    def hosmer_lemeshow(self, groups: int = 10) -> TestResult:
+    def hosmer_lemeshow(self, groups: int = 10) -> HypothesisTest:
         """Return Hosmer and Lemeshow's test: observed against expected in groups of p.
 
         Parameters
@@ -810,7 +808,7 @@ class LogitResults(Results):
 
         Returns
         -------
-        TestResult
+        HypothesisTest
             With groups - 2 degrees of freedom.
         """
         table = self.calibration(groups)
@@ -872,8 +870,8 @@ def _quantile(level: float) -> float:
     return float(ndtri(0.5 + 0.5 * level))
 
 
-def _chi2(statistic: float, df: int) -> TestResult:
-    return TestResult(float(statistic), df, float(chdtrc(df, max(statistic, 0.0))))
+def _chi2(statistic: float, df: int) -> HypothesisTest:
+    return HypothesisTest(float(statistic), df, float(chdtrc(df, max(statistic, 0.0))))
 
 
 def _root_of(covariance: _Array) -> _Array:

@@ -72,8 +72,8 @@ class Summary:
             if table.caption:
                 out.append(f"<caption>{escape(table.caption)}</caption>")
             out.append(f"<tr>{''.join(f'<th>{escape(name)}</th>' for name in table.header)}</tr>")
-            for name, *cells in table.rows:
-                row = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+            for name, *values in table.rows:
+                row = "".join(f"<td>{escape(value)}</td>" for value in values)
                 out.append(f"<tr><th>{escape(name)}</th>{row}</tr>")
             out.append("</table>")
         out += [f"<p>{escape(note)}</p>" for note in self.notes]
