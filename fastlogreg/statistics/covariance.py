@@ -2,8 +2,8 @@
 
 All are ``B M B`` with the inverse information B ("bread"). ``nonrobust`` is B itself; for ``HC0``
 M sums the outer products of the rows' scores; ``HC1`` is that times n / (n - q), as in R's
-sandwich (statsmodels' HC1 of a Logit is its HC0, without the factor); ``cluster`` sums scores within clusters first, times G / (G - 1) (n - 1) / (n - q), as statsmodels and Stata do; two
-ways are one plus the other minus their intersection (Cameron, Gelbach and Miller 2011).
+sandwich (statsmodels' HC1 of a Logit is its HC0, without the factor); ``cluster`` sums scores
+within clusters first, times G / (G - 1) (n - 1) / (n - q), as statsmodels and Stata do; two ways are one plus the other minus their intersection (Cameron, Gelbach and Miller 2011).
 
 One reading of the rows gives the information, and one more the sum of scores: the residuals are
 weights of a squared error, whose Hessian it is.
@@ -105,8 +105,7 @@ def _information(likelihood: Likelihood, coordinates: Coordinates, probabilities
             both = pa * (_other(likelihood, probabilities, a) if a == b else -pb)
             out[a, :, b] = coordinates.cross(likelihood.weighted(both))
             out[b, :, a] = out[a, :, b].T
-    flat: _Array = out.reshape(k * p, k * p)
-    return flat
+    return _flat(out)
 
 
 def _other(likelihood: Likelihood, probabilities: _Array, equation: int) -> _Array:
@@ -181,8 +180,7 @@ def _white(
             both = residuals[:, a] * residuals[:, b]
             out[a, :, b] = coordinates.cross(both if weights is None else both * weights)
             out[b, :, a] = out[a, :, b].T
-    flat: _Array = out.reshape(k * p, k * p)
-    return flat
+    return _flat(out)
 
 
 def _clustered(
@@ -260,6 +258,13 @@ def _unit(matrix: _Array) -> _Array:
     diagonal = np.abs(matrix.diagonal())
     scale = np.divide(1.0, np.sqrt(diagonal), out=np.zeros_like(diagonal), where=diagonal > 0.0)
     return matrix * scale * scale[:, None]
+
+
+def _flat(blocks: _Array) -> _Array:
+    """Return a matrix, (q, q), of blocks, (k, p, k, p)."""
+    k, p = blocks.shape[:2]
+    matrix: _Array = blocks.reshape(k * p, k * p)
+    return matrix
 
 
 def _symmetric(matrix: _Array) -> _Array:

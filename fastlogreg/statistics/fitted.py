@@ -156,7 +156,7 @@ def inference(
     >>> model = flr.LogisticRegression(C=np.inf).fit(X, y)
     >>> results = flr.inference(model, X, y, cov_type="HC1")
     >>> results.to_frame()["std_err"].round(3).to_dict()
-    {'Intercept': 1.208, 'mean texture': 0.033, 'mean smoothness': 9.253}
+    {'Intercept': 1.206, 'mean texture': 0.031, 'mean smoothness': 9.532}
     """
     if not isinstance(model, LogisticRegression):
         raise TypeError(
@@ -401,8 +401,8 @@ def _at_optimum(
     if distance > _FAR and not polish:
         raise ValueError(
             "the coefficients are not at the maximum of the likelihood of these rows: the "
-            f"log-likelihood, {derivatives.value:.6g}, could rise by some {distance:.2g}. Hand over "
-            "the rows, labels, weights and offset that model was fitted to, or fit it with a "
+            f"log-likelihood, {derivatives.value:.6g}, could rise by some {distance:.2g}. Hand "
+            "over the rows, labels, weights and offset that model was fitted to, or fit it with a "
             "smaller tol"
         )
     return derivatives

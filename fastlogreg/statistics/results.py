@@ -428,8 +428,8 @@ class Results:
         restriction : str, list of str, array-like of shape (k, q) or (q,), or a pair of those
             A name, or a list of names: these are 0. A string with "=": equations such as
             ``"a = b"`` or ``"2 * a + b = 1, c = 0"``, read by formulaic; names that are no
-            identifiers stand in backticks. An array R: ``R @ params = 0``, with the parameters flat where there are more
-            than two classes; a pair (R, r): ``R @ params = r``.
+            identifiers stand in backticks. An array R: ``R @ params = 0``, with the parameters
+            flat where there are more than two classes; a pair (R, r): ``R @ params = r``.
 
         Returns
         -------
@@ -681,9 +681,9 @@ class LogitResults(Results):
     >>> results.names
     ['Intercept', 'x']
     >>> results.params.round(3), results.bse.round(3)
-    (array([-1.927,  0.604]), array([1.865, 0.532]))
-    >>> results.lr_test().pvalue.__round__(3)
-    0.205
+    (array([-1.429,  0.443]), array([1.784, 0.508]))
+    >>> round(results.lr_test().pvalue, 3)
+    0.356
     """
 
     @cached_property
