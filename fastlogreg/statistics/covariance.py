@@ -3,7 +3,8 @@
 All are ``B M B`` with the inverse information B ("bread"). ``nonrobust`` is B itself; for ``HC0``
 M sums the outer products of the rows' scores; ``HC1`` is that times n / (n - q), as in R's
 sandwich (statsmodels' HC1 of a Logit is its HC0, without the factor); ``cluster`` sums scores
-within clusters first, times G / (G - 1) (n - 1) / (n - q), as statsmodels and Stata do; two ways are one plus the other minus their intersection (Cameron, Gelbach and Miller 2011).
+within clusters first, times G / (G - 1) (n - 1) / (n - q), as statsmodels and Stata do; two ways
+are one plus the other minus their intersection (Cameron, Gelbach and Miller 2011).
 
 One reading of the rows gives the information, and one more the sum of scores: the residuals are
 weights of a squared error, whose Hessian it is.
