@@ -111,7 +111,8 @@ def _information(likelihood: Likelihood, coordinates: Coordinates, probabilities
 
 def _other(likelihood: Likelihood, probabilities: _Array, equation: int) -> _Array:
     """Return 1 - p of an equation's class, without cancellation."""
-    return np.delete(probabilities, likelihood.others[equation], axis=1).sum(axis=1)
+    others = np.delete(probabilities, likelihood.others[equation], axis=1)
+    return np.asarray(others.sum(axis=1), dtype=np.float64)
 
 
 def robust(
