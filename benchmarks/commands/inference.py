@@ -4,7 +4,8 @@
 glum's unpenalized fit with its covariance. Beside the time stands how good the answer is: how far
 the log-likelihood is below the best that anybody reached, and the largest relative difference of a
 standard error from that of Newton in NumPy, at its own optimum. Robust errors and clusters come
-from the same fits. All have all threads.
+from the same fits. All have all threads. glum's errors have factors of their own (an estimated
+dispersion, n / (n - q) where they are robust), which show as a difference of some 1e-5.
 """
 
 import time

@@ -217,7 +217,8 @@ def _clustered(
         out += sums.T @ sums
         first = last
     n = ends.size
-    return out * (n / (n - 1.0)) * ((nobs - 1.0) / (nobs - q))
+    factor = (n / (n - 1.0)) * ((nobs - 1.0) / (nobs - q))
+    return np.asarray(out * factor, dtype=np.float64)
 
 
 def check_groups(groups: Any, n: int) -> list[NDArray[np.int64]]:
