@@ -23,7 +23,7 @@ from fastlogreg.statistics.results import Design, Fit, LogitResults, Results, ch
 __all__ = ["Asked", "check_asked", "inference", "referred", "results_of"]
 
 _FAR = 1e-2  # of the log-likelihood: what estimates may be below the maximum, 0.14 errors at most
-_NEAR = 1e-20  # for each row: how near estimates are where another step would show in no error
+_NEAR = 1e-18  # for each row: how near estimates are where another step would show in no error
 _WEIGHTS = ("frequency", "sampling")
 
 _Array = NDArray[np.float64]

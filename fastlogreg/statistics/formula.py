@@ -173,9 +173,8 @@ class _FormulaDesign:
         matrix = _made(self._spec, frame, "X")
         here = np.zeros(len(frame), dtype=bool)
         here[matrix.index.to_numpy()] = True
-        values = matrix.to_numpy(dtype=np.float64)[kept[here]]
+        values = _by_column(matrix, int(self._intercept))[kept[here]]
         kept &= here
-        values = np.ascontiguousarray(values[:, int(self._intercept) :])
         check.check_finite(values, estimator="predict")
         known = None
         if offset is not None:
@@ -225,10 +224,9 @@ class _Table:
         self.intercept = "Intercept" in names
         if self.intercept and names[0] != "Intercept":
             raise ValueError("formula must not have a column of its own called 'Intercept'")
-        values = matrix.to_numpy(dtype=np.float64)
-        self.matrix = np.ascontiguousarray(values[:, int(self.intercept) :])
+        self.matrix = _by_column(matrix, int(self.intercept))
         self.names = names[int(self.intercept) :]
-        self.n = len(values)
+        self.n = len(matrix)
         self.rows = np.flatnonzero(here)
         self.n_missing = n - self.n
         self.labels = np.asarray(labels)[here]
@@ -379,6 +377,14 @@ def _made(spec: Any, frame: Any, argument: str) -> Any:
         raise ValueError(f"{argument} has levels that the fit did not have: {error}") from error
     except Exception as error:  # of several kinds
         raise ValueError(f"{argument}: the columns can't be made: {error}") from error
+
+
+def _by_column(matrix: Any, first: int) -> _Array:
+    """Return the columns of a frame from ``first`` on, each contiguous: one copy."""
+    out = np.empty((matrix.shape[1] - first, len(matrix)))
+    for j, row in enumerate(out):
+        row[:] = matrix.iloc[:, first + j].to_numpy()
+    return out.T
 
 
 def _context() -> dict[str, Any]:
