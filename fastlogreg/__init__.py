@@ -25,13 +25,19 @@ _HOME = {
     "LogisticRegression": "estimators.logistic",
     "LogisticRegressionCV": "estimators.cross_validation",
     "MiniBatchLogisticRegression": "estimators.minibatch",
+    "load": "io.model_files",
+    "open_rows": "data.files",
     "Path": "estimators.path",
     "regularization_path": "estimators.path",
     "inference": "statistics.fitted",
     "logit": "statistics.formula",
     "LogitResults": "statistics.results",
     "MNLogitResults": "statistics.multinomial",
+    "save": "io.model_files",
+    "to_onnx": "io.onnx",
 }
+
+_MODULES = ("plots",)  # namespaces, imported when touched
 
 __all__ = [
     "LogisticRegression",
@@ -44,15 +50,22 @@ __all__ = [
     "__version__",
     "inference",
     "logit",
+    "load",
     "loss",
     "loss_gradient",
     "loss_gradient_hessian",
+    "open_rows",
+    "plots",
     "predict_proba",
     "regularization_path",
+    "save",
+    "to_onnx",
     "train",
 ]
 
 if TYPE_CHECKING:
+    from fastlogreg import plots
+    from fastlogreg.data.files import open_rows
     from fastlogreg.estimators.cross_validation import LogisticRegressionCV
     from fastlogreg.estimators.logistic import LogisticRegression
     from fastlogreg.estimators.minibatch import MiniBatchLogisticRegression
@@ -69,9 +82,13 @@ if TYPE_CHECKING:
     from fastlogreg.statistics.formula import logit
     from fastlogreg.statistics.multinomial import MNLogitResults
     from fastlogreg.statistics.results import LogitResults
+    from fastlogreg.io.model_files import load, save
+    from fastlogreg.io.onnx import to_onnx
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"fastlogreg.{name}")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"fastlogreg.{_HOME[name]}"), name)
@@ -80,4 +97,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_HOME))
+    return sorted(set(globals()) | set(_HOME) | set(_MODULES))

@@ -1,6 +1,9 @@
-"""The examples in docs/ run."""
+"""The examples in docs/ run, and so does the code on its pages."""
 
 import importlib.util
+import re
+import runpy
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +18,16 @@ pytestmark = pytest.mark.skipif(not DOCS.exists(), reason="an installed package 
 
 
 def example(name):
-    spec = importlib.util.spec_from_file_location(name, DOCS / "examples" / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(Path(name).name, DOCS / "examples" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 def test_stream(capsys):
-    stream = example("stream")
-    model = stream.main(count=12, rows=2_000)
+    stream = example("large/stream")
+    model, shares = stream.main(count=12, rows=2_000)
+    assert len(shares) == 11 and shares[-1] > 0.8
     assert model.n_iter_ == 12
     assert model.t_ == 12 * 8
     X, y = next(stream.pieces(1, 4_000))
@@ -34,7 +38,7 @@ def test_stream(capsys):
 def test_digits(capsys, tmp_path):
     pyplot = pytest.importorskip("matplotlib.pyplot", reason="the extra plot")
     pyplot.switch_backend("agg")
-    model, score, display = example("digits").main(tmp_path / "confusion.png")
+    model, score, display = example("models/digits").main(tmp_path / "confusion.png")
     assert model.converged_ and model.coef_.shape == (10, 64)
     assert score > 0.95
     matrix = display.confusion_matrix
@@ -43,3 +47,51 @@ def test_digits(capsys, tmp_path):
     assert pyplot.imread(tmp_path / "confusion.png").ndim == 3
     pyplot.close(display.figure_)
     assert f"{score:.1%} of" in capsys.readouterr().out
+
+
+EXAMPLES = sorted(DOCS.glob("examples/*/*.py"))
+PAGES = [page for page in sorted(DOCS.rglob("*.md")) if "```python" in page.read_text()]
+GENERATED = ("_build", "gallery", "generated")
+
+
+@pytest.fixture
+def pyplot(monkeypatch):
+    pyplot = pytest.importorskip("matplotlib.pyplot", reason="the extra plot")
+    pyplot.switch_backend("agg")
+    monkeypatch.setattr("fastlogreg.plots.lecture._POINTS", 21)  # the site's are finer
+    monkeypatch.setattr(sys, "argv", ["example"])
+    yield pyplot
+    pyplot.close("all")
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_of_the_gallery_ends_with_a_picture(path, pyplot):
+    found = runpy.run_path(str(path), run_name="__main__")
+    assert re.match(r"\n(.+)\n=+\n", found["__doc__"]), "its title"
+    figures = [pyplot.figure(number) for number in pyplot.get_fignums()]
+    assert figures
+    for figure in figures:
+        assert all(ax.has_data() for ax in figure.axes if ax.get_label() != "<colorbar>")
+
+
+def test_the_gallery_is_large():
+    assert len(EXAMPLES) >= 15
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if not set(GENERATED) & set(page.parts)],
+    ids=lambda page: page.relative_to(DOCS).as_posix(),
+)
+def test_the_code_of_a_page_runs(page, pyplot):
+    if "statsmodels" in page.name:
+        pytest.importorskip("statsmodels")
+    names = {}
+    for code in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
+        exec(compile(code, str(page), "exec"), names)
+
+
+def test_every_public_name_is_in_the_reference():
+    listed = (DOCS / "api" / "index.md").read_text().split()
+    names = set(fastlogreg.__all__) - {"__version__", "plots"} | set(fastlogreg.plots.__all__)
+    assert names <= set(listed)

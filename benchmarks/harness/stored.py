@@ -87,6 +87,8 @@ FIGURES = {
         _benchmark("multiclass_fits"),
         _benchmark("l1_fits"),
         _benchmark("cross_validation"),
+        _benchmark("files"),
+        _benchmark("cluster"),
         _benchmark("fit_matrix", pieces=tuple(cases.FITS)),
         _benchmark("peers", pieces=tuple(cases.FITS)),
     )

@@ -1,12 +1,15 @@
 """The command line: ``fastlogreg``, also ``python -m fastlogreg``.
 
-``compare`` measures what vectorizing and fusing gain, ``warmup`` compiles and caches
-every kernel, ``info`` says what is installed and used. Nothing is computed here, and what
-computes is imported by the command that needs it.
+``compare`` measures what vectorizing and fusing gain, ``lecture`` computes the lecture's figures
+and draws its pictures; ``fit``, ``predict`` and ``summary`` fit tables in files and use what was
+fitted; ``warmup`` compiles and caches every kernel, ``info`` says what is installed and used.
+Nothing is computed here, and what computes is imported by the command that needs it.
 """
 
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,6 +69,25 @@ def _progress(console: Console) -> Progress:
     )
 
 
+def _need_matplotlib(who: str, instead: str = "") -> None:
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        advice = "python3 -m pip install 'fastlogreg[plot]'" + ("," + instead if instead else "")
+        raise typer.BadParameter(f"{who} matplotlib: {advice}") from None
+
+
+def _make_folder(output: Path) -> None:
+    """Make the folder of ``--output``, and see that it can be written to, before work is done."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        probe = output / ".probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise typer.BadParameter(f"--output {output}: {error.strerror}") from None
+
+
 def _version(show: bool) -> None:
     if show:
         typer.echo(f"fastlogreg {fastlogreg.__version__}")
@@ -104,20 +126,8 @@ def compare(
 ) -> None:
     """Measure the vectorization argument: loop, NumPy and fused kernels over growing sizes."""
     if draw:
-        try:
-            import matplotlib  # noqa: F401
-        except ImportError:
-            raise typer.BadParameter(
-                "the chart needs matplotlib: python3 -m pip install 'fastlogreg[plot]', or "
-                "--no-chart"
-            ) from None
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        probe = output / ".probe"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise typer.BadParameter(f"--output {output}: {error.strerror}") from None
+        _need_matplotlib("the chart needs", " or --no-chart")
+    _make_folder(output)
 
     from fastlogreg.cli import compare as comparison
 
@@ -167,6 +177,249 @@ def _given() -> list[str]:
     """Return the arguments after the command's name, as typed."""
     arguments = sys.argv[1:]
     return arguments[arguments.index("compare") + 1 :] if "compare" in arguments else []
+
+
+def _bytes(text: str | None) -> str | None:
+    from fastlogreg.cli.files import bytes_of
+
+    if text is not None:
+        try:
+            bytes_of(text)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+    return text
+
+
+def _frequency(text: str | None) -> str | None:
+    if text is not None:
+        try:
+            float(text)
+        except ValueError:
+            raise typer.BadParameter(f"{text!r} is no number of rows or share of them") from None
+    return text
+
+
+def _list_of(names: str | None) -> list[str] | None:
+    return None if names is None else [name.strip() for name in names.split(",")]
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Let what a person got wrong end the command with one line, and Ctrl-C with its code."""
+    from fastlogreg.cli.files import Exit
+
+    notes = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        yield
+    except BrokenPipeError:  # whoever reads our output has seen enough
+        sys.stderr.close()
+        raise typer.Exit(Exit.ERROR) from None
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        notes.print(f"error: {error}", markup=False)
+        raise typer.Exit(Exit.ERROR) from None
+    except KeyboardInterrupt:
+        notes.print("interrupted; nothing was written")
+        raise typer.Exit(Exit.INTERRUPTED) from None
+
+
+@contextmanager
+def _reading(notes: Console) -> Iterator[Callable[[str, Any], None]]:
+    """Show how many rows have been read; return what is told of the next thing that is done."""
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TextColumn("{task.fields[read]}"),
+        TimeElapsedColumn(),
+        console=notes,
+        transient=True,
+        disable=not notes.is_terminal,
+    ) as progress:
+        task = progress.add_task("opening", read="")
+
+        def listen(what: str, rows: Any) -> None:
+            read = 0
+
+            def on_rows(n: int) -> None:
+                nonlocal read
+                read += n
+                progress.update(task, read=f"{read:,} rows read")
+
+            rows.on_rows = on_rows
+            progress.update(task, description=what, read="")
+
+        yield listen
+
+
+@app.command()
+def fit(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="CSV, Parquet or Arrow: a file, a glob, a folder; - for CSV from standard input."
+        ),
+    ],
+    target: Annotated[str, typer.Option(help="Column of the labels.")],
+    output: Annotated[
+        Path | None, typer.Option(help="File for the model; without it, the report is all.")
+    ] = None,
+    weight: Annotated[str | None, typer.Option(help="Column of sample weights.")] = None,
+    offset: Annotated[str | None, typer.Option(help="Column of known parts of margins.")] = None,
+    features: Annotated[
+        str | None, typer.Option(help="Columns to fit, separated by commas; default all others.")
+    ] = None,
+    categorical: Annotated[
+        str | None,
+        typer.Option(
+            help="Columns of numbers that are levels, separated by commas; text always is."
+        ),
+    ] = None,
+    missing: Annotated[
+        str, typer.Option(help="error, or mean: means for numbers, a level of its own for text.")
+    ] = "error",
+    drop_first: Annotated[
+        bool, typer.Option("--drop-first", help="No column for each category's first level.")
+    ] = False,
+    min_frequency: Annotated[
+        str | None,
+        typer.Option(
+            callback=_frequency,
+            help="Levels of fewer rows (below 1: of a smaller share) become one: infrequent.",
+        ),
+    ] = None,
+    C: Annotated[
+        float, typer.Option("--C", help="Inverse strength of the penalty; inf for none.")
+    ] = 1.0,
+    l1_ratio: Annotated[float, typer.Option(help="Share of L1 in the penalty.")] = 0.0,
+    balanced: Annotated[
+        bool, typer.Option("--balanced", help="All classes weigh the same.")
+    ] = False,
+    cv: Annotated[
+        int | None, typer.Option(min=2, help="Folds of a cross-validation that chooses C.")
+    ] = None,
+    tol: Annotated[float, typer.Option(help="Distance from the optimum, relative.")] = 1e-8,
+    max_iter: Annotated[int, typer.Option(min=1, help="Steps at most.")] = 100,
+    test_size: Annotated[
+        float | None, typer.Option(help="Share of rows kept aside, to be scored.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of which rows are kept aside.")] = 0,
+    memory_limit: Annotated[
+        str | None,
+        typer.Option(callback=_bytes, help="Memory for rows, such as 200MB; default a quarter."),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Default all.")] = None,
+) -> None:
+    """Fit the rows of a table, and store the model."""
+    from fastlogreg.cli import files
+
+    options = files.Options(
+        target,
+        weight,
+        offset,
+        _list_of(features),
+        _list_of(categorical),
+        missing,
+        drop_first,
+        None if min_frequency is None else _number(min_frequency),
+        C,
+        l1_ratio,
+        balanced,
+        cv,
+        tol,
+        max_iter,
+        test_size,
+        seed,
+        None if memory_limit is None else files.bytes_of(memory_limit),
+        threads,
+    )
+    notes = Console(stderr=True, highlight=False, soft_wrap=True)
+    with _errors():
+        if output is not None and not output.parent.is_dir():
+            raise FileNotFoundError(f"--output {output}: there is no folder {output.parent}")
+        with _reading(notes) as listen:
+            fitted = files.fit(source, options, listen)
+        if output is not None:
+            fastlogreg.save(fitted.model, output)
+    out = Console()
+    for table in files.report(fitted):
+        out.print(table)
+    if output is not None:
+        out.print(f"model: {output}", highlight=False, soft_wrap=True)
+    for text in fitted.warnings:
+        notes.print(f"warning: {text}", markup=False)
+    if not fitted.model.converged_:
+        raise typer.Exit(files.Exit.NOT_CONVERGED)
+
+
+def _number(text: str) -> float | int:
+    value = float(text)
+    return int(value) if value.is_integer() else value
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="A model of fastlogreg fit.")],
+    source: Annotated[str, typer.Argument(help="Rows, as for fit; - for standard input.")],
+    output: Annotated[
+        str, typer.Option(help="CSV, Parquet or Arrow file; - for CSV on standard output.")
+    ] = "-",
+    proba: Annotated[
+        bool, typer.Option("--proba", help="Probabilities of the classes, too.")
+    ] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="Default all.")] = None,
+) -> None:
+    """Predict the rows of a table."""
+    from fastlogreg.cli import files
+
+    with _errors():
+        loaded = fastlogreg.load(model).set_params(n_threads=threads)
+        with files.writer(output) as write:
+            n = files.predict(loaded, source, write, proba=proba)
+    Console(stderr=True, highlight=False).print(f"{n:,} rows predicted")
+
+
+@app.command()
+def summary(
+    model: Annotated[Path, typer.Argument(help="A model of fastlogreg fit.")],
+    coefficients: Annotated[
+        int | None, typer.Option(min=0, help="How many to show, the largest first; default all.")
+    ] = None,
+) -> None:
+    """Say what a stored model is."""
+    from fastlogreg.cli import files
+
+    with _errors():
+        tables = files.summary_tables(fastlogreg.load(model), coefficients)
+    out = Console()
+    for table in tables:
+        out.print(table)
+
+
+@app.command()
+def lecture(
+    output: Annotated[Path, typer.Option(help="Folder for the pictures, PNG files.")] = Path(
+        "fastlogreg-lecture"
+    ),
+    draw: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="Whether to draw them.")
+    ] = True,
+) -> None:
+    """Compute the lecture's worked figures, and draw why cross-entropy and not squared error."""
+    if draw:
+        _need_matplotlib("the pictures need", " or --no-pictures")
+        _make_folder(output)
+
+    from fastlogreg.cli import lecture as lesson
+
+    out, notes = Console(), Console(stderr=True)
+    with _progress(notes) as progress:
+        task = progress.add_task("compiling, or loading from the cache")
+        figures = lesson.worked_figures()
+        out.print(lesson.table(figures))
+        for name, path in lesson.draw(output) if draw else ():
+            progress.update(task, description=f"drew {path}")
+            out.print(f"{name}: {path}", highlight=False, soft_wrap=True)
+    if not all(figure.agrees for figure in figures):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -76,6 +76,11 @@ class MemoryRows:
         self.n_values = int(X.size)
         self.fraction = 1.0
 
+    @property
+    def arrays(self) -> tuple[Matrix, Any, Any, Any]:
+        """Return X, y, weights and offset; of a part, those of all rows."""
+        return self._arrays
+
     @cached_property
     def total_weight(self) -> float:
         """Return the sum of the weights."""
@@ -127,6 +132,10 @@ class MemoryRows:
         part = self._with_rows(rows if self._chosen is None else self._chosen[rows])
         part.fraction = whole / self.n_rows
         return part
+
+    def sample_readings(self) -> float:
+        """Return 0: samples share the rows."""
+        return 0.0
 
     def subset(self, rows: NDArray[np.int64]) -> "MemoryRows":
         """Return some of the rows, in ascending order, as rows of their own; none is copied."""

@@ -48,6 +48,9 @@ class RowSource(Protocol):
     def sample(self, step: int) -> "RowSource":
         """Return one row, drawn with a fixed seed, of every ``step`` rows."""
 
+    def sample_readings(self) -> float:
+        """Return the readings that samples took and nobody has counted yet."""
+
     def subset(self, rows: NDArray[np.int64]) -> "RowSource":
         """Return some of the rows, numbered in ascending order, as rows of their own."""
 

@@ -31,7 +31,7 @@ from sklearn.utils.validation import _check_method_params
 from fastlogreg import backends
 from fastlogreg.data import validation as check
 from fastlogreg.data.memory import Rows
-from fastlogreg.estimators.input import checked_rows, training_data
+from fastlogreg.estimators.input import training
 from fastlogreg.estimators.logistic import (
     SEPARATED,
     IterationMonitor,
@@ -41,6 +41,7 @@ from fastlogreg.estimators.logistic import (
     refuse,
 )
 from fastlogreg.floating_point import numpy_defaults
+from fastlogreg.plots.models import cross_validation_curve
 from fastlogreg.problem.penalties import Penalty
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Result, Status
@@ -195,7 +196,7 @@ class LogisticRegressionCV(LogisticRegression):
     def fit(
         self,
         X: ArrayLike,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         *,
         offset: ArrayLike | None = None,
@@ -206,7 +207,8 @@ class LogisticRegressionCV(LogisticRegression):
         Parameters
         ----------
         X, y, sample_weight, offset
-            As for :meth:`fastlogreg.LogisticRegression.fit`. Weights count in the scores too.
+            As for :meth:`fastlogreg.LogisticRegression.fit`. Weights count in the scores too. Rows
+            of :func:`fastlogreg.open_rows` must fit into its memory limit.
         **params
             For the splitter and the scorer, such as ``groups``, with scikit-learn's metadata
             routing enabled.
@@ -232,10 +234,9 @@ class LogisticRegressionCV(LogisticRegression):
         refit = check.check_flag(self.refit, "refit")
         scoring = self._scoring()
         legacy = self._legacy()
-        matrix, y, columns = training_data(self, X, y)
-        if isinstance(sample_weight, Real):
-            sample_weight = np.full(matrix.shape[0], sample_weight)
-        rows = checked_rows(self, matrix, y, sample_weight, offset)
+        data = training(self, X, y, sample_weight, offset)
+        rows, columns, y, matrix = data.rows, data.columns, data.y, data.rows.matrix
+        sample_weight, offset = data.metadata["sample_weight"], data.metadata["offset"]
         weights = check.check_weights(sample_weight, matrix.shape[0])
         split_params, score_params = self._routed(sample_weight, offset, params)
         alone = isinstance(self.cv, str) and self.cv == "loo"
@@ -285,6 +286,7 @@ class LogisticRegressionCV(LogisticRegression):
             n_passes_=1.0 + problem.n_passes + scores.n_passes,
             converged_=n_missed == 0 and (result is None or result.converged),
             forget=("duality_gap_",),
+            **data.fitted,
             **({"duality_gap_": result.decrement} if result and has_gap(full) else {}),
         )
         if n_missed:
@@ -302,7 +304,7 @@ class LogisticRegressionCV(LogisticRegression):
     def score(
         self,
         X: ArrayLike,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         *,
         offset: ArrayLike | None = None,
@@ -370,26 +372,7 @@ class LogisticRegressionCV(LogisticRegression):
             Without matplotlib.
         """
         self._theta()  # whether it is fitted
-        if ax is None:
-            ax = check.check_pyplot().subplots()[1]
-        if isinstance(self.scores_, dict):
-            scores = next(iter(self.scores_.values()))
-            scores = scores.reshape(*scores.shape[:2], -1)
-            errors = self.score_std_errors_.reshape(*scores.shape[1:])
-        else:
-            scores, errors = np.moveaxis(self.scores_, 1, 2), self.score_std_errors_.T
-        order = np.argsort(self.Cs_)
-        for j, ratio in enumerate(self.l1_ratios_):
-            label = None if ratio is None else f"l1_ratio={ratio:g}"
-            means = scores[..., j].mean(axis=0)[order]
-            ax.errorbar(self.Cs_[order], means, errors[order, j], capsize=2, label=label)
-        ax.set_xscale("log")
-        best = float(np.ravel(self.C_)[0])
-        ax.axvline(best, color="black", label=f"C_ = {best:.3g}")
-        ax.axvline(self.C_1se_, color="black", linestyle=":", label=f"C_1se_ = {self.C_1se_:.3g}")
-        ax.set(xlabel="C", ylabel="mean score of the held-out rows")
-        ax.legend()
-        return ax
+        return cross_validation_curve(self, ax=ax)
 
     # --- parameters ----------------------------------------------------------------------------
 
@@ -552,8 +535,8 @@ def _stop_value(grid: _Grid, rows: Rows, folds: list[_Fold]) -> float:
     if np.inf in grid.Cs:
         return SEPARATED
     held = np.ones(rows.targets.size, bool) if rows.weights is None else rows.weights > 0.0
-    for training, _ in folds:
-        targets = rows.targets[training[held[training]]]
+    for trained, _ in folds:
+        targets = rows.targets[trained[held[trained]]]
         if (targets == targets[0]).all():
             return SEPARATED
     return 0.0

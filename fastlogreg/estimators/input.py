@@ -4,8 +4,9 @@ What scikit-learn offers is called and not rebuilt; only the check for NaN and i
 own, since it runs on all threads. Nothing here changes the estimator.
 """
 
+from collections.abc import Iterator
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,8 +16,19 @@ from fastlogreg import backends
 from fastlogreg.data import validation as check
 from fastlogreg.data.labels import check_class_weight, encode_classes, encode_known_classes
 from fastlogreg.data.memory import Columns, Rows
+from fastlogreg.data.parts import PartedRows
+from fastlogreg.data.schema import Encoded, Schema
 
-__all__ = ["checked_rows", "is_plain", "training_data", "validated"]
+__all__ = [
+    "Training",
+    "checked_rows",
+    "encoded_rows",
+    "is_lazy",
+    "is_plain",
+    "training",
+    "training_data",
+    "validated",
+]
 
 _DTYPES = [np.float64, np.float32]
 
@@ -68,6 +80,9 @@ def training_data(
     0.3 ms, as long as a fit of a hundred rows. ``reset`` says whether columns may be others
     than before.
     """
+    if _is_opened(X) or is_lazy(X):
+        what = "a collection of Dask" if is_lazy(X) else "rows of open_rows"
+        raise TypeError(f"{what} is taken by fit, not in pieces: X must be an array")
     plain = (
         (is_plain(X) or check.is_sparse(X))
         and type(y) is np.ndarray
@@ -114,6 +129,158 @@ def checked_rows(
         by_class = each[targets.astype(np.intp)]
         weights = check.check_weights(by_class if weights is None else by_class * weights, n)
     return Rows(matrix, targets, weights, known, labels)
+
+
+class Training(NamedTuple):
+    """What a fit begins with.
+
+    Attributes
+    ----------
+    rows : Rows
+        In memory; where ``source`` has them in parts, the first of them.
+    columns : Columns
+    y : ndarray of shape (n,)
+        Labels, as they were given.
+    metadata : dict
+        What was given beside, by name.
+    source : PartedRows, optional
+        All rows, where they are more than are held in memory.
+    fitted : dict
+        What the estimator takes on beside what the fit finds: the schema of a table.
+    """
+
+    rows: Rows
+    columns: Columns
+    y: NDArray[Any]
+    metadata: dict[str, Any]
+    source: PartedRows | None = None
+    fitted: dict[str, Any] = {}  # noqa: RUF012
+
+
+def training(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    offset: Any,
+    *,
+    finite: bool = True,
+    parts: bool = False,
+) -> Training:
+    """Return what a fit begins with: arrays, checked, or the rows that ``open_rows`` opened.
+
+    ``finite`` says whether to look for NaN and infinity in X now, and ``parts`` whether the
+    estimator can do with rows that are never in memory together.
+    """
+    metadata = {"sample_weight": sample_weight, "offset": offset}
+    if is_lazy(X):
+        if not parts:
+            raise TypeError(
+                f"{type(estimator).__name__} holds all rows in memory, and X is a collection of "
+                "Dask: take LogisticRegression, or compute() it"
+            )
+        return _of_collection(estimator, X, y, metadata)
+    if not _is_opened(X):
+        matrix, labels, columns = training_data(estimator, X, y)
+        if isinstance(sample_weight, Real):  # one for all: callbacks hear of each
+            metadata["sample_weight"] = sample_weight = np.full(matrix.shape[0], sample_weight)
+        rows = checked_rows(estimator, matrix, labels, sample_weight, offset, finite=finite)
+        return Training(rows, columns, labels, metadata)
+    for name, value in {"y": y, **metadata}.items():
+        if value is not None:
+            role = "target" if name == "y" else name
+            raise TypeError(
+                f"{name} must not be given beside rows of open_rows: its {role}= names the column"
+            )
+    columns = Columns(X.schema.width, X.schema.names())
+    fitted = {"schema_": X.schema}
+    labels, by_class = X.classes, None
+    if estimator.class_weight is not None:
+        codes, sums = np.arange(labels.size, dtype=np.float64), X.counts.weights
+        by_class = check_class_weight(estimator.class_weight, labels, codes, sums)
+    if not X.fits_in_memory():
+        if not parts:
+            raise ValueError(
+                f"{type(estimator).__name__} holds all rows in memory, and those of {X.name} take "
+                f"up more than half of memory_limit={X.memory_limit:,} bytes: raise it in "
+                "open_rows, or take LogisticRegression, which reads them again and again"
+            )
+        first = X.first_rows()
+        given = labels[first.targets.astype(np.intp)]
+        return Training(first, columns, given, metadata, X.source(by_class), fitted)
+    rows = X.collect()
+    metadata = {"sample_weight": rows.weights, "offset": rows.offset}
+    codes = rows.targets.astype(np.intp)
+    if by_class is not None:
+        each = by_class[codes]
+        weights = check.check_weights(
+            each if rows.weights is None else each * rows.weights, codes.size
+        )
+        rows = rows._replace(weights=weights)
+    return Training(rows, columns, labels[codes], metadata, None, fitted)
+
+
+def _of_collection(estimator: Any, X: Any, y: Any, metadata: dict[str, Any]) -> Training:
+    """Return what a fit of a collection of Dask begins with."""
+    from fastlogreg.data.cluster import open_collection
+
+    found = open_collection(X, y, metadata["sample_weight"], metadata["offset"])
+    by_class = None
+    if estimator.class_weight is not None:
+        codes = np.arange(found.classes.size, dtype=np.float64)
+        sums = found.counts[1]
+        by_class = check_class_weight(estimator.class_weight, found.classes, codes, sums)
+    matrix, labels = found.first_rows()
+    first = Rows(matrix, np.zeros(matrix.shape[0]), None, None, found.classes)
+    return Training(first, found.columns, labels, metadata, PartedRows(found.source(by_class)))
+
+
+def is_lazy(X: Any) -> bool:
+    """Whether X is a collection of Dask; what only they need is imported by them."""
+    if not type(X).__module__.startswith("dask"):
+        return False
+    from fastlogreg.data.cluster import is_collection
+
+    return is_collection(X)
+
+
+def _is_opened(X: Any) -> bool:
+    """Whether X is rows of ``open_rows``; what only they need is imported by them."""
+    return type(X).__name__ == "TableRows" and type(X).__module__ == "fastlogreg.data.files"
+
+
+def encoded_rows(estimator: Any, X: Any, *, score: bool = False) -> Iterator[Encoded] | None:
+    """Return a table to predict in encoded batches; None where X is none, but an array.
+
+    A frame is one where the model was fitted on a table, unless its columns are those of the
+    encoded rows. ``score`` says whether target and weights are read, too.
+    """
+    schema: Schema | None = getattr(estimator, "schema_", None)
+    opened = _is_opened(X)
+    if schema is None:
+        if opened:
+            raise ValueError(
+                f"this {type(estimator).__name__} was not fitted on rows of open_rows, so it does "
+                "not know which columns to take: predict arrays or a frame"
+            )
+        return None
+    from fastlogreg.data.tables import is_frame
+
+    if not opened and not is_frame(X):
+        return None
+    roles = ["offset"] if schema.offset is not None else []
+    if score:
+        roles += ["target", *(["sample_weight"] if schema.sample_weight is not None else [])]
+    if opened:
+        found: Iterator[Encoded] = X.encoded_by(schema, roles)
+        return found
+    from fastlogreg.data.files import encoded_batches
+    from fastlogreg.data.tables import open_table
+
+    table = open_table(X)
+    if schema.has_categories and set(table.names) == set(schema.names()):
+        return None
+    return encoded_batches(schema, table, roles)
 
 
 def is_plain(X: Any) -> bool:

@@ -10,6 +10,8 @@ What only some callers need is imported by those calls: ``sklearn.callback`` tak
 this module takes 0.02.
 """
 
+from collections.abc import Callable
+from functools import partial, wraps
 from importlib.util import find_spec
 from inspect import signature
 from typing import Any, Self, cast
@@ -27,7 +29,8 @@ from fastlogreg import backends
 from fastlogreg.data import validation as check
 from fastlogreg.data.labels import check_labels_of_model
 from fastlogreg.data.memory import Columns
-from fastlogreg.estimators.input import is_plain, validated
+from fastlogreg.data.schema import Encoded, Schema
+from fastlogreg.estimators.input import encoded_rows, is_lazy, is_plain, validated
 from fastlogreg.floating_point import numpy_defaults
 
 __all__ = ["LinearClassifier"]
@@ -37,12 +40,43 @@ __all__ = ["LinearClassifier"]
 # penalty_factors, lower_bounds, upper_bounds
 _STATE_FORMAT = 4
 _MOVED = 1e-4  # how far float32 coefficients may move margins: the root of the mean square
+_MOST_COEFFICIENTS = 1 << 30  # of a stored model
 _JUDGED = 1_000_000  # values of X that this is judged on, at most
 
 
 def _has_callbacks(estimator: Any) -> bool:
     """Whether the installed scikit-learn has callbacks: from 1.9 on."""
     return find_spec("sklearn.callback") is not None
+
+
+def _by_batches(predict: Callable[..., NDArray[Any]]) -> Callable[..., NDArray[Any]]:
+    """Let predictions take tables, batch by batch, where the model was fitted on one."""
+
+    @wraps(predict)
+    def whole_or_by_batches(self: Any, X: Any, *, offset: Any = None) -> NDArray[Any]:
+        if is_lazy(X):
+            return cast(NDArray[Any], _lazily(self, predict, X, offset))
+        batches = encoded_rows(self, X)
+        if batches is None:
+            return predict(self, X, offset=offset)
+        if offset is not None:
+            raise TypeError(
+                "offset must not be given beside a table: it is the column that open_rows named"
+            )
+        return np.concatenate([predict(self, batch, offset=batch.offset) for batch in batches])
+
+    return whole_or_by_batches
+
+
+def _lazily(model: Any, predict: Callable[..., NDArray[Any]], X: Any, offset: Any) -> Any:
+    """Return the predictions of a collection of Dask as one that is not computed yet."""
+    from fastlogreg.data.cluster import lazily
+
+    if offset is not None:
+        raise TypeError("offset is not taken beside a collection of Dask: predict its partitions")
+    few = np.zeros((1, model._theta().shape[1] - 1), dtype=getattr(X, "dtype", np.float64))
+    encoded = Encoded(few, None, None, None)
+    return lazily(partial(predict, model), X, predict(model, encoded))
 
 
 class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -113,7 +147,9 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         for name in forget:
             state.pop(name, None)
         state.update(fitted)
-        state.pop("feature_names_in_", None)
+        for name in ("feature_names_in_", "schema_"):
+            if name not in fitted:
+                state.pop(name, None)
         if columns.names is not None:
             state["feature_names_in_"] = columns.names
         self.__dict__ = state
@@ -139,6 +175,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return rows to predict, checked against the fit, theta (m, 1 + d) and the offset."""
         theta = self._theta()
         threads = self._threads()
+        if isinstance(X, Encoded):  # by the schema, which has looked at all
+            return X.matrix, theta, check.check_offset(offset, X.matrix.shape[0], len(theta))
         if hasattr(self, "feature_names_in_") or not (is_plain(X) or check.is_sparse(X)):
             matrix = validated(self, X, reset=not hasattr(self, "n_features_in_"))[0]
         else:
@@ -174,6 +212,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         learned = (getattr(part, "dtype", np.float64) for part in parts)
         return np.result_type(matrix.dtype, *learned)
 
+    @_by_batches
     @numpy_defaults
     def decision_function(
         self, X: ArrayLike, *, offset: ArrayLike | None = None
@@ -193,6 +232,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         return _narrowed(*self._margins(X, offset))
 
+    @_by_batches
     @numpy_defaults
     def predict(self, X: ArrayLike, *, offset: ArrayLike | None = None) -> NDArray[Any]:
         """Return the more probable class of each row.
@@ -215,6 +255,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return labels[(bound.margins(theta) > 0.0).astype(np.intp)]
         return labels[cast(backends.ClassesPass, bound).predict_class(theta)]
 
+    @_by_batches
     @numpy_defaults
     def predict_proba(
         self, X: ArrayLike, *, offset: ArrayLike | None = None
@@ -237,6 +278,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         pair = theta.ndim == 1
         return _narrowed(bound.predict_pair(theta) if pair else bound.predict(theta), dtype)
 
+    @_by_batches
     @numpy_defaults
     def predict_log_proba(
         self, X: ArrayLike, *, offset: ArrayLike | None = None
@@ -266,7 +308,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def score(
         self,
         X: ArrayLike,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         *,
         offset: ArrayLike | None = None,
@@ -276,6 +318,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
+            Or a table, or rows of :func:`fastlogreg.open_rows`, which hold the target, too.
         y : array-like of shape (n_samples,)
             The true labels.
         sample_weight : array-like of shape (n_samples,), optional
@@ -288,6 +331,14 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         from sklearn.metrics import accuracy_score
 
+        if y is None and (batches := encoded_rows(self, X, score=True)) is not None:
+            right = total = 0.0
+            for batch in batches:
+                codes = np.searchsorted(self.classes_, self.predict(batch, offset=batch.offset))
+                each = np.ones(codes.size) if batch.weights is None else batch.weights
+                right += float(each @ (codes == batch.codes))
+                total += float(each.sum())
+            return right / total
         check.check_readable(y, "y")
         check.check_readable(sample_weight, "sample_weight")
         found = self.predict(X, offset=offset)
@@ -338,6 +389,39 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         from sklearn.callback import CallbackSupportMixin
 
         return CallbackSupportMixin.set_callbacks(self, *callbacks)  # type: ignore[no-any-return]
+
+    def _check_stored(self) -> None:
+        """Refuse a state that predictions can't be made from, whoever made it: in model files."""
+        for name in ("classes_", "coef_", "intercept_", "n_features_in_"):
+            if not hasattr(self, name):
+                check_is_fitted(self, name, msg=_unfitted(name))
+        self._threads()
+        check.check_flag(self.fit_intercept, "fit_intercept")
+        d = self.n_features_in_
+        shape: tuple[Any, ...] = getattr(self.coef_, "shape", ())
+        classes = self.classes_
+        if type(d) is not int or d < 1 or len(shape) != 2 or shape[1] != d:
+            raise ValueError(f"coef_ of shape {shape} and n_features_in_ = {d!r:.20}")
+        if shape[0] * d > _MOST_COEFFICIENTS:
+            raise ValueError(f"coef_ of shape {shape} is too large")
+        if not isinstance(classes, np.ndarray) or classes.ndim != 1 or shape[0] == 2:
+            raise ValueError("classes_ must be an array of labels")
+        if classes.size != max(2, shape[0]) or self.coef_.dtype.kind != "f":
+            raise ValueError(f"coef_ of shape {shape} for {classes.size} classes")
+        intercept = self.intercept_
+        if not isinstance(intercept, np.ndarray) or intercept.shape != shape[:1]:
+            raise ValueError(f"intercept_ must have shape {shape[:1]}")
+        if intercept.dtype.kind != "f":
+            raise ValueError(f"intercept_ of {intercept.dtype}")
+        names, schema = (vars(self).get(name) for name in ("feature_names_in_", "schema_"))
+        if names is not None and not (isinstance(names, np.ndarray) and names.shape == (d,)):
+            raise ValueError(f"feature_names_in_ must be {d} names")
+        if schema is not None and not (
+            isinstance(schema, Schema)
+            and schema.width == d
+            and list(schema.classes) == classes.tolist()
+        ):
+            raise ValueError("schema_ is of another model")
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_fastlogreg_format": _STATE_FORMAT}

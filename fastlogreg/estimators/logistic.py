@@ -10,7 +10,7 @@ since it runs on all threads.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, NoReturn, Self
 
 import numpy as np
@@ -21,9 +21,10 @@ from fastlogreg.backends import PassSpec
 from fastlogreg.data import validation as check
 from fastlogreg.data.class_separation import find_class_separation, names_of_entries
 from fastlogreg.data.memory import MemoryRows, Rows
+from fastlogreg.data.parts import PartedRows
 from fastlogreg.data.separation import Separation, find_separation
 from fastlogreg.estimators.callbacks import FitMonitor, FitTasks, fit_tasks
-from fastlogreg.estimators.input import checked_rows, training_data
+from fastlogreg.estimators.input import training
 from fastlogreg.estimators.linear_classifier import LinearClassifier
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.problem.layout import Layout
@@ -69,11 +70,11 @@ _HISTORY = np.dtype(
 class LogisticRegression(LinearClassifier):
     """Exact logistic regression for any number of classes, with L1, L2 or both as penalty.
 
-    Minimizes scikit-learn's objective
+    Minimizes scikit-learn's objective::
 
         C * sum_i s_i loss_i + l1_ratio ||w||_1 + (1 - l1_ratio) / 2 ||w||^2
 
-    or, with penalty factors v and bounds,
+    or, with penalty factors v and bounds::
 
         C * sum_i s_i loss_i + sum_j v_j (l1_ratio |w_j| + (1 - l1_ratio) / 2 w_j^2),
         lower_j <= w_j <= upper_j
@@ -175,7 +176,11 @@ class LogisticRegression(LinearClassifier):
         of it.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features,)
-        Only where X has string column names.
+        Only where X has string column names. Of a table: those of the encoded columns, such as
+        ``colour_red``.
+    schema_ : Schema
+        Only after a fit on rows of :func:`fastlogreg.open_rows`: kinds, levels and means of their
+        columns. Predictions then take tables and frames with these columns.
 
     See Also
     --------
@@ -248,7 +253,7 @@ class LogisticRegression(LinearClassifier):
     def fit(
         self,
         X: ArrayLike,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         *,
         offset: ArrayLike | None = None,
@@ -260,6 +265,8 @@ class LogisticRegression(LinearClassifier):
         X : array-like or sparse matrix of shape (n_samples, n_features)
             float32 and float64 arrays in C or Fortran order are used in place, and so are CSR
             matrices with int32 or int64 indices; other sparse forms are converted to CSR once.
+            Or rows of :func:`fastlogreg.open_rows`, which name their target, weights and offset;
+            more of them than memory holds are read again for each pass.
         y : array-like of shape (n_samples,)
             Labels: two different values or more.
         sample_weight : array-like of shape (n_samples,), optional
@@ -286,15 +293,12 @@ class LogisticRegression(LinearClassifier):
         """
         begun = time.perf_counter()
         settings = self._settings()
-        matrix, y, columns = training_data(self, X, y)
-        if isinstance(sample_weight, Real):  # one for all: callbacks hear of each
-            sample_weight = np.full(matrix.shape[0], sample_weight)
-        rows = checked_rows(self, matrix, y, sample_weight, offset, finite=False)
-        problem = settings.problem(rows)
+        data = training(self, X, y, sample_weight, offset, finite=False, parts=True)
+        rows, columns = data.rows, data.columns
+        problem = settings.problem(rows, data.source)
         n_outputs = problem.layout.n_outputs
         start = self._start(columns.number, n_outputs) if settings.warm_start else None
-        metadata = {"sample_weight": sample_weight, "offset": offset}
-        with fit_tasks(self, rows, y, columns, metadata) as tasks:
+        with fit_tasks(self, rows, data.y, columns, data.metadata) as tasks:
             monitor = IterationMonitor(begun, settings.prints, tasks)
             result, separation = settings.solve(problem, rows, start, Trace(monitor))
             if not result.finite:
@@ -312,6 +316,7 @@ class LogisticRegression(LinearClassifier):
                 gradient_norm_=result.gradient_norm,
                 converged_=result.converged,
                 forget=("duality_gap_",),
+                **data.fitted,
                 **({"duality_gap_": result.decrement} if has_gap(problem) else {}),
                 history_=np.array(monitor.records, dtype=_HISTORY),
             )
@@ -387,9 +392,11 @@ class Settings:
     n_threads: int | None
     prints: bool
 
-    def problem(self, rows: Rows) -> Problem:
-        """Return what is to be minimized."""
-        source = MemoryRows(rows.matrix, rows.targets, rows.weights, rows.offset)
+    def problem(self, rows: Rows, parts: PartedRows | None = None) -> Problem:
+        """Return what is to be minimized, on rows in memory or on those that come in parts."""
+        source: Any = parts
+        if parts is None:
+            source = MemoryRows(rows.matrix, rows.targets, rows.weights, rows.offset)
         spec = self.spec(rows.classes.size)
         layout = Layout(source.n_columns, self.intercept, spec.n_outputs)
         return Problem(source, self.penalty(source.total_weight, layout), spec)
@@ -452,7 +459,7 @@ class Settings:
             return result, None
         if result.status is Status.STOPPED and not result.converged:
             return result, None
-        separation = self._separation(rows, problem.layout, grows, result)
+        separation = self._separation(rows, problem, grows, result)
         if separation is None and result.status is Status.STOP_VALUE:
             # rows that overlap weigh next to nothing: there is an optimum below
             with problem.solving():
@@ -465,14 +472,22 @@ class Settings:
                     tol=self.tol,
                     **dict.fromkeys(stages, False),
                 )
-            separation = self._separation(rows, problem.layout, grows, result)
+            separation = self._separation(rows, problem, grows, result)
         if separation is not None:  # whatever a solver took for the optimum
             result = replace(result, converged=False)
         return result, separation
 
     def _separation(
-        self, rows: Rows, layout: Layout, grows: NDArray[np.bool_], result: Result
+        self, rows: Rows, problem: Problem, grows: NDArray[np.bool_], result: Result
     ) -> Separation | None:
+        layout, source = problem.layout, problem.source
+        if isinstance(source, PartedRows):
+            theta = layout.for_pass(result.theta)
+            spec = self.spec(rows.classes.size)
+            if not source.may_be_separated(spec, theta, grows, result.decrement):
+                return None
+            nothing = np.zeros(1, dtype=bool)  # rows can't be named from parts
+            return Separation(False, nothing, complete=False, counted=source.n_rows)
         if rows.classes.size > 2:
             return find_class_separation(
                 rows,

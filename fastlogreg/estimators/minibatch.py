@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from fastlogreg import backends
@@ -19,7 +20,7 @@ from fastlogreg.data import validation as check
 from fastlogreg.data.labels import check_classes, check_labels_of_model
 from fastlogreg.data.memory import MemoryRows, Rows
 from fastlogreg.estimators.callbacks import FitMonitor, fit_tasks
-from fastlogreg.estimators.input import checked_rows, training_data
+from fastlogreg.estimators.input import checked_rows, training, training_data
 from fastlogreg.estimators.linear_classifier import LinearClassifier
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.problem.problem import Problem
@@ -254,7 +255,7 @@ class MiniBatchLogisticRegression(LinearClassifier):
     def fit(
         self,
         X: ArrayLike,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         *,
         offset: ArrayLike | None = None,
@@ -265,7 +266,8 @@ class MiniBatchLogisticRegression(LinearClassifier):
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
             float32 and float64 arrays in C or Fortran order, memory-mapped ones among them, are
-            used in place, and so are CSR matrices with int32 or int64 indices.
+            used in place, and so are CSR matrices with int32 or int64 indices. Or rows of
+            :func:`fastlogreg.open_rows` that fit into its memory limit.
         y : array-like of shape (n_samples,)
             Labels: two or more different values.
         sample_weight : array-like of shape (n_samples,), optional
@@ -292,8 +294,8 @@ class MiniBatchLogisticRegression(LinearClassifier):
         begun = time.perf_counter()
         settings = self._settings()
         warm = check.check_flag(self.warm_start, "warm_start")
-        matrix, y, columns = training_data(self, X, y)
-        rows = checked_rows(self, matrix, y, sample_weight, offset)
+        data = training(self, X, y, sample_weight, offset)
+        rows, columns = data.rows, data.columns
         settings = settings.for_classes(rows.classes.size)
         train, kept = None, None
         seed = self._seed()
@@ -304,8 +306,7 @@ class MiniBatchLogisticRegression(LinearClassifier):
         empty = _without_columns(rows, stream.shape, settings) if settings.intercept else None
         if start is None and settings.loss != "mse" and settings.steps.standardize and self.shuffle:
             start = empty
-        metadata = {"sample_weight": sample_weight, "offset": offset}
-        with fit_tasks(self, rows, y, columns, metadata) as tasks:
+        with fit_tasks(self, rows, data.y, columns, data.metadata) as tasks:
             if tasks is not None:
                 tasks.iteration_ended(np.zeros(stream.shape) if start is None else start)
             stream.begin(start)
@@ -341,6 +342,7 @@ class MiniBatchLogisticRegression(LinearClassifier):
                 _how=settings.how(stream),
                 _unjudged=_NOTHING,
                 forget=("_sample",),
+                **data.fitted,
             )
         self._warn(result)
         return self
@@ -543,6 +545,48 @@ class MiniBatchLogisticRegression(LinearClassifier):
                 name: array.copy() for name, array in state["_state"].items() if name != "sums"
             }
         return state
+
+    def _check_stored(self) -> None:
+        """Refuse what neither predictions nor the next piece could do with; kernels check nothing.
+
+        The state must be that of a stream over such rows.
+        """
+        super()._check_stored()
+        settings = self._settings().for_classes(self.classes_.size)
+        held = vars(self)
+        if "_state" not in held:
+            return
+        p = self.n_features_in_ + int(settings.intercept)
+        state, how = held["_state"], held.get("_how")
+        if not isinstance(state, dict) or not isinstance(how, dict):
+            raise ValueError("the state of mini-batches is damaged")
+        inverse = state.get("inverse")
+        if not isinstance(inverse, np.ndarray) or inverse.shape != (p,):
+            raise ValueError("the state of mini-batches is of another width")
+        rows: Any = np.zeros((1, self.n_features_in_))
+        if how.get("sparse") is True:
+            rows = sparse.csr_array(rows)
+        stream = settings.stream(Rows(rows, np.zeros(1), None, None, self.classes_), 1)
+        stream.begin(None)
+        own = settings.how(stream)
+        alike = {name: type(value) for name, value in how.items()}
+        if alike != {name: type(value) for name, value in own.items()} or any(
+            how[name] != own[name] for name in ("optimizer", "intercept", "sparse", "n_outputs")
+        ):
+            raise ValueError("the state of mini-batches is of another optimizer")
+        for name, expected in stream.keep().items():
+            found = state.get(name)
+            if not isinstance(found, np.ndarray) or (
+                (found.shape, found.dtype.names) != (expected.shape, expected.dtype.names)
+                or (found.dtype != expected.dtype and expected.dtype.names is None)
+            ):
+                raise ValueError(f"the state of mini-batches is damaged: {name}")
+            if expected.dtype.names is not None:
+                state[name] = found.astype(expected.dtype)
+        unjudged = held.get("_unjudged", _NOTHING)
+        if not isinstance(unjudged, tuple) or len(unjudged) != len(_NOTHING):
+            raise ValueError("what is not judged yet is damaged")
+        self._unjudged = _Unjudged(*unjudged)
 
     def _trained(self) -> NDArray[np.float64]:
         """Return the parameters that the optimizer's state gives."""

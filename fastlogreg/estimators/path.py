@@ -18,9 +18,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastlogreg.data import validation as check
 from fastlogreg.data.memory import Columns
-from fastlogreg.estimators.input import checked_rows, training_data
+from fastlogreg.estimators.input import training
 from fastlogreg.estimators.logistic import LogisticRegression, refuse
 from fastlogreg.floating_point import numpy_defaults
+from fastlogreg.plots.models import coefficient_path
 from fastlogreg.problem.penalties import ElasticNet
 from fastlogreg.solvers import Result
 from fastlogreg.solvers.path import follow, null_model, strongest
@@ -38,7 +39,6 @@ _MOST_EXPLAINED = 0.999
 _LEAST_L1 = 1e-3  # share of L1 that the strongest penalty is that of, at least, as in glmnet
 _CRITERIA = ("aic", "bic", "ebic")
 _COMPLETE = "complete"
-_NAME_HEIGHT = 0.045  # of the axes, between two names
 
 _Vector = NDArray[np.float64]
 
@@ -267,7 +267,7 @@ class Path:
         Parameters
         ----------
         ax : matplotlib.axes.Axes, optional
-            Where to draw; default the current figure's.
+            Where to draw; default those of a new figure.
         n_names : int, default=10
             How many columns are named at the end of their lines: those of the largest
             coefficients there.
@@ -276,71 +276,7 @@ class Path:
         -------
         matplotlib.axes.Axes
         """
-        count = check.check_count(n_names, "n_names", low=0)
-        assert count is not None
-        if ax is None:
-            ax = check.check_pyplot().gca()
-        sizes = self.coefs if self.coefs.ndim == 2 else np.sqrt((self.coefs**2).sum(axis=1))
-        _draw(ax, self.lambdas, sizes, self.feature_names, count)
-        if self.coefs.ndim == 3:
-            ax.set_ylabel("size of the coefficients")
-        above = ax.secondary_xaxis("top")
-        shown = np.unique(np.linspace(0, len(self) - 1, 7).astype(int))
-        above.set_xticks(self.lambdas[shown], [str(k) for k in self.n_nonzero[shown]])
-        above.minorticks_off()
-        above.set_xlabel("columns that are not 0")
-        return ax
-
-
-def _draw(ax: "Axes", lambdas: _Vector, sizes: _Vector, names: NDArray[Any], count: int) -> None:
-    """Draw the lines, the strongest penalty at the left, and name the largest at their ends."""
-    last = sizes[-1]
-    largest = np.argsort(-np.abs(last), kind="stable")[:count]
-    named = set(largest[last[largest] != 0.0].tolist())
-    for j in np.flatnonzero(sizes.any(axis=0)):
-        line = sizes[:, j].copy()
-        at_zero = np.pad(line == 0.0, 1, constant_values=True)
-        line[at_zero[:-2] & at_zero[1:-1] & at_zero[2:]] = np.nan  # from where it leaves 0 alone
-        if j in named or not count:
-            ax.plot(lambdas, line)
-        else:
-            ax.plot(lambdas, line, color="0.75", linewidth=0.8, zorder=1)
-    ax.axhline(0.0, color="0.5", linewidth=0.6, zorder=1)
-    ax.set_xscale("log")
-    ax.invert_xaxis()
-    ax.set_xlabel("strength of the penalty, lambda")
-    ax.set_ylabel("coefficient")
-    _name_ends(ax, lambdas[-1], last, names, sorted(named, key=lambda j: float(last[j])))
-
-
-def _name_ends(
-    ax: "Axes", end: float, last: _Vector, names: NDArray[Any], named: list[int]
-) -> None:
-    """Write the names to the right of the lines, the lowest first, none over another."""
-    if not named:
-        return
-    low, high = ax.get_ylim()
-    apart = _NAME_HEIGHT * (high - low)
-    places = last[named].astype(float)
-    for k in range(1, len(named)):  # up from the lowest, then down where that went too far
-        places[k] = max(places[k], places[k - 1] + apart)
-    if places[-1] > high:
-        places[-1] = high
-        for k in range(len(named) - 2, -1, -1):
-            places[k] = min(places[k], places[k + 1] - apart)
-    colours = {line.get_ydata()[-1]: line.get_color() for line in ax.get_lines()}  # type: ignore[index]
-    for place, j in zip(places, named, strict=True):
-        ax.annotate(
-            str(names[j]),
-            (end, last[j]),
-            (1.02, place),
-            textcoords=("axes fraction", "data"),
-            va="center",
-            fontsize="small",
-            color=colours.get(last[j], "black"),
-            arrowprops={"arrowstyle": "-", "color": "0.7", "linewidth": 0.6},
-            annotation_clip=False,
-        )
+        return coefficient_path(self, n_names=n_names, ax=ax)
 
 
 @numpy_defaults
@@ -452,9 +388,9 @@ def regularization_path(
     settings = estimator._settings()
     grid = _checked_grid(Cs, C_min_ratio)
     ends_early = check.check_flag(early_stopping, "early_stopping") and isinstance(grid, int)
-    matrix, y, columns = training_data(estimator, X, y)
+    data = training(estimator, X, y, sample_weight, offset, finite=False)
+    rows, columns = data.rows, data.columns
     names = _names(feature_names, columns)
-    rows = checked_rows(estimator, matrix, y, sample_weight, offset, finite=False)
     problem = settings.problem(rows)
     layout, total = problem.layout, problem.source.total_weight
     with problem.solving():
@@ -501,7 +437,7 @@ def regularization_path(
         status=status,
         classes_=rows.classes,
         feature_names=names,
-        n_samples=matrix.shape[0] if weights is None else int(np.count_nonzero(weights)),
+        n_samples=rows.matrix.shape[0] if weights is None else int(np.count_nonzero(weights)),
         _estimator=estimator,
         _columns=columns,
     )

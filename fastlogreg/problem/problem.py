@@ -212,6 +212,7 @@ class Problem:
         """
         part = copy(self)
         part.source = self.source.sample(step)
+        self.count(self.source.sample_readings())
         part._pass = part.source.bind(self._spec)
         if least is not None:
             part.penalty = self.penalty.at_least(least)

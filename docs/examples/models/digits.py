@@ -1,8 +1,12 @@
-"""Read handwritten digits: ten classes, one fit, and where it errs.
+"""
+Reading handwritten digits
+==========================
+
+Ten classes, one fit, and where it errs.
 
 The digits come with scikit-learn, and so does the picture: its ``ConfusionMatrixDisplay`` takes
-our model as one of its own. Run it with ``python docs/examples/digits.py [confusion.png]``; it
-needs matplotlib (``pip install "fastlogreg[plot]"``) and no network.
+our model as one of its own. Run it with ``python docs/examples/models/digits.py [confusion.png]``;
+it needs matplotlib (``pip install "fastlogreg[plot]"``) and no network.
 """
 
 import sys

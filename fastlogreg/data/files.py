@@ -1,0 +1,591 @@
+"""Rows of tables and files, opened once and read as often as a fit needs.
+
+:func:`open_rows` returns :class:`TableRows`, which ``fit`` of the estimators takes in place of X
+and y. A first look (one reading) learns the schema. Rows that fit into half of ``memory_limit``
+are then encoded into memory once, and everything goes on as for arrays, to the same bits. Others
+are read anew for each pass, batch after batch: a thread reads and encodes ahead while the kernels
+work, and what fits of the first batches stays in memory.
+"""
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from itertools import chain, count, takewhile
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fastlogreg.backends import PassSpec
+from fastlogreg.data.memory import MemoryRows, Rows
+from fastlogreg.data.parts import (
+    Block,
+    Facts,
+    PartedRows,
+    Question,
+    effective_rows,
+    gathered,
+    joined,
+    pick,
+    sample_places,
+)
+from fastlogreg.data.schema import Counts, Encoded, Request, Schema, learn
+from fastlogreg.data.tables import Batch, Table, open_table
+
+__all__ = ["TableRows", "encoded_batches", "open_rows"]
+
+_BATCH_BYTES = 1 << 24  # of encoded values in a batch, roughly
+_LEAST_BATCH, _LARGEST_BATCH = 1 << 10, 1 << 18  # rows
+_ROLES = ("target", "sample_weight", "offset")
+_LEAST_SAMPLE = 1_000  # rows
+_AHEAD = 2  # batches that wait, encoded
+
+
+def open_rows(
+    source: Any,
+    *,
+    target: str | None = None,
+    features: Sequence[str] | None = None,
+    sample_weight: str | None = None,
+    offset: str | None = None,
+    categorical: Sequence[str] | str = "auto",
+    missing: str = "error",
+    drop_first: bool = False,
+    min_frequency: float | int | None = None,
+    dtype: DTypeLike = np.float64,
+    memory_limit: int | None = None,
+) -> "TableRows":
+    """Open the rows of files or of a frame, to be fitted or predicted without holding them all.
+
+    Parameters
+    ----------
+    source : path, glob, folder, list of paths, data set, table or frame
+        Parquet (``.parquet``, ``.pq``), Arrow or Feather (``.arrow``, ``.feather``, ``.ipc``) or
+        CSV (``.csv``, ``.tsv``, ``.txt``, also compressed) files with the same columns; folders may
+        hold columns in their names (``year=2024/``). Or a ``pyarrow.dataset.Dataset``, a
+        ``pyarrow.Table``, a pandas or polars frame, eager or lazy, or a frame of Dask, whose
+        partitions are brought here one by one (``fit(X, y)`` of Dask leaves them where they are).
+    target : str
+        The column of labels: text, numbers or booleans; two different ones or more. Rows that are
+        only predicted need none.
+    features : list of str, optional
+        Columns to fit; default all others.
+    sample_weight, offset : str, optional
+        Columns of weights, and of the known part of the margins. Predictions of a model that was
+        fitted with an offset need that column, too.
+    categorical : "auto" or list of str, default="auto"
+        Columns of levels, each of which becomes a column of 0 and 1 named ``column_level``, in
+        sparse rows. Text always is; a list adds columns of whole numbers.
+    missing : {"error", "mean"}, default="error"
+        "mean" puts the mean of the column where a number is missing, and makes a missing category
+        a level of its own, ``column_nan``.
+    drop_first : bool, default=False
+        Whether the first level of each category has no column: for fits without a penalty.
+    min_frequency : int or float, optional
+        Levels of fewer rows (a float: of a smaller share of them) become one,
+        ``column_infrequent``, and so do levels that only predictions meet.
+    dtype : {float64, float32}, default=float64
+        Of the encoded rows.
+    memory_limit : int, optional
+        Bytes that rows may take up in memory; default a quarter of the machine's memory.
+
+    Returns
+    -------
+    TableRows
+        For ``fit``, ``score``, and ``predict`` and its kin, of the estimators.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, TypeError
+        Where files can't be read or columns can't be used; the message names the file and the row
+        or line. What only reading all rows shows is said at the fit.
+    ImportError
+        Without pyarrow (the extra ``files``).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from fastlogreg import LogisticRegression, open_rows
+    >>> frame = pd.DataFrame({
+    ...     "dose": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+    ...     "site": ["a", "b", "a", "b", "a", "b"],
+    ...     "cured": ["no", "no", "yes", "no", "yes", "yes"],
+    ... })
+    >>> model = LogisticRegression().fit(open_rows(frame, target="cured"))
+    >>> model.feature_names_in_.tolist()
+    ['dose', 'site_a', 'site_b']
+    >>> model.predict(frame.drop(columns="cured")).tolist()
+    ['no', 'no', 'yes', 'no', 'yes', 'yes']
+    """
+    table = open_table(source)
+    request = Request.of(
+        table,
+        target=target,
+        features=features,
+        sample_weight=sample_weight,
+        offset=offset,
+        categorical=categorical,
+        missing=missing,
+        drop_first=drop_first,
+        min_frequency=min_frequency,
+        dtype=dtype,
+    )
+    return TableRows(table, request, _checked_limit(memory_limit))
+
+
+def _checked_limit(value: Any) -> int:
+    if value is None:
+        try:
+            return int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) // 4
+        except (ValueError, OSError, AttributeError):  # not on this system
+            return 1 << 30
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"memory_limit must be a number of bytes, got {value!r}")
+    if value < 1 << 20:
+        raise ValueError(f"memory_limit must be at least 1 MiB (1048576 bytes), got {value}")
+    return int(value)
+
+
+class _Look(NamedTuple):
+    """What the first reading found."""
+
+    schema: Schema
+    counts: Counts
+    n_rows: int
+
+
+class Split(NamedTuple):
+    """Which rows are meant: those whose number's hash lies below a share of all, or the others."""
+
+    share: float
+    seed: int
+    below: bool
+
+    def of(self, first: int, n: int) -> NDArray[np.bool_]:
+        """Return which of n rows, the first of them numbered, are meant."""
+        x = np.arange(first, first + n, dtype=np.uint64)
+        # splitmix64 (Steele, Lea and Flood, 2014): each row's own random number, whoever reads it
+        x += np.uint64((self.seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        x ^= x >> np.uint64(31)
+        low: NDArray[np.bool_] = (x >> np.uint64(11)) * 2.0**-53 < self.share
+        return low if self.below else ~low
+
+
+class TableRows:
+    """Rows of a table with their target: what :func:`open_rows` returns.
+
+    Nothing is read before it is needed; the first look at all rows is then kept.
+
+    Attributes
+    ----------
+    name : str
+        What the table is.
+    schema : Schema
+        What the look learned of the columns.
+    n_rows : int
+    classes : ndarray of shape (n_classes,)
+    on_rows : callable, optional
+        Called with the number of rows of each batch that was read, by the thread that reads.
+    """
+
+    def __init__(
+        self, table: Table, request: Request, memory_limit: int, split: Split | None = None
+    ) -> None:
+        self._table = table
+        self._request = request
+        self._split = split
+        self._drawn: dict[int, Encoded] = {}
+        self.on_rows: Callable[[int], None] | None = None  # hears how many rows were read
+        self.memory_limit = memory_limit
+        self.name = table.name
+        self._types = table.types(request.columns(), request.as_text())
+
+    def __repr__(self) -> str:
+        """Return what it is of."""
+        return f"<rows of {self.name}, target {self._request.target!r}>"
+
+    @property
+    def has_target(self) -> bool:
+        """Return whether a target was named."""
+        return self._request.target is not None
+
+    @cached_property
+    def _look(self) -> _Look:
+        if not self.has_target:
+            raise ValueError(
+                f"rows to fit need a target: open_rows({self.name!r}, target=...) names its column"
+            )
+        width, n = 8 * len(self._request.features), self._table.n_rows
+        batches = ahead(self._batches(_batch_rows(width, self.memory_limit)))
+        draws = None
+        if n is not None and self._split is None and n * width > self.memory_limit // 2:
+            draws = _Draws(n, self.memory_limit // 4 // width)
+            batches = draws.watch(batches)
+        look = _Look(*learn(self._table, self._request, batches, self._types))
+        if draws is not None:
+            self._drawn = draws.encoded(look.schema)
+        return look
+
+    def drawn(self, step: int) -> Encoded | None:
+        """Return the sample of one of ``step`` rows, where the look drew one; it is given away."""
+        _ = self._look
+        return self._drawn.pop(step, None)
+
+    @property
+    def schema(self) -> Schema:
+        """Return what was learned of the columns."""
+        return self._look.schema
+
+    @property
+    def n_rows(self) -> int:
+        """Return the number of rows."""
+        return self._look.n_rows
+
+    @property
+    def classes(self) -> NDArray[Any]:
+        """Return the labels of the target, sorted."""
+        return self.schema.labels()
+
+    @property
+    def counts(self) -> Counts:
+        """Return the rows, and the weights, of each class."""
+        return self._look.counts
+
+    def split(self, share: float, seed: int = 0) -> "tuple[TableRows, TableRows]":
+        """Return two random parts: the rest, and about ``share`` of the rows.
+
+        A row's part depends on its number and the seed alone.
+        """
+        return tuple(  # type: ignore[return-value]
+            TableRows(self._table, self._request, self.memory_limit, Split(share, seed, below))
+            for below in (False, True)
+        )
+
+    def _batches(self, rows: int, skip: int = 0) -> Iterator[Batch]:
+        for batch in _reading(self._table, self._types, rows, skip, self._split):
+            yield batch
+            if self.on_rows is not None:
+                self.on_rows(batch.data.num_rows)
+
+    def encoded_by(self, schema: Schema, roles: Sequence[str] = ()) -> Iterator[Encoded]:
+        """Return the rows in batches as the schema of a model encodes them."""
+        return encoded_batches(schema, self._table, roles, self._split)
+
+    # --- encoded ------------------------------------------------------------------------------
+
+    @cached_property
+    def _row_bytes(self) -> int:
+        schema = self.schema
+        size = np.dtype(schema.dtype).itemsize
+        return schema.values_a_row * (size + 4 * schema.has_categories) + 24
+
+    def fits_in_memory(self) -> bool:
+        """Return whether all rows, encoded, take up at most half of the memory limit."""
+        return self._row_bytes * self.n_rows <= self.memory_limit // 2
+
+    def _encoded(self) -> Iterator[Encoded]:
+        schema = self.schema
+        for batch in ahead(self._batches(_batch_rows(self._row_bytes, self.memory_limit))):
+            yield schema.encode(batch, *_ROLES, seen=True)
+
+    def collect(self) -> Rows:
+        """Return all rows in memory, without weights by class."""
+        return self._collected
+
+    @cached_property
+    def _collected(self) -> Rows:
+        parts = [list(each) for each in zip(*ahead(self._encoded()), strict=True)]
+        columns = []
+        while parts:  # what has been joined is let go
+            columns.append(joined(parts.pop(0)))
+        self._check_count(columns[0].shape[0])
+        matrix, codes, weights, offset = columns
+        return Rows(matrix, codes, weights, offset, self.classes)
+
+    def _check_count(self, found: int) -> None:
+        if found != self.n_rows:
+            raise ValueError(
+                f"{self.name} has changed: {found} rows, where the first look found {self.n_rows}"
+            )
+
+    def source(self, by_class: NDArray[np.float64] | None) -> PartedRows:
+        """Return the rows as a source that reads them; ``by_class`` are weights of the classes."""
+        return PartedRows(FileParts(self, by_class))
+
+    def first_rows(self) -> Rows:
+        """Return the first rows in memory."""
+        reading = self._encoded()
+        found = next(reading)
+        reading.close()  # type: ignore[attr-defined]
+        assert found.codes is not None
+        return Rows(found.matrix, found.codes, found.weights, found.offset, self.classes)
+
+    def effective_rows(self, by_class: NDArray[np.float64] | None) -> float:
+        """Return how many rows of equal weight would say as much."""
+        return effective_rows(*self.counts, by_class)
+
+
+class _Draws:
+    """The rows of samples, drawn while the look reads all, and encoded when it knows how."""
+
+    def __init__(self, n: int, room: int) -> None:
+        steps = takewhile(lambda step: n // step >= _LEAST_SAMPLE, (8**k for k in count(1)))
+        self._places = {step: sample_places(n, step, room) for step in steps}
+        self._taken: dict[int, list[Batch]] = {step: [] for step in self._places}
+
+    def watch(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Return the batches, of which the rows of the samples are copied."""
+        import pyarrow as pa
+
+        for batch in batches:
+            for step, places in self._places.items():
+                ends = batch.first, batch.first + batch.data.num_rows
+                low, high = np.searchsorted(places, ends)
+                if high > low:
+                    rows = places[low:high] - batch.first
+                    some = _Some(batch.place, rows)
+                    data = batch.data.take(pa.array(rows))
+                    self._taken[step].append(Batch(data, some, 0))  # type: ignore[arg-type]
+            yield batch
+
+    def encoded(self, schema: Schema) -> dict[int, Encoded]:
+        """Return the samples by their step, each once."""
+        found = {}
+        for step in list(self._taken):
+            batches = self._taken.pop(step)[::-1]
+            pieces = []
+            while batches:  # what has been encoded is let go
+                pieces.append(schema.encode(batches.pop(), *_ROLES))
+            found[step] = Encoded(*(joined(list(each)) for each in zip(*pieces, strict=True)))
+        return found
+
+
+class FileParts:
+    """A table's rows, encoded batch by batch; see :class:`fastlogreg.data.parts.Parts`."""
+
+    def __init__(self, table: TableRows, by_class: NDArray[np.float64] | None) -> None:
+        self._table, self._by_class = table, by_class
+        schema, counts, n_rows = table.schema, table.counts, table.n_rows
+        each = np.ones(counts.rows.size) if by_class is None else by_class
+        self.facts = Facts(
+            n_rows,
+            schema.width,
+            n_rows * schema.values_a_row,
+            float(each @ counts.weights),
+            table.effective_rows(by_class),
+        )
+        limit, size = table.memory_limit, table._row_bytes
+        self.sample_rows = limit // 4 // size
+        self._room = limit // 4 // size  # rows that stay, encoded
+        self._kept: list[Block] = []
+        self._skip = 0  # rows of the table that these were
+        self._complete = False  # whether those that stay have been collected
+
+    def ask(self, question: Question, spec: PassSpec) -> Any:
+        """Ask each block as it comes."""
+        total = None
+        for block in self.read():
+            answer = question.of(block.first, block.last).ask(block, spec)
+            total = answer if total is None else question.added(total, answer)
+        return total
+
+    def samples(self, steps: list[int]) -> tuple[dict[int, MemoryRows], float]:
+        """Return samples: those that the look has drawn, or others for one reading."""
+        drawn = {step: self._table.drawn(step) for step in steps}
+        if all(drawn.values()):
+            return {step: self._rows(found) for step, found in drawn.items() if found}, 0.0
+        n, room = self.facts.n_rows, self.sample_rows
+        places = {step: sample_places(n, step, room) for step in steps}
+        return gathered(pick(block, places) for block in self.read()), 1.0
+
+    def columns(self, chosen: NDArray[np.intp]) -> "SomeColumns":
+        """Return the same rows with some of the columns."""
+        return SomeColumns(self, chosen)
+
+    def _rows(self, found: Encoded) -> MemoryRows:
+        assert found.codes is not None
+        weights = _weighted(found.codes, found.weights, self._by_class)
+        return MemoryRows(found.matrix, found.codes, weights, found.offset)
+
+    def read(self) -> Iterator[Block]:
+        """Return the blocks: those that stayed in memory, and the rest as they are read."""
+        table = self._table
+        yield from self._kept
+        number = self._kept[-1].last if self._kept else 0
+        keeps, skip = not self._complete, self._skip
+        for end, encoded in ahead(self._encoded(skip)):
+            block = Block(self._rows(encoded), number)
+            number = block.last
+            keeps = keeps and number <= self._room
+            if keeps:
+                self._kept.append(block)
+                self._skip = end
+            yield block
+        self._complete = True
+        table._check_count(number)
+
+    def _encoded(self, skip: int) -> Iterator[tuple[int, Encoded]]:
+        """Return batches after the first rows, each with the number of the row after it."""
+        table = self._table
+        for batch in ahead(table._batches(_batch_rows(table._row_bytes, table.memory_limit), skip)):
+            if batch.first >= skip:
+                encoded = table.schema.encode(batch, *_ROLES, seen=True)
+                yield batch.first + batch.data.num_rows, encoded
+
+
+class SomeColumns(FileParts):
+    """A table's rows with some of their columns, which are cut out of each block."""
+
+    def __init__(self, whole: FileParts, chosen: NDArray[np.intp]) -> None:
+        self._whole, self._chosen = whole, chosen
+        facts = whole.facts
+        share = chosen.size / max(1, facts.n_columns)
+        self.facts = replace(facts, n_columns=chosen.size, n_values=int(facts.n_values * share))
+        self.sample_rows = whole.sample_rows
+
+    def read(self) -> Iterator[Block]:
+        """Return the blocks, cut."""
+        for block in self._whole.read():
+            yield Block(block.rows.columns(self._chosen), block.first)
+
+    def samples(self, steps: list[int]) -> tuple[dict[int, MemoryRows], float]:
+        """Return samples, for one reading."""
+        places = {step: sample_places(self.facts.n_rows, step, self.sample_rows) for step in steps}
+        return gathered(pick(block, places) for block in self.read()), 1.0
+
+    def columns(self, chosen: NDArray[np.intp]) -> "SomeColumns":
+        """Return some of these columns."""
+        return SomeColumns(self._whole, self._chosen[chosen])
+
+
+def _weighted(
+    codes: NDArray[np.float64],
+    weights: NDArray[np.float64] | None,
+    by_class: NDArray[np.float64] | None,
+) -> NDArray[np.float64] | None:
+    if by_class is None:
+        return weights
+    found: NDArray[np.float64] = by_class[codes.astype(np.intp)]
+    return found if weights is None else found * weights
+
+
+def _batch_rows(row_bytes: int, limit: int = 16 * _BATCH_BYTES) -> int:
+    """Return the rows of a batch; several of them may be in memory at once."""
+    size = min(_BATCH_BYTES, limit // 16)
+    return max(_LEAST_BATCH, min(_LARGEST_BATCH, size // row_bytes))
+
+
+def _filtered(batch: Batch, mask: NDArray[np.bool_]) -> Batch:
+    """Return some rows of a batch, whose places are still those of the file."""
+    import pyarrow as pa
+
+    some = _Some(batch.place, np.flatnonzero(mask))
+    return Batch(batch.data.filter(pa.array(mask)), some, batch.first)  # type: ignore[arg-type]
+
+
+class _Some(NamedTuple):
+    """Where some rows of a batch stand; see :class:`fastlogreg.data.tables.Place`."""
+
+    place: Any
+    numbers: NDArray[np.int64]
+
+    @property
+    def source(self) -> str:
+        """Return the file."""
+        return str(self.place.source)
+
+    @property
+    def is_text(self) -> bool:
+        """Return whether it is a CSV file."""
+        return bool(self.place.is_text)
+
+    def row(self, i: int) -> str:
+        """Return where row i stands."""
+        return str(self.place.row(int(self.numbers[i])))
+
+
+def encoded_batches(
+    schema: Schema, table: Table, roles: Sequence[str] = (), split: Split | None = None
+) -> Iterator[Encoded]:
+    """Return a table to predict as encoded batches, checked against the schema of the model.
+
+    ``roles`` are what is read beside the features: of "target", "sample_weight", "offset".
+    """
+    types = schema.check_table(table, roles=roles)
+    size = schema.values_a_row * (np.dtype(schema.dtype).itemsize + 4) + 24
+    batches = (
+        schema.encode(batch, *roles)
+        for batch in _reading(table, types, _batch_rows(size), 0, split)
+    )
+    first = next(batches, None)
+    if first is None:
+        raise ValueError(f"{table.name} has no rows")
+    return ahead(chain([first], batches))
+
+
+def _reading(
+    table: Table, types: dict[str, Any], rows: int, skip: int, split: Split | None
+) -> Iterator[Batch]:
+    """Read a table, or a split of it; of its first ``skip`` rows only what can't be left out."""
+    for batch in table.batches(types, rows, skip):
+        if split is not None:
+            mask = split.of(batch.first, batch.data.num_rows)
+            if not mask.all():
+                batch = _filtered(batch, mask)
+        if batch.data.num_rows:
+            yield batch
+
+
+class _End:
+    """What the reading thread says last: nothing, or what went wrong."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+
+def ahead(items: Iterator[Any]) -> Iterator[Any]:
+    """Return the items, which a thread makes ahead of whoever uses them."""
+    ready: queue.Queue[Any] = queue.Queue(_AHEAD)
+    stopped = threading.Event()
+
+    def put(item: Any) -> bool:
+        while not stopped.is_set():
+            try:
+                ready.put(item, timeout=0.05)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        error = None
+        try:
+            for item in items:
+                if not put(item):
+                    break
+        except BaseException as caught:  # it is raised where the items are used
+            error = caught
+        finally:
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()
+        put(_End(error))
+
+    thread = threading.Thread(target=work, name="fastlogreg-reader", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item = ready.get()
+            if isinstance(item, _End):
+                if item.error is not None:
+                    raise item.error
+                return
+            yield item
+    finally:
+        stopped.set()
+        thread.join()

@@ -1,0 +1,484 @@
+"""Rows that come in parts: a source whose passes add what the parts answer.
+
+What a pass asks of a part is a :class:`Question`, a small thing that can be pickled and answered
+where the part is; whoever has the parts (:class:`Parts`) asks it of each and adds the answers, in
+an order that is always the same. Files are read anew for each question
+(:mod:`fastlogreg.data.files`); partitions on a cluster answer where they lie
+(:mod:`fastlogreg.data.cluster`).
+
+Where a solver begins on a part of the rows, these are copied into memory: the rows that
+:meth:`fastlogreg.data.memory.MemoryRows.sample` would draw, of all stages in one reading.
+"""
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Protocol, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogreg import backends
+from fastlogreg.backends import ClassesPass, Pass, PassSpec, SetsPass
+from fastlogreg.data.memory import MemoryRows
+
+__all__ = [
+    "Block",
+    "Facts",
+    "PartedPass",
+    "PartedRows",
+    "Parts",
+    "Question",
+    "effective_rows",
+    "gathered",
+    "joined",
+    "pick",
+    "sample_places",
+]
+
+_STAGE = 8  # solvers begin on one row of 8, of 64, ...: see fastlogreg.solvers.handover
+_UNSURE = 16.0  # how much too small an estimated distance above the optimum may be
+_TINY = 1e-11  # residuals up to this may have been left out of that estimate as rounding
+_STEP = 0.75  # rows overlap where Newton's step changes no margin by more
+
+_Vector: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of all rows together.
+
+    Attributes
+    ----------
+    n_rows, n_columns, n_values : int
+    total_weight, effective : float
+        As :class:`fastlogreg.data.sources.RowSource` has them.
+    """
+
+    n_rows: int
+    n_columns: int
+    n_values: int
+    total_weight: float
+    effective: float
+
+
+def effective_rows(
+    rows: NDArray[np.int64],
+    weights: _Vector,
+    squares: _Vector,
+    by_class: _Vector | None,
+) -> float:
+    """Return how many rows of equal weight would say as much; as ``MemoryRows`` has it.
+
+    Of each class, (K,): rows, the sum of their weights, and of the squares; ``by_class`` multiplies
+    the weights.
+    """
+    each = np.ones(rows.size) if by_class is None else by_class
+    weighted = float(each @ weights) ** 2 / float(each**2 @ squares)
+    if rows.size == 2:
+        return min(weighted, 4.0 * float(rows.min()))
+    return min(weighted, float(np.minimum(rows, rows.sum() / rows.size).sum()))
+
+
+class Block:
+    """Some consecutive rows in memory, and the number of the first; bound once to each pass."""
+
+    def __init__(self, rows: MemoryRows, first: int) -> None:
+        self.rows = rows
+        self.first = first
+        self._bound: dict[PassSpec, Pass] = {}
+
+    def __reduce__(self) -> Any:
+        return _block_of, (self.rows.arrays, self.first)
+
+    @property
+    def last(self) -> int:
+        """Return the number of the row after these."""
+        return self.first + self.rows.n_rows
+
+    def bound(self, spec: PassSpec) -> Pass:
+        """Return the pass over these rows."""
+        if spec not in self._bound:
+            self._bound[spec] = self.rows.bind(spec)
+        return self._bound[spec]
+
+
+def _block_of(arrays: tuple[Any, ...], first: int) -> Block:
+    return Block(MemoryRows(*arrays), first)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of each part.
+
+    Attributes
+    ----------
+    answer : callable
+        A function of this module: ``answer(bound, rows, *asked, *cut)``.
+    asked : tuple
+        Arguments that are the same for all.
+    cut : tuple
+        Arrays of one row for each row of the whole, or None: each part gets its own rows of them.
+    add : callable
+        How two answers become one, of which the first may be changed; default: their sum.
+    """
+
+    answer: Callable[..., Any]
+    asked: tuple[Any, ...] = ()
+    cut: tuple[Any, ...] = ()
+    add: Callable[[Any, Any], Any] | None = None
+
+    def of(self, first: int, last: int) -> "Question":
+        """Return the question to the part that has these rows."""
+        cut = tuple(None if array is None else array[first:last] for array in self.cut)
+        return replace(self, cut=cut)
+
+    def added(self, one: Any, other: Any) -> Any:
+        """Return two answers as one."""
+        return (self.add or _sum)(one, other)
+
+    def ask(self, block: Block, spec: PassSpec) -> Any:
+        """Return a block's answer; the question is to it."""
+        return self.answer(block.bound(spec), block.rows, *self.asked, *self.cut)
+
+
+class Parts(Protocol):
+    """Whoever has the rows."""
+
+    facts: Facts
+
+    def ask(self, question: Question, spec: PassSpec) -> Any:
+        """Return the answers of all parts, added in an order that is always the same."""
+
+    def samples(self, steps: list[int]) -> tuple[dict[int, MemoryRows], float]:
+        """Return samples of one row of each of ``steps``, and how many readings that took."""
+
+    def columns(self, chosen: NDArray[np.intp]) -> "Parts":
+        """Return the same parts with some of their columns, numbered in ascending order."""
+
+
+class PartedPass:
+    """A pass over all parts; see :class:`fastlogreg.backends.Pass`."""
+
+    def __init__(self, parts: Parts, spec: PassSpec, begun: Callable[[], None]) -> None:
+        self._parts = parts
+        self._spec = spec
+        self._begun = begun
+        self.n_rows = parts.facts.n_rows
+        self.total_weight = parts.facts.total_weight
+
+    def _ask(self, answer: Callable[..., Any], *asked: Any, cut: Any = (), add: Any = None) -> Any:
+        self._begun()
+        return self._parts.ask(Question(answer, asked, cut, add), self._spec)
+
+    @cached_property
+    def hessian_cost(self) -> float:
+        """Return what a call of order 2 costs, in calls of order 1: of rows like these."""
+        few = np.ones((64, self._parts.facts.n_columns))
+        return MemoryRows(few, np.zeros(64)).bind(self._spec).hessian_cost
+
+    def __call__(
+        self,
+        theta: _Vector,
+        order: int = 1,
+        *,
+        curvatures: _Vector | None = None,
+        moments: _Vector | None = None,
+    ) -> tuple[float, _Vector | None, _Vector | None]:
+        """Return the sums of the losses, their gradients and Hessians."""
+        n = None if curvatures is None else curvatures.shape[1:]
+        width = None if moments is None else moments.shape
+        found = self._ask(_evaluate, theta, order, n, width, add=_add_each)
+        loss, gradient, hessian, kept, sums = found
+        if moments is not None:
+            moments[...] = sums
+        if curvatures is not None:
+            np.concatenate(kept, out=curvatures)
+        return float(loss), gradient, hessian
+
+    def product(self, curvatures: _Vector, vector: _Vector) -> _Vector:
+        """Return ``A' diag(curvatures) A vector``."""
+        return cast(_Vector, self._ask(_product, vector, cut=(curvatures,)))
+
+    def moments(self, curvatures: _Vector) -> _Vector:
+        """Return the sums of h, of h x and of h x²."""
+        return cast(_Vector, self._ask(_moments, cut=(curvatures,)))
+
+    def coupling(self, curvatures: _Vector) -> _Vector:
+        """Return the sums of weight times (diag(p) - p p')."""
+        return cast(_Vector, self._ask(_coupling, cut=(curvatures,)))
+
+    def largest_margin(self, vector: _Vector) -> float:
+        """Return the largest size of ``A vector`` in rows of weight above 0."""
+        return float(self._ask(_largest_margin, vector, add=max))
+
+    def least_residual(self, theta: _Vector) -> float:
+        """Return the smallest weight times probability of another class, of rows of weight."""
+        return float(self._ask(_least_residual, theta, add=min))
+
+    def largest_newton_change(self, theta: _Vector, step: _Vector) -> float:
+        """Return the largest probability of the other class times change towards the own one."""
+        return float(self._ask(_newton_change, theta, step, add=max))
+
+
+# --- what a block answers -------------------------------------------------------------------------
+
+
+def _evaluate(
+    bound: Pass,
+    rows: MemoryRows,
+    theta: _Vector,
+    order: int,
+    kept: tuple[int, ...] | None,
+    width: tuple[int, ...] | None,
+) -> list[Any]:
+    """Answer with loss, gradient, Hessian, a list of curvatures, and moments."""
+    curvatures = None if kept is None else np.empty((rows.n_rows, *kept))
+    moments = None if width is None else np.empty(width)
+    found = bound(theta, order, curvatures=curvatures, moments=moments)
+    return [*found, None if curvatures is None else [curvatures], moments]
+
+
+def _sum(one: Any, other: Any) -> Any:
+    """Return the sum, or lists one after the other; the first may be changed."""
+    one += other
+    return one
+
+
+def _add_each(one: list[Any], other: list[Any]) -> list[Any]:
+    return [None if a is None else _sum(a, b) for a, b in zip(one, other, strict=True)]
+
+
+def _product(bound: Pass, rows: MemoryRows, vector: _Vector, h: _Vector) -> _Vector:
+    return bound.product(h, vector)
+
+
+def _moments(bound: Pass, rows: MemoryRows, h: _Vector) -> _Vector:
+    return bound.moments(h)
+
+
+def _coupling(bound: Pass, rows: MemoryRows, h: _Vector) -> _Vector:
+    return cast(ClassesPass, bound).coupling(h)
+
+
+def _largest_margin(bound: Pass, rows: MemoryRows, vector: _Vector) -> float:
+    return 0.0 if rows.total_weight == 0.0 else bound.largest_margin(vector)
+
+
+def _own(z: _Vector, y: _Vector) -> _Vector:
+    """Return margins towards the own one of two classes."""
+    return np.where(y > 0.5, z, -z)
+
+
+def _least_residual(bound: Pass, rows: MemoryRows, theta: _Vector) -> float:
+    _, y, weights, _ = rows.arrays
+    if theta.ndim == 1:
+        with np.errstate(over="ignore"):
+            others = 1.0 / (1.0 + np.exp(_own(bound.margins(theta), y)))
+    else:
+        p = bound.predict(theta)
+        p[np.arange(y.size), y.astype(np.intp)] = np.inf
+        others = p.min(axis=1)
+    if weights is not None:
+        others = (weights * others)[weights > 0.0]
+    return float(others.min(initial=np.inf))
+
+
+def _newton_change(bound: Pass, rows: MemoryRows, theta: _Vector, step: _Vector) -> float:
+    _, y, weights, _ = rows.arrays
+    with np.errstate(over="ignore"):
+        own = 1.0 / (1.0 + np.exp(-_own(bound.margins(theta), y)))
+    change = own * _own(bound.margins(step, with_offset=False), y)
+    if weights is not None:
+        change = change[weights > 0.0]
+    return float(change.max(initial=-np.inf))
+
+
+def _ranges(bound: Pass, rows: MemoryRows) -> list[_Vector]:
+    return list(rows.column_ranges())
+
+
+def _wider(one: list[_Vector], other: list[_Vector]) -> list[_Vector]:
+    return [np.minimum(one[0], other[0]), np.maximum(one[1], other[1])]
+
+
+def _lengths(bound: Pass, rows: MemoryRows, matrix: _Vector, intercept: bool) -> list[_Vector]:
+    return [rows.squared_lengths(matrix, intercept)]
+
+
+# --- the source -----------------------------------------------------------------------------------
+
+
+def sample_places(n: int, step: int, room: int) -> NDArray[np.int64]:
+    """Return which of n rows are in the sample of one of every ``step``: ``room`` at the most.
+
+    Those of :meth:`fastlogreg.data.memory.MemoryRows.sample`, or one of more rows.
+    """
+    wide = max(step, -(-n // max(1, room)))
+    whole = n // wide
+    rows = np.arange(0, whole * wide, wide, dtype=np.int64)
+    rows += np.random.default_rng(0).integers(0, wide, size=whole)
+    return rows
+
+
+class PartedRows:
+    """Rows in parts as a source; see :class:`fastlogreg.data.sources.RowSource`."""
+
+    fraction = 1.0
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        facts = parts.facts
+        self.n_rows, self.n_columns, self.n_values = (
+            facts.n_rows,
+            facts.n_columns,
+            facts.n_values,
+        )
+        self.total_weight = facts.total_weight
+        self._samples: dict[int, MemoryRows] = {}
+        self._readings = 0.0
+
+    def effective_rows(self) -> float:
+        """Return how many rows of equal weight and balanced labels would say as much."""
+        return self._parts.facts.effective
+
+    def bind(self, spec: PassSpec) -> Pass:
+        """Return a pass over the rows, to be called many times."""
+        return cast(Pass, self._bound(spec))
+
+    def _bound(self, spec: PassSpec) -> PartedPass:
+        return PartedPass(self._parts, spec, self._forget_samples)
+
+    def bind_sets(self, members: NDArray[np.bool_], spec: PassSpec) -> SetsPass:
+        """Refuse: folds are fitted in memory."""
+        raise NotImplementedError("sets of rows that come in parts are not offered")
+
+    def subset(self, rows: NDArray[np.int64]) -> Any:
+        """Refuse: folds are fitted in memory."""
+        raise NotImplementedError("subsets of rows that come in parts are not offered")
+
+    def columns(self, chosen: NDArray[np.intp]) -> "PartedRows":
+        """Return the same rows with some of the columns, which are cut out anew each time."""
+        return PartedRows(self._parts.columns(chosen))
+
+    def column_ranges(self) -> tuple[_Vector, _Vector]:
+        """Return the smallest and the largest value of each column, (d,) each."""
+        low, high = self._parts.ask(Question(_ranges, add=_wider), PassSpec())
+        return low, high
+
+    def squared_lengths(self, matrix: _Vector, intercept: bool) -> _Vector:
+        """Return the squared length of ``[1, x] matrix``, or ``x matrix``, for each row, (n,)."""
+        return np.concatenate(self._parts.ask(Question(_lengths, (matrix, intercept)), PassSpec()))
+
+    def first_not_finite(self) -> tuple[int, int] | None:
+        """Return None: what is not finite is refused where the parts become numbers."""
+        return None
+
+    def solving(self, size: int) -> AbstractContextManager[None]:
+        """Return what a solver of ``size`` parameters runs in."""
+        return backends.get("numba").solving(size)
+
+    # --- samples ------------------------------------------------------------------------------
+
+    def sample(self, step: int) -> MemoryRows:
+        """Return one row, drawn with a fixed seed, of every ``step`` rows, copied into memory.
+
+        Those of the later stages, one of step / 8 and so on, are copied in the same reading. Where
+        there is no room for as many, fewer are taken.
+        """
+        if step not in self._samples:
+            steps = [step]
+            while steps[-1] % _STAGE == 0 and steps[-1] > _STAGE:
+                steps.append(steps[-1] // _STAGE)
+            self._samples, readings = self._parts.samples(steps)
+            for sample in self._samples.values():
+                sample.fraction = sample.n_rows / self.n_rows
+            self._readings += readings
+        return self._samples[step]
+
+    def sample_readings(self) -> float:
+        """Return the readings that samples took and nobody has counted yet."""
+        found, self._readings = self._readings, 0.0
+        return found
+
+    def _forget_samples(self) -> None:
+        """Give their memory back: a pass over all rows begins."""
+        self._samples = {}
+
+    # --- separated rows -----------------------------------------------------------------------
+
+    def may_be_separated(
+        self,
+        spec: PassSpec,
+        theta: _Vector,
+        grows: NDArray[np.bool_],
+        decrement: float,
+    ) -> bool:
+        """Whether directions without penalty may separate rows; False is certain.
+
+        By the first two of the questions of :mod:`fastlogreg.data.separation`: the residuals, and
+        Newton's certificate. ``theta`` is (p,) or (K, p), and ``grows`` says which of its entries,
+        (2, theta.size), may fall or rise without bound.
+        """
+        bound = self._bound(spec)
+        limit = max(_UNSURE * decrement, _TINY)
+        if bound.least_residual(theta) / self.total_weight > limit:
+            return False
+        if theta.ndim == 2:
+            return True
+        held: NDArray[np.bool_] = np.asarray(grows.any(axis=0))
+        held[: int(spec.intercept)] = True
+        _, gradient, hessian = bound(theta, 2)
+        assert gradient is not None and hessian is not None
+        scale = np.sqrt(np.maximum(np.diag(hessian)[held], np.finfo(float).tiny))
+        scaled = hessian[np.ix_(held, held)] / np.outer(scale, scale)
+        values, vectors = np.linalg.eigh(scaled)
+        if values[0] < _TINY:
+            return True
+        step = np.zeros(theta.size)
+        step[held] = vectors @ ((vectors.T @ (-gradient[held] / scale)) / values) / scale
+        return bound.largest_newton_change(theta, step) >= _STEP
+
+
+def pick(block: Block, places: dict[int, NDArray[np.int64]]) -> dict[int, tuple[Any, ...]]:
+    """Return a block's rows of samples, copied, by step: matrix, targets, weights, offset."""
+    found = {}
+    for step, rows in places.items():
+        low, high = np.searchsorted(rows, [block.first, block.last])
+        if high > low:
+            at = rows[low:high] - block.first
+            found[step] = tuple(None if a is None else a[at] for a in block.rows.arrays)
+    return found
+
+
+def gathered(picked: Iterable[dict[int, tuple[Any, ...]]]) -> dict[int, MemoryRows]:
+    """Return the samples whose rows the blocks have picked."""
+    pieces: dict[int, list[tuple[Any, ...]]] = {}
+    for each in picked:
+        for step, arrays in each.items():
+            pieces.setdefault(step, []).append(arrays)
+    return {
+        step: MemoryRows(*(joined(list(each)) for each in zip(*pieces.pop(step), strict=True)))
+        for step in list(pieces)
+    }
+
+
+def joined(pieces: list[Any]) -> Any:
+    """Return arrays or CSR matrices one below the other; None where there are none."""
+    if pieces[0] is None:
+        return None
+    if len(pieces) == 1:
+        return pieces[0]
+    if isinstance(pieces[0], np.ndarray):
+        order = "F" if pieces[0].flags.f_contiguous and pieces[0].ndim == 2 else "C"
+        shape = (sum(len(piece) for piece in pieces), *pieces[0].shape[1:])
+        whole = np.empty(shape, dtype=pieces[0].dtype, order=cast(Any, order))
+        first = 0
+        for piece in pieces:
+            whole[first : first + len(piece)] = piece
+            first += len(piece)
+        return whole
+    from scipy import sparse
+
+    return sparse.vstack(pieces, format="csr")

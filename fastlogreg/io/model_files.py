@@ -1,0 +1,397 @@
+"""Models in files that hold no code: ``save`` and ``load``.
+
+A file is one of safetensors: arrays as they lie in memory, after a header of JSON. What an
+estimator keeps (its state, as pickles have it) is a tree of plain values in that header, in which
+arrays stand by name; so there is nothing that could be run. Lists, tuples, dicts, arrays of text
+and sparse coefficients are objects of one key that says what they are (:func:`_packed`).
+
+Whatever a file says is checked before it is believed: sizes before anything is allocated, names
+before they are set, shapes before kernels see them. A damaged or hostile file is a ValueError.
+
+Versions: a file says by which format it was written (:data:`FORMAT`). Files of all former formats
+are read; those of later ones are refused.
+"""
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable
+from inspect import signature
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fastlogreg
+from fastlogreg.data.schema import Schema
+from fastlogreg.estimators.cross_validation import LogisticRegressionCV
+from fastlogreg.estimators.linear_classifier import LinearClassifier
+from fastlogreg.estimators.logistic import LogisticRegression
+from fastlogreg.estimators.minibatch import MiniBatchLogisticRegression
+
+__all__ = ["FORMAT", "load", "save"]
+
+FORMAT = 1
+_KEY = "fastlogreg"  # of the metadata
+_MOST_HEADER = 100 << 20  # bytes, as safetensors has it
+_DEEPEST = 20  # of trees
+_MODELS: dict[str, type[LinearClassifier]] = {
+    "LogisticRegression": LogisticRegression,
+    "LogisticRegressionCV": LogisticRegressionCV,
+    "MiniBatchLogisticRegression": MiniBatchLogisticRegression,
+}
+_PRIVATE = ("_state", "_how", "_unjudged", "_fastlogreg_format")
+_LEFT_OUT = ("_sklearn_version", "_skl_callbacks")
+_DTYPES = ("f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1")
+
+
+def save(model: Any, file: str | Path | IO[bytes]) -> None:
+    """Store a fitted estimator in a file without code.
+
+    Parameters
+    ----------
+    model : LogisticRegression, LogisticRegressionCV or MiniBatchLogisticRegression
+    file : path or binary file
+        A path is written whole or not at all.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        Where the model is not fitted.
+    TypeError
+        Where it is another kind of model, or a parameter is neither a plain value nor an array,
+        such as a scorer that is a function.
+    ImportError
+        Without safetensors (the extra ``files``).
+
+    See Also
+    --------
+    load : The way back.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import fastlogreg as flr
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = flr.LogisticRegression().fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     flr.save(model, Path(folder) / "model.flr")
+    ...     again = flr.load(Path(folder) / "model.flr")
+    >>> bool((again.predict_proba(X) == model.predict_proba(X)).all())
+    True
+    """
+    safetensors = _safetensors()
+    name = type(model).__name__
+    if type(model) is not _MODELS.get(name):
+        raise TypeError(f"model must be an estimator of fastlogreg, got {name}")
+    model._check_stored()
+    arrays: dict[str, NDArray[Any]] = {}
+    state = {}
+    parameters = signature(type(model)).parameters
+    for key, value in model.__getstate__().items():
+        if key in _LEFT_OUT:
+            continue
+        what = f"the parameter {key}" if key in parameters else f"the attribute {key}"
+        state[key] = _packed(value, arrays, what, 0)
+    head = {"format": FORMAT, "version": fastlogreg.__version__, "class": name, "state": state}
+    content = safetensors.save(arrays, {_KEY: json.dumps(head, allow_nan=False)})
+    if isinstance(file, str | Path):
+        _write_whole(Path(file), content)
+    else:
+        file.write(content)
+
+
+def load(file: str | Path | IO[bytes]) -> Any:
+    """Return the estimator that :func:`save` has stored.
+
+    Nothing in a file is run, whoever wrote it.
+
+    Parameters
+    ----------
+    file : path or binary file
+
+    Returns
+    -------
+    LogisticRegression, LogisticRegressionCV or MiniBatchLogisticRegression
+        It predicts to the bit as the one that was stored, and mini-batches go on from where they
+        were.
+
+    Raises
+    ------
+    ValueError
+        Where the file is none of ours, is damaged, or was written by a later release.
+    FileNotFoundError
+    ImportError
+        Without safetensors (the extra ``files``).
+
+    Examples
+    --------
+    See :func:`save`.
+    """
+    safetensors = _safetensors()
+    if isinstance(file, str | Path):
+        name, content = str(file), Path(file).read_bytes()
+    else:
+        name, content = str(getattr(file, "name", "the file")), file.read()
+    try:
+        head = _head(content)
+        arrays = safetensors.load(content)
+        return _model(head, arrays)
+    except _Later as error:
+        raise ValueError(f"{name} {error}") from None
+    except (MemoryError, RecursionError) as error:
+        raise ValueError(f"{name} is no model of fastlogreg, or damaged") from error
+    except Exception as error:  # whatever a damaged file makes the libraries say
+        raise ValueError(f"{name} is no model of fastlogreg, or damaged: {error}") from error
+
+
+class _Later(ValueError):
+    """A file of a later release."""
+
+
+def _safetensors() -> Any:
+    try:
+        import safetensors.numpy
+    except ImportError as error:
+        raise ImportError(
+            "model files need safetensors: python3 -m pip install 'fastlogreg[files]'"
+        ) from error
+    return safetensors.numpy
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file beside its place, and put it there when it is complete."""
+    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(beside, path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
+        os.replace(beside, path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+# --- values as JSON, and arrays beside ------------------------------------------------------------
+
+
+def _packed(value: Any, arrays: dict[str, NDArray[Any]], what: str, depth: int) -> Any:
+    """Return a value as what JSON can hold; arrays go into ``arrays``."""
+    if depth > _DEEPEST:
+        raise TypeError(f"{what} is nested too deep to be stored")
+
+    def inner(each: Any) -> Any:
+        return _packed(each, arrays, what, depth + 1)
+
+    if value is None or isinstance(value, bool | str):
+        return str(value) if isinstance(value, str) else value
+    if isinstance(value, np.generic) and not isinstance(value, np.void):
+        if value.dtype.str[1:] in _DTYPES:
+            return {"scalar": [value.dtype.str[1:], inner(value.item())]}
+    elif isinstance(value, int):
+        return int(value)
+    elif isinstance(value, float):
+        return value if math.isfinite(value) else {"number": repr(value)}
+    elif isinstance(value, Schema):
+        return {"schema": inner(value.to_dict())}
+    elif isinstance(value, list):
+        return {"list": [inner(each) for each in value]}
+    elif isinstance(value, tuple):
+        return {"tuple": [inner(each) for each in value]}
+    elif isinstance(value, dict):
+        return {"dict": [[inner(key), inner(each)] for key, each in value.items()]}
+    elif isinstance(value, np.ndarray):
+        return _packed_array(value, arrays, inner, what)
+    elif type(value).__name__ in ("csr_matrix", "csr_array"):
+        parts = {name: inner(getattr(value, name)) for name in ("data", "indices", "indptr")}
+        return {"csr": {**parts, "shape": list(value.shape), "kind": type(value).__name__}}
+    raise TypeError(
+        f"{what} can't be stored: it is a {type(value).__name__}, and a model file holds plain "
+        "values and arrays alone; pickle holds it, or set another"
+    )
+
+
+def _packed_array(
+    value: NDArray[Any],
+    arrays: dict[str, NDArray[Any]],
+    inner: Callable[[Any], Any],
+    what: str,
+) -> Any:
+    if value.dtype.names is not None:
+        fields = [[name, inner(np.asarray(value[name]))] for name in value.dtype.names]
+        return {"record": fields}
+    if value.dtype.kind in "OU":
+        kind = "O" if value.dtype.kind == "O" else "U"
+        return {"texts": [kind, list(value.shape), [inner(each) for each in value.ravel()]]}
+    if value.dtype.str[1:] not in _DTYPES:
+        raise TypeError(f"{what} can't be stored: an array of {value.dtype}")
+    name = f"a{len(arrays)}"
+    plain = value.dtype.newbyteorder("=")
+    arrays[name] = np.array(value, dtype=plain, order="C", copy=True)
+    return {"array": name}
+
+
+def _head(content: bytes) -> dict[str, Any]:
+    """Return our part of the header."""
+    size = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or size > min(len(content) - 8, _MOST_HEADER):
+        raise ValueError("the header is cut off")
+    whole = _json(content[8 : 8 + size].decode("utf-8"))
+    metadata = whole.get("__metadata__") if isinstance(whole, dict) else None
+    if not isinstance(metadata, dict) or not isinstance(metadata.get(_KEY), str):
+        raise ValueError("there is no header of fastlogreg")
+    head = _json(metadata[_KEY])
+    if not isinstance(head, dict):
+        raise ValueError("the header is no object")
+    stored = head.get("format")
+    if not isinstance(stored, int) or isinstance(stored, bool) or stored < 1:
+        raise ValueError(f"format {stored!r:.40}")
+    if stored > FORMAT:
+        raise _Later(
+            f"was written by fastlogreg {head.get('version')!s:.20} in format {stored}, and this "
+            f"release reads formats up to {FORMAT}: upgrade fastlogreg"
+        )
+    return head
+
+
+def _json(text: str) -> Any:
+    def refuse(word: str) -> Any:
+        raise ValueError(f"{word} is no JSON")
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError("a key stands there twice")
+        return found
+
+    return json.loads(text, parse_constant=refuse, object_pairs_hook=once)
+
+
+def _unpacked(stored: Any, arrays: dict[str, NDArray[Any]], depth: int = 0) -> Any:
+    """Return the value that :func:`_packed` has packed."""
+    if depth > 2 * _DEEPEST:
+        raise ValueError("values are nested too deep")
+
+    def inner(each: Any) -> Any:
+        return _unpacked(each, arrays, depth + 1)
+
+    if stored is None or isinstance(stored, bool | int | float | str):
+        return stored
+    if not isinstance(stored, dict) or len(stored) != 1:
+        raise ValueError(f"{stored!r:.40} is no value")
+    ((kind, content),) = stored.items()
+    if kind == "array":
+        if content not in arrays:
+            raise ValueError(f"the array {content!r:.40} is not there, or used twice")
+        array = arrays.pop(content)
+        if array.dtype.str[1:] not in _DTYPES:
+            raise ValueError(f"an array of {array.dtype}")
+        return array.copy()  # of its own, to be written to
+    if kind == "number" and content in ("nan", "inf", "-inf"):
+        return float(content)
+    if kind == "schema":
+        return Schema.from_dict(inner(content))
+    if kind == "csr":
+        return _csr(content, inner)
+    if not isinstance(content, list):
+        raise ValueError(f"{kind!r:.40} is no kind of value")
+    if kind == "list":
+        return [inner(each) for each in content]
+    if kind == "tuple":
+        return tuple(inner(each) for each in content)
+    if kind == "dict":
+        pairs = [(inner(key), inner(value)) for key, value in content]
+        if any(isinstance(key, list | dict | np.ndarray) for key, _ in pairs):
+            raise ValueError("a key that is no plain value")
+        return dict(pairs)
+    if kind == "scalar":
+        dtype, value = content
+        if dtype not in _DTYPES:
+            raise ValueError(f"a scalar of {dtype!r:.40}")
+        return np.dtype(dtype).type(inner(value))
+    if kind == "texts":
+        return _texts(content, inner)
+    if kind == "record":
+        return _record(content, inner)
+    raise ValueError(f"{kind!r:.40} is no kind of value")
+
+
+def _csr(content: Any, inner: Callable[[Any], Any]) -> Any:
+    from scipy import sparse
+
+    kinds = {"csr_matrix": sparse.csr_matrix, "csr_array": sparse.csr_array}
+    data, indices, indptr = (inner(content[name]) for name in ("data", "indices", "indptr"))
+    shape = tuple(content["shape"])
+    if not all(type(n) is int and 0 <= n < 2**31 for n in shape) or len(shape) != 2:
+        raise ValueError("the shape of sparse coefficients")
+    found = kinds[content["kind"]]((data, indices, indptr), shape=shape)
+    found.check_format(full_check=True)
+    return found
+
+
+def _texts(content: list[Any], inner: Callable[[Any], Any]) -> NDArray[Any]:
+    kind, shape, values = content
+    if kind not in ("O", "U") or not isinstance(values, list):
+        raise ValueError("an array of text")
+    if math.prod(shape) != len(values) or not all(type(n) is int and n >= 0 for n in shape):
+        raise ValueError(f"{len(values)} texts for the shape {shape!r:.40}")
+    found = [inner(each) for each in values]
+    if kind == "U":
+        if not all(isinstance(each, str) for each in found):
+            raise ValueError("an array of text that holds something else")
+        return np.array(found, dtype=str).reshape(shape)
+    array = np.empty(len(found), dtype=object)
+    for i, each in enumerate(found):
+        if isinstance(each, list | dict | np.ndarray):
+            raise ValueError("an array of labels that holds something else")
+        array[i] = each
+    return array.reshape(shape)
+
+
+def _record(content: list[Any], inner: Callable[[Any], Any]) -> NDArray[Any]:
+    fields = {name: inner(each) for name, each in content}
+    shapes = {each.shape for each in fields.values()}
+    if len(shapes) != 1 or not all(isinstance(name, str) for name in fields):
+        raise ValueError("fields of a record")
+    dtype = np.dtype([(name, each.dtype) for name, each in fields.items()])
+    found = np.empty(shapes.pop(), dtype)
+    for name, each in fields.items():
+        found[name] = each
+    return found
+
+
+# --- models ---------------------------------------------------------------------------------------
+
+
+def _model(head: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> LinearClassifier:
+    """Return the model of a header, all of it checked."""
+    kind = _MODELS.get(head["class"])
+    if kind is None:
+        raise ValueError(f"a model of the kind {head['class']!r:.40}")
+    if not isinstance(head["state"], dict):
+        raise ValueError("no state")
+    parameters = signature(kind).parameters
+    for name in head["state"]:
+        fitted = name.endswith("_") and not name.startswith("_")
+        if name in parameters or name in _PRIVATE:
+            continue
+        if not fitted or not name.isidentifier() or hasattr(kind, name):
+            raise ValueError(f"an attribute {name!r:.40}")
+    missing = [name for name in parameters if name not in head["state"]]
+    if missing:
+        raise ValueError(f"the parameter {missing[0]} is missing")
+    state = {name: _unpacked(value, arrays) for name, value in head["state"].items()}
+    model = kind.__new__(kind)
+    model.__setstate__(state)
+    model._check_stored()
+    return model

@@ -1,0 +1,163 @@
+"""What is learned of columns, and how batches become numbers, against scikit-learn's encoders."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import issparse
+from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
+from sklearn.preprocessing import OneHotEncoder
+
+import fastlogreg as flr
+from fastlogreg.data.schema import Schema
+
+
+def table():
+    rng = np.random.default_rng(1)
+    n = 400
+    frame = pd.DataFrame(
+        {
+            "x": np.where(rng.random(n) < 0.2, np.nan, rng.normal(size=n) * 3 + 1),
+            "c": rng.choice(["red", "green", "blue", "teal"], n, p=[0.5, 0.3, 0.18, 0.02]),
+            "k": rng.integers(0, 3, n),
+            "b": rng.random(n) < 0.5,
+            "y": rng.integers(0, 2, n),
+        }
+    )
+    frame.loc[::11, "c"] = None
+    return frame
+
+
+def dense(matrix):
+    return matrix.toarray() if issparse(matrix) else matrix
+
+
+@pytest.mark.parametrize("drop", [False, True])
+@pytest.mark.parametrize("least", [None, 20, 0.05])
+def test_rows_are_those_of_scikit_learns_encoders(drop, least):
+    frame = table()
+    rows = flr.open_rows(
+        frame,
+        target="y",
+        missing="mean",
+        categorical=["k"],
+        drop_first=drop,
+        min_frequency=least,
+    )
+    whole = rows.collect()
+    encoder = OneHotEncoder(sparse_output=False, min_frequency=least)
+    expected = make_column_transformer(
+        (SimpleImputer(), ["x"]),
+        (encoder, ["c"]),
+        (OneHotEncoder(sparse_output=False), ["k"]),
+        ("passthrough", ["b"]),
+        verbose_feature_names_out=False,
+    )
+    found = expected.fit_transform(frame.drop(columns="y")).astype(float)
+    names = expected.get_feature_names_out().tolist()
+    names = [
+        name.replace("_None", "_nan").replace("infrequent_sklearn", "infrequent") for name in names
+    ]
+    ours = rows.schema.names().tolist()
+    if drop:
+        assert [name for name in names if name not in ours] == [
+            "c_blue" if "c_blue" in names else "c_green",
+            "k_0",
+        ]
+        found = found[:, [names.index(name) for name in ours]]
+        names = [name for name in names if name in ours]
+    assert ours == names
+    assert_allclose(dense(whole.matrix), found)
+    assert_allclose(rows.schema.scales(), dense(whole.matrix).std(axis=0), atol=1e-12)
+    assert whole.matrix.has_sorted_indices if issparse(whole.matrix) else True
+
+
+def test_a_table_of_numbers_is_dense_and_in_columns():
+    frame = table()[["k", "b", "y"]]
+    matrix = flr.open_rows(frame, target="y").collect().matrix
+    assert matrix.flags.f_contiguous and matrix.dtype == np.float64
+    assert_array_equal(matrix, frame[["k", "b"]].to_numpy(float))
+    narrow = flr.open_rows(frame, target="y", dtype="float32").collect().matrix
+    assert narrow.dtype == np.float32
+
+
+def test_levels_that_only_predictions_meet():
+    frame = pd.DataFrame({"c": ["a"] * 10 + ["b"] * 10 + ["z"], "y": [0, 1] * 10 + [1]})
+    model = flr.LogisticRegression().fit(flr.open_rows(frame, target="y", min_frequency=2))
+    assert model.feature_names_in_.tolist() == ["c_a", "c_b", "c_infrequent"]
+    new, rare = (model.predict_proba(pd.DataFrame({"c": [level]})) for level in ("new", "z"))
+    assert_array_equal(new, rare)
+
+
+def test_levels_are_compared_as_text(tmp_path):
+    frame = pd.DataFrame({"k": [1, 2, 3, 1, 2, 3], "y": list("nynyyn")})
+    model = flr.LogisticRegression().fit(flr.open_rows(frame, target="y", categorical=["k"]))
+    frame.to_csv(tmp_path / "k.csv", index=False)
+    from_text = model.predict_proba(flr.open_rows(tmp_path / "k.csv"))
+    assert_array_equal(from_text, model.predict_proba(frame))
+    floats = model.predict_proba(frame.astype({"k": float}).drop(columns="y"))
+    assert_array_equal(from_text, floats)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [["n", "y"], [0, 1], [-1, 1], [False, True], ["b", "a", "c"], [3, 1, 2]],
+)
+def test_labels_keep_their_kind(labels):
+    rng = np.random.default_rng(0)
+    y = np.array(labels)[rng.integers(0, len(labels), 60)]
+    frame = pd.DataFrame({"x": rng.normal(size=60), "y": y})
+    model = flr.LogisticRegression().fit(flr.open_rows(frame, target="y"))
+    plain = flr.LogisticRegression().fit(frame[["x"]].to_numpy(), y)
+    assert model.classes_.tolist() == plain.classes_.tolist()
+    assert_array_equal(model.predict(frame), plain.predict(frame[["x"]].to_numpy()))
+    assert_allclose(model.coef_, plain.coef_)
+
+
+def test_a_frame_of_encoded_columns_is_taken_as_it_is():
+    frame = table().dropna()
+    model = flr.LogisticRegression().fit(flr.open_rows(frame, target="y"))
+    whole = flr.open_rows(frame, target="y").collect()
+    again = pd.DataFrame(dense(whole.matrix), columns=model.feature_names_in_)
+    assert_allclose(model.predict_proba(again), model.predict_proba(frame), rtol=1e-12)
+
+
+def test_the_schema_is_json():
+    rows = flr.open_rows(table(), target="y", missing="mean", min_frequency=20, drop_first=True)
+    schema = rows.schema
+    assert Schema.from_dict(json.loads(json.dumps(schema.to_dict()))) == schema
+
+
+def paths(tree, at=()):
+    yield at
+    if isinstance(tree, dict | list):
+        for key in tree if isinstance(tree, dict) else range(len(tree)):
+            yield from paths(tree[key], (*at, key))
+
+
+STORED = flr.open_rows(table(), target="y", missing="mean", min_frequency=20).schema.to_dict()
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    path=st.sampled_from([path for path in paths(STORED) if path]),
+    value=st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.just([]), st.just({})
+    ),
+)
+def test_a_damaged_schema_is_a_value_error_or_a_schema(path, value):
+    damaged = json.loads(json.dumps(STORED))
+    inner = damaged
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    try:
+        schema = Schema.from_dict(damaged)
+    except ValueError:
+        return
+    assert schema.width == len(schema.names())
