@@ -78,12 +78,12 @@ if TYPE_CHECKING:
         predict_proba,
         train,
     )
+    from fastlogreg.io.model_files import load, save
+    from fastlogreg.io.onnx import to_onnx
     from fastlogreg.statistics.fitted import inference
     from fastlogreg.statistics.formula import logit
     from fastlogreg.statistics.multinomial import MNLogitResults
     from fastlogreg.statistics.results import LogitResults
-    from fastlogreg.io.model_files import load, save
-    from fastlogreg.io.onnx import to_onnx
 
 
 def __getattr__(name: str) -> Any:
