@@ -29,6 +29,10 @@ _HOME = {
     "open_rows": "data.files",
     "Path": "estimators.path",
     "regularization_path": "estimators.path",
+    "inference": "statistics.fitted",
+    "logit": "statistics.formula",
+    "LogitResults": "statistics.results",
+    "MNLogitResults": "statistics.multinomial",
     "save": "io.model_files",
     "to_onnx": "io.onnx",
 }
@@ -38,10 +42,14 @@ _MODULES = ("plots",)  # namespaces, imported when touched
 __all__ = [
     "LogisticRegression",
     "LogisticRegressionCV",
+    "LogitResults",
+    "MNLogitResults",
     "MiniBatchLogisticRegression",
     "Path",
     "TrainingResult",
     "__version__",
+    "inference",
+    "logit",
     "load",
     "loss",
     "loss_gradient",
@@ -72,6 +80,10 @@ if TYPE_CHECKING:
     )
     from fastlogreg.io.model_files import load, save
     from fastlogreg.io.onnx import to_onnx
+    from fastlogreg.statistics.fitted import inference
+    from fastlogreg.statistics.formula import logit
+    from fastlogreg.statistics.multinomial import MNLogitResults
+    from fastlogreg.statistics.results import LogitResults
 
 
 def __getattr__(name: str) -> Any:
