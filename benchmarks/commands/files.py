@@ -13,18 +13,16 @@ Distances are those of the objective of all rows above the reference's, relative
 """
 
 import json
-import subprocess
-import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
-from benchmarks.minibatch_memory import anonymous_mb
 
+from benchmarks.harness.processes import fresh
+from benchmarks.harness.resident import anonymous_mb, anonymous_peak
 from benchmarks.harness.stored import show
 from benchmarks.harness.tables import console, tiny
 from fastlogreg.cli.measuring import new_table
@@ -95,23 +93,14 @@ def fit(folder: str, limit: int) -> dict[str, Any]:
 
     few = next(batches(folder)).slice(0, 20_000)  # kernels, threads and imports are there then
     flr.LogisticRegression().fit(flr.open_rows(few, target="y", memory_limit=1 << 20))
-    peak, done = [anonymous_mb()], threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.005):
-            peak[0] = max(peak[0], anonymous_mb())
-
     before = anonymous_mb()
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    begun = time.perf_counter()
-    rows = flr.open_rows(folder, target="y", memory_limit=limit)
-    n = rows.n_rows  # the look
-    looked = time.perf_counter() - begun
-    model = flr.LogisticRegression().fit(rows)
-    seconds = time.perf_counter() - begun
-    done.set()
-    watcher.join()
+    with anonymous_peak() as peak:
+        begun = time.perf_counter()
+        rows = flr.open_rows(folder, target="y", memory_limit=limit)
+        n = rows.n_rows  # the look
+        looked = time.perf_counter() - begun
+        model = flr.LogisticRegression().fit(rows)
+        seconds = time.perf_counter() - begun
     # one more pass, alone
     source = rows.source(None)
     from fastlogreg.backends import PassSpec
@@ -157,7 +146,7 @@ def sgd(folder: str, epochs: int) -> dict[str, Any]:
         X, _ = _arrays(batch)
         scaler.partial_fit(X)
         n += len(X)
-    model = SGDClassifier(loss="log_loss", alpha=1.0 / n, average=True, random_state=0)
+    model = SGDClassifier(loss="log_loss", random_state=0)
     for _ in range(epochs):
         for batch in batches(folder):
             X, y = _arrays(batch)
@@ -178,15 +167,6 @@ def objectives(folder: str, thetas: list[list[float]]) -> list[float]:
     ]
 
 
-def _fresh(call: str) -> Any:
-    """Return what a function of this module returns in a fresh process."""
-    code = f"import json; from benchmarks import files; print(json.dumps(files.{call}))"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    if ran.returncode:
-        raise RuntimeError(ran.stderr)
-    return json.loads(ran.stdout.splitlines()[-1])
-
-
 def main(
     rows: Annotated[int, typer.Option(help="Of the table.")] = 10_000_000,
     columns: Annotated[int, typer.Option(help="Of the table.")] = 20,
@@ -201,14 +181,14 @@ def main(
         rows, limit_mb = 200_000, 8
     with tempfile.TemporaryDirectory(dir=folder) as made:
         size = write(Path(made), rows, columns)
-        unit = _fresh(f"read({made!r})")["seconds"]
+        unit = fresh("files", f"read({made!r})")["seconds"]
         found = {
-            "fastlogreg, files": _fresh(f"fit({made!r}, {limit_mb * 10**6})"),
-            "fastlogreg, in memory": _fresh(f"reference({made!r})"),
-            f"SGDClassifier, {epochs} epoch(s)": _fresh(f"sgd({made!r}, {epochs})"),
+            "fastlogreg, files": fresh("files", f"fit({made!r}, {limit_mb * 10**6})"),
+            "fastlogreg, in memory": fresh("files", f"reference({made!r})"),
+            f"SGDClassifier, {epochs} epoch(s)": fresh("files", f"sgd({made!r}, {epochs})"),
         }
         thetas = [each.pop("theta") for each in found.values()]
-        values = _fresh(f"objectives({made!r}, {json.dumps(thetas)})")
+        values = fresh("files", f"objectives({made!r}, {json.dumps(thetas)})")
     ours = found["fastlogreg, files"]
     apart = float(np.max(np.abs(np.subtract(thetas[0], thetas[1]))))
     title = f"{rows:,} x {columns} in Parquet, {size:,.0f} MB, memory_limit {limit_mb} MB"

@@ -9,7 +9,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +17,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
+from benchmarks.harness.resident import anonymous_mb, anonymous_peak
 from benchmarks.harness.stored import show
 from benchmarks.harness.tables import console
 
@@ -42,14 +42,6 @@ def write(folder: Path, gigabytes: float) -> int:
     return rows
 
 
-def anonymous_mb() -> float:
-    """Return the anonymous resident memory of this process."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError("no RssAnon in /proc/self/status: Linux only")
-
-
 def fit(folder: str, rows: int, epochs: int) -> None:
     """Fit in this process and print what was found as JSON."""
     from fastlogreg import MiniBatchLogisticRegression
@@ -58,22 +50,13 @@ def fit(folder: str, rows: int, epochs: int) -> None:
     y = np.memmap(Path(folder) / "y.bin", dtype=np.float64, mode="r", shape=(rows,))
     few = slice(0, 4096)
     MiniBatchLogisticRegression(max_iter=1, tol=None).fit(np.array(X[few]), np.array(y[few]))
-    peak, done = [anonymous_mb()], threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.005):
-            peak[0] = max(peak[0], anonymous_mb())
-
     before = anonymous_mb()
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    start = time.perf_counter()
-    model = MiniBatchLogisticRegression(
-        alpha=1.0 / rows, max_iter=epochs, tol=None, random_state=0
-    ).fit(X, y)
-    seconds = time.perf_counter() - start
-    done.set()
-    watcher.join()
+    with anonymous_peak() as peak:
+        start = time.perf_counter()
+        model = MiniBatchLogisticRegression(
+            alpha=1.0 / rows, max_iter=epochs, tol=None, random_state=0
+        ).fit(X, y)
+        seconds = time.perf_counter() - start
     result = {"before_mb": before, "peak_mb": peak[0], "seconds": seconds, "epochs": epochs}
     print(json.dumps({**result, "loss": model.loss_curve_[-1]}))
 

@@ -11,7 +11,6 @@ process:
 Peaks are of resident memory. Scores are of rows that were not fitted.
 """
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from benchmarks.harness.processes import fresh
 from benchmarks.harness.resident import PEAK, resident
 from benchmarks.harness.stored import show
 from fastlogreg.cli.measuring import new_table
@@ -116,14 +116,6 @@ def theirs(train: str, test: str, solver: str) -> dict[str, Any]:
     return {**stages, "auc": roc_auc_score(new.left == "yes", p), "peak": resident(PEAK)}
 
 
-def _fresh(call: str) -> Any:
-    code = f"import json; from benchmarks import shell; print(json.dumps(shell.{call}))"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    if ran.returncode:
-        raise RuntimeError(ran.stderr)
-    return json.loads(ran.stdout.splitlines()[-1])
-
-
 def _command(*arguments: str) -> float:
     begun = time.perf_counter()
     subprocess.run(
@@ -151,10 +143,12 @@ def main(
         predict = _command("predict", str(model), str(test), "--proba", "--output", str(scores))
         size = train.stat().st_size / 1e6
         found = {
-            "fastlogreg": _fresh(f"ours({str(train)!r}, {str(test)!r}, {made!r})"),
-            "scikit-learn, lbfgs": _fresh(f"theirs({str(train)!r}, {str(test)!r}, 'lbfgs')"),
-            "scikit-learn, newton-cholesky": _fresh(
-                f"theirs({str(train)!r}, {str(test)!r}, 'newton-cholesky')"
+            "fastlogreg": fresh("shell", f"ours({str(train)!r}, {str(test)!r}, {made!r})"),
+            "scikit-learn, lbfgs": fresh(
+                "shell", f"theirs({str(train)!r}, {str(test)!r}, 'lbfgs')"
+            ),
+            "scikit-learn, newton-cholesky": fresh(
+                "shell", f"theirs({str(train)!r}, {str(test)!r}, 'newton-cholesky')"
             ),
         }
     caption = f"fastlogreg fit: {fit:.2f} s, fastlogreg predict: {predict:.2f} s, whole commands"
