@@ -165,6 +165,8 @@ def _safetensors() -> Any:
 
 def _write_whole(path: Path, content: bytes) -> None:
     """Write a file beside its place, and put it there when it is complete."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path} can't be written: there is no folder {path.parent}")
     handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
