@@ -825,14 +825,14 @@ class _Category:
         shown = f"{where}: column {self.name!r} has {len(self.counts):,} levels, such as "
         if all(map(_DATE.fullmatch, self.counts)):
             raise ValueError(
-                f"{shown}{words[0]!r}, which look like dates: replace them by what of them matters, "
-                "such as the year or the weekday, leave the column out with features=, or name it "
-                "in categorical="
+                f"{shown}{words[0]!r}, which look like dates: replace them by what of them "
+                "matters, such as the year or the weekday, leave the column out with features=, or "
+                "name it in categorical="
             )
         if all(map(_QUANTITY.fullmatch, self.counts)):
             raise ValueError(
-                f"{shown}{words[0]!r}, which look like numbers, but are not written as 1234.5: mend "
-                "the file, or name the column in categorical="
+                f"{shown}{words[0]!r}, which look like numbers, but are not written as 1234.5: "
+                "mend the file, or name the column in categorical="
             )
 
 

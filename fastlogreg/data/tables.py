@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -416,13 +417,16 @@ class File:
     def _not_text(self, error: UnicodeDecodeError) -> ValueError:
         """Return the error with the line whose bytes are no text."""
         pa = arrow()
-        line = 0
+
+        def is_text(content: bytes) -> bool:
+            try:
+                content.decode("utf-8")
+            except UnicodeDecodeError:
+                return False
+            return True
+
         with _naming(self.path), pa.input_stream(self.path) as raw, io.BufferedReader(raw) as file:
-            for line, content in enumerate(file, 1):
-                try:
-                    content.decode("utf-8")
-                except UnicodeDecodeError:
-                    break
+            line = 1 + sum(1 for _ in takewhile(is_text, file))
         return ValueError(
             f"{self.path}, line {line}: not UTF-8 text ({error.reason}); store the file as UTF-8"
         )
