@@ -294,7 +294,8 @@ def fit(
         bool, typer.Option("--balanced", help="All classes weigh the same.")
     ] = False,
     cv: Annotated[
-        int | None, typer.Option(min=2, help="Folds of a cross-validation that chooses C.")
+        int | None,
+        typer.Option(min=2, help="Folds of a cross-validation that chooses C by log loss."),
     ] = None,
     tol: Annotated[float, typer.Option(help="Distance from the optimum, relative.")] = 1e-8,
     max_iter: Annotated[int, typer.Option(min=1, help="Steps at most.")] = 100,

@@ -188,7 +188,11 @@ def _estimator(options: Options) -> Any:
     if options.cv is None:
         return flr.LogisticRegression(C=options.C, l1_ratio=options.l1_ratio, **common)
     return flr.LogisticRegressionCV(
-        cv=options.cv, l1_ratios=(options.l1_ratio,), use_legacy_attributes=False, **common
+        cv=options.cv,
+        l1_ratios=(options.l1_ratio,),
+        scoring="neg_log_loss",
+        use_legacy_attributes=False,
+        **common,
     )
 
 
