@@ -29,7 +29,12 @@ _HOME = {
     "open_rows": "data.files",
     "Path": "estimators.path",
     "regularization_path": "estimators.path",
+    "inference": "statistics.fitted",
+    "logit": "statistics.formula",
+    "LogitResults": "statistics.results",
+    "MNLogitResults": "statistics.multinomial",
     "save": "io.model_files",
+    "to_onnx": "io.onnx",
 }
 
 _MODULES = ("plots",)  # namespaces, imported when touched
@@ -37,10 +42,14 @@ _MODULES = ("plots",)  # namespaces, imported when touched
 __all__ = [
     "LogisticRegression",
     "LogisticRegressionCV",
+    "LogitResults",
+    "MNLogitResults",
     "MiniBatchLogisticRegression",
     "Path",
     "TrainingResult",
     "__version__",
+    "inference",
+    "logit",
     "load",
     "loss",
     "loss_gradient",
@@ -50,6 +59,7 @@ __all__ = [
     "predict_proba",
     "regularization_path",
     "save",
+    "to_onnx",
     "train",
 ]
 
@@ -69,6 +79,11 @@ if TYPE_CHECKING:
         train,
     )
     from fastlogreg.io.model_files import load, save
+    from fastlogreg.io.onnx import to_onnx
+    from fastlogreg.statistics.fitted import inference
+    from fastlogreg.statistics.formula import logit
+    from fastlogreg.statistics.multinomial import MNLogitResults
+    from fastlogreg.statistics.results import LogitResults
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,9 @@ from fastlogreg.backends import BACKENDS, ONE_MARGIN
 
 
 def pytest_configure(config):
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # processes share the cores: OpenMP's threads must not spin between passes
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if os.environ.get("NUMBA_DISABLE_JIT") == "1":
         # uncompiled, NumPy's scalars warn of overflow where machine code is silent
         config.addinivalue_line("filterwarnings", "ignore::RuntimeWarning")

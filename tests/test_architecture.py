@@ -24,6 +24,19 @@ FLOORS = [
     ("fastlogreg.io",),
     ("fastlogreg.linear_model", "fastlogreg.minibatch"),  # names of former releases
     ("fastlogreg.plots", "fastlogreg.plots.lecture"),  # a namespace: its names are lazy
+    ("fastlogreg.statistics.formula",),
+    ("fastlogreg.statistics.fitted",),
+    ("fastlogreg.statistics.multinomial",),
+    ("fastlogreg.statistics.results",),
+    ("fastlogreg.statistics.firth", "fastlogreg.statistics.effects"),
+    ("fastlogreg.statistics.covariance", "fastlogreg.statistics.bootstrap"),
+    ("fastlogreg.statistics.coordinates", "fastlogreg.statistics.profile"),
+    ("fastlogreg.statistics.likelihood",),
+    (
+        "fastlogreg.statistics",
+        "fastlogreg.statistics.tables",
+        "fastlogreg.statistics.formula_support",
+    ),
     ("fastlogreg.estimators.cross_validation", "fastlogreg.estimators.path"),
     ("fastlogreg.estimators.logistic", "fastlogreg.estimators.minibatch", "fastlogreg.functional"),
     ("fastlogreg.estimators.linear_classifier",),

@@ -93,6 +93,9 @@ def test_the_code_of_a_page_runs(page, pyplot, tmp_path, monkeypatch, capsys):
     if "statsmodels" in page.name:
         pytest.importorskip("statsmodels")
     monkeypatch.chdir(tmp_path)
+    if page.name == "model_files.md":
+        for name in ("onnxruntime", "safetensors", "skl2onnx", "skops"):
+            pytest.importorskip(name)
     names = {}
     for code, shown in PYTHON.findall(page.read_text()):
         exec(compile(code, str(page), "exec"), names)

@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 
 import fastlogreg as flr
+from fastlogreg.io import model_files
 from tests.rows.test_schema import table
 
 X, y = load_iris(return_X_y=True)
@@ -30,6 +33,14 @@ MODELS = {
     "two classes": lambda: flr.LogisticRegression(C=np.inf, tol=1e-3).fit(X[50:, :2], y[50:] > 1),
     "words": lambda: flr.LogisticRegression(penalty_factors=np.ones(4)).fit(X, WORDS[y]),
     "strings": lambda: flr.LogisticRegression().fit(X, WORDS[y].astype(str)),
+    "numbers": lambda: flr.LogisticRegression(warm_start=True).fit(
+        X, np.array([-1.0, 0.0, 7.0])[y]
+    ),
+    "small integers": lambda: flr.LogisticRegression().fit(X, np.array([3, 1, 255], np.uint8)[y]),
+    "weights of classes": lambda: flr.LogisticRegression(
+        class_weight={np.int64(2): np.float32(2.0)}
+    ).fit(X, y),
+    "named columns": lambda: flr.LogisticRegression().fit(load_iris(as_frame=True).data, y),
     "sparse float32": lambda: (
         flr.LogisticRegression(l1_ratio=0.9, C=0.1).fit(X.astype(np.float32), y).sparsify()
     ),
@@ -68,11 +79,15 @@ def test_what_is_stored_comes_back(name, models, tmp_path):
     model = models[name]
     flr.save(model, tmp_path / "model.flr")
     again = flr.load(tmp_path / "model.flr")
-    rows = table() if name == "table" else X[:, : model.n_features_in_]
+    rows = {"table": table, "named columns": lambda: load_iris(as_frame=True).data}.get(
+        name, lambda: X[:, : model.n_features_in_]
+    )()
     assert type(again) is type(model) and repr(again) == repr(model)
     assert_array_equal(again.predict_proba(rows), model.predict_proba(rows))
     assert_array_equal(again.predict(rows), model.predict(rows))
     assert again.classes_.dtype == model.classes_.dtype
+    assert list(map(type, again.classes_)) == list(map(type, model.classes_))
+    assert type(again.coef_) is type(model.coef_) and again.coef_.dtype == model.coef_.dtype
     assert set(vars(again)) == set(model.__getstate__()) - {"_sklearn_version", *_formats(model)}
     assert content(again) == content(model)
     if hasattr(model, "partial_fit"):
@@ -109,7 +124,64 @@ def test_what_can_not_be_stored_is_said(tmp_path):
         flr.save(model, target)
     with pytest.raises(FileNotFoundError, match=r"there is no folder .*none$"):
         flr.save(model.set_params(random_state=0), tmp_path / "none" / "model.flr")
+    model = flr.LogisticRegressionCV(
+        Cs=2, l1_ratios=(0,), use_legacy_attributes=False, scoring=lambda *_: 0.5
+    ).fit(X, y)
+    with pytest.raises(TypeError, match="the parameter scoring can't be stored: it is a function"):
+        flr.save(model, target)
+    model = flr.LogisticRegression().fit(X, y)
+    model.threshold = 0.3
+    with pytest.raises(TypeError, match="the attribute threshold can't be stored"):
+        flr.save(model, target)
+    del model.threshold
+    with pytest.raises(ValueError, match="tol must be at least 0"):
+        flr.save(model.set_params(tol=-1.0), target)
     assert not list(tmp_path.iterdir())
+
+
+def test_files_are_paths_or_binary_files(models, tmp_path):
+    model = models["classes"]
+    for wrong in (3, None, [b""]):
+        with pytest.raises(TypeError, match="file must be a path or a binary file"):
+            flr.save(model, wrong)
+        with pytest.raises(TypeError, match="file must be a path or a binary file"):
+            flr.load(wrong)
+    with pytest.raises(TypeError, match="must be a binary file"):
+        flr.load(io.StringIO("{}"))
+    with pytest.raises(FileNotFoundError):
+        flr.load(tmp_path / "none.flr")
+    flr.save(model, str(tmp_path / "model.flr"))
+    (tmp_path / "link.flr").symlink_to(tmp_path / "model.flr")
+    flr.save(models["words"], tmp_path / "link.flr")
+    assert (tmp_path / "link.flr").is_symlink()
+    with open(tmp_path / "model.flr", "rb") as file:
+        assert flr.load(file).classes_[0] == "setosa"
+
+
+def test_without_safetensors_the_extra_is_named():
+    code = (
+        "import sys\n"
+        "sys.modules['safetensors'] = None\n"
+        "import fastlogreg as flr\n"
+        "model = flr.LogisticRegression().fit([[0.0], [1.0], [2.0]], [0, 1, 0])\n"
+        "for use in (lambda: flr.save(model, 'x.flr'), lambda: flr.load('x.flr')):\n"
+        "    try:\n"
+        "        use()\n"
+        "    except ImportError as error:\n"
+        "        print(error)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.count("fastlogreg[files]") == 2
+
+
+def test_parameters_that_come_later_have_their_defaults(models, monkeypatch):
+    stored = content(models["classes"])
+    for module in (model_files, sys.modules[flr.LogisticRegression.__mro__[1].__module__]):
+        monkeypatch.setattr(module, "STATE_FORMAT", model_files.STATE_FORMAT + 1)
+    lacking = changed(stored, lambda head: head["state"].pop("upper_bounds"))
+    assert flr.load(io.BytesIO(lacking)).upper_bounds is None
+    monkeypatch.undo()
+    refused(lacking, "upper_bounds is missing")
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch, models):
@@ -188,14 +260,25 @@ def test_hostile_files_are_refused(models):
         "n_features_in_": 5,
         "n_threads": "many",
         "fit_intercept": 3,
-        "feature_names_in_": {"texts": ["O", [3], ["a", "b", "c"]]},
+        "feature_names_in_": {"texts": ["O", [4], ["a", "b", "c", 4]]},
         "schema_": {"schema": {"dict": []}},
         "intercept_": 0.5,
         "history_": {"array": "a0"},
         "C": {"run": "print(1)"},
+        "max_iter": {"list": []},
+        "solver": "magic",
+        "class_weight": 3,
+        "upper_bounds": {"list": [1.0]},
+        "feature_names_in_ ": 1,  # with a blank
+        "few_letters_": {"texts": ["U", [8000], ["a" * 16_000] + ["b"] * 7999]},
     }.items():
         refused(changed(stored, lambda head, n=name, v=value: head["state"].update({n: v})))
     refused(changed(stored, lambda head: head["state"].pop("C")))
+    refused(changed(stored, lambda head: head["state"].pop("history_")), "nothing uses the array")
+    refused(
+        changed(stored, lambda head: head["state"].update(_fastlogreg_format=99)),
+        "state format 99.*upgrade fastlogreg",
+    )
     large = {
         "csr": {
             "data": {"list": []},
@@ -206,6 +289,23 @@ def test_hostile_files_are_refused(models):
         }
     }
     refused(changed(stored, lambda head: head["state"].update(coef_=large)))
+    many = '{"list":[' + ",".join(['{"list":[]}'] * 2_000_001) + "]}"
+    refused(with_header({"__metadata__": {"fastlogreg": many}}, b""), "too many values")
+
+
+def test_what_is_no_model_is_not_read_whole():
+    class Endless(io.RawIOBase):
+        taken = 0
+
+        def read(self, n=-1):
+            assert n >= 0
+            self.taken += n
+            return b"0" * n
+
+    file = Endless()
+    with pytest.raises(ValueError, match="no model of fastlogreg"):
+        flr.load(file)
+    assert file.taken == 8
 
 
 def test_the_state_of_mini_batches_must_be_one(models):
@@ -251,4 +351,62 @@ def test_a_damaged_file_is_a_value_error_or_a_model(which, flips, keep, cut):
     except ValueError:
         return
     if not hasattr(model, "schema_"):
+        model.predict(np.ones((2, model.n_features_in_)))
+
+
+def _places(tree, path=()):
+    """Return the path of each value in a tree of JSON."""
+    inner = {dict: dict.items, list: enumerate}.get(type(tree), lambda _: ())
+    return [path, *(found for key, each in inner(tree) for found in _places(each, (*path, key)))]
+
+
+TREES = [json.loads(header(stored)[0]["__metadata__"]["fastlogreg"]) for stored in SAMPLES]
+PLACES = [_places(tree)[1:] for tree in TREES]
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=5),
+    st.sampled_from(["a0", "a1", [], {}, {"array": "a0"}, {"number": "nan"}, {"dict": [[1, 2]]}]),
+    st.recursive(
+        st.integers(-2, 3) | st.text(max_size=2),
+        lambda inner: st.dictionaries(
+            st.sampled_from(
+                ["list", "tuple", "dict", "scalar", "texts", "record", "csr", "schema"]
+            ),
+            st.lists(inner, max_size=4),
+            max_size=2,
+        ),
+        max_leaves=6,
+    ),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_any_change_of_a_header_is_a_value_error_or_a_model(data):
+    which = data.draw(st.integers(0, len(SAMPLES) - 1))
+
+    def change(head):
+        for _ in range(data.draw(st.integers(1, 3))):
+            *path, last = data.draw(st.sampled_from(PLACES[which]))
+            try:
+                at = head
+                for key in path:
+                    at = at[key]
+                if data.draw(st.booleans()):
+                    del at[last]
+                else:
+                    at[last] = data.draw(VALUES)
+            except (KeyError, IndexError, TypeError):
+                pass  # a former change took it away
+
+    stored = changed(SAMPLES[which], change)
+    try:
+        model = flr.load(io.BytesIO(stored))
+    except ValueError:
+        return
+    content(model)
+    if not hasattr(model, "feature_names_in_"):
         model.predict(np.ones((2, model.n_features_in_)))

@@ -224,7 +224,7 @@ class TableRows:
         batches = ahead(self._batches(_batch_rows(width, self.memory_limit)))
         draws = None
         if n is not None and self._split is None and n * width > self.memory_limit // 2:
-            draws = _Draws(n, self.memory_limit // 4 // width)
+            draws = _Draws(n, self.memory_limit // 8 // width)
             batches = draws.watch(batches)
         look = _Look(*learn(self._table, self._request, batches, self._types))
         if draws is not None:
@@ -380,14 +380,17 @@ class FileParts:
             table.effective_rows(by_class),
         )
         limit, size = table.memory_limit, table._row_bytes
-        self.sample_rows = limit // 4 // size
+        self.sample_rows = limit // 8 // size
         self._room = limit // 4 // size  # rows that stay, encoded
         self._kept: list[Block] = []
         self._skip = 0  # rows of the table that these were
         self._complete = False  # whether those that stay have been collected
 
     def ask(self, question: Question, spec: PassSpec) -> Any:
-        """Ask each block as it comes."""
+        """Ask each block as it comes, beside the threads that read."""
+        most = _kernel_threads()
+        limit = most if spec.n_threads is None else min(most, spec.n_threads)
+        spec = spec._replace(n_threads=limit)
         total = None
         for block in self.read():
             answer = question.of(block.first, block.last).ask(block, spec)
@@ -463,6 +466,18 @@ class SomeColumns(FileParts):
         return SomeColumns(self._whole, self._chosen[chosen])
 
 
+def _kernel_threads() -> int:
+    """Return the threads that kernels have while others read.
+
+    A thread of OpenMP spins between passes, on the core that a reader wants.
+    """
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this system
+        cores = os.cpu_count() or 1
+    return max(1, cores // 2)
+
+
 def _weighted(
     codes: NDArray[np.float64],
     weights: NDArray[np.float64] | None,
@@ -474,9 +489,9 @@ def _weighted(
     return found if weights is None else found * weights
 
 
-def _batch_rows(row_bytes: int, limit: int = 16 * _BATCH_BYTES) -> int:
+def _batch_rows(row_bytes: int, limit: int = 32 * _BATCH_BYTES) -> int:
     """Return the rows of a batch; several of them may be in memory at once."""
-    size = min(_BATCH_BYTES, limit // 16)
+    size = min(_BATCH_BYTES, limit // 32)
     return max(_LEAST_BATCH, min(_LARGEST_BATCH, size // row_bytes))
 
 

@@ -397,6 +397,23 @@ class LogisticRegressionCV(LogisticRegression):
         self._get_scorer()  # whether there is one of that name
         return self.scoring
 
+    def _check_penalty(self) -> None:
+        """Refuse wrong values of what is this class's own: no grid is made, no warning given."""
+        if isinstance(self.Cs, Integral) and not isinstance(self.Cs, bool):
+            check.check_count(self.Cs, "Cs", low=1)
+        else:
+            for C in _listed(self.Cs, "Cs", "an integer or an array of numbers above 0"):
+                check.check_real(C, "Cs", infinite=True)
+        if self.l1_ratios is not None and not _is_warn(self.l1_ratios):
+            for share in _listed(self.l1_ratios, "l1_ratios", "numbers between 0 and 1"):
+                check.check_share(share, "l1_ratios", closed=True)
+        check.check_choice(self.penalty, "penalty", ("deprecated", "l1", "l2", "elasticnet"))
+        if not (self.scoring is None or isinstance(self.scoring, str) or callable(self.scoring)):
+            raise TypeError(f"scoring must be a string, callable or None, got {self.scoring!r}")
+        check.check_flag(self.refit, "refit")
+        if not _is_warn(self.use_legacy_attributes):
+            check.check_flag(self.use_legacy_attributes, "use_legacy_attributes")
+
     def _legacy(self) -> bool:
         if isinstance(self.use_legacy_attributes, str) and self.use_legacy_attributes == "warn":
             check.warn(
@@ -485,6 +502,10 @@ def _grid(Cs: Any, penalty: Any, l1_ratios: Any) -> _Grid:
             f"(penalty={penalty})"
         )
     return _Grid(values, ratios, [float(penalty == "l1")] * (1 if ratios is None else ratios.size))
+
+
+def _is_warn(value: Any) -> bool:
+    return isinstance(value, str) and value == "warn"
 
 
 def _listed(values: Any, name: str, what: str) -> list[Any]:

@@ -33,12 +33,12 @@ from fastlogreg.data.schema import Encoded, Schema
 from fastlogreg.estimators.input import encoded_rows, is_lazy, is_plain, validated
 from fastlogreg.floating_point import numpy_defaults
 
-__all__ = ["LinearClassifier"]
+__all__ = ["STATE_FORMAT", "LinearClassifier"]
 
 # of stored models; 0 had no number, nor l1_ratio, random_state, history_; 1 had no penalty, dual,
 # intercept_scaling, n_jobs; 2 had other arrays in the state of mini-batches; 3 had no
 # penalty_factors, lower_bounds, upper_bounds
-_STATE_FORMAT = 4
+STATE_FORMAT = 4
 _MOVED = 1e-4  # how far float32 coefficients may move margins: the root of the mean square
 _MOST_COEFFICIENTS = 1 << 30  # of a stored model
 _JUDGED = 1_000_000  # values of X that this is judged on, at most
@@ -339,6 +339,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 right += float(each @ (codes == batch.codes))
                 total += float(each.sum())
             return right / total
+        if y is None:
+            raise ValueError("y must be given: only rows of open_rows name their labels")
         check.check_readable(y, "y")
         check.check_readable(sample_weight, "sample_weight")
         found = self.predict(X, offset=offset)
@@ -397,10 +399,13 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 check_is_fitted(self, name, msg=_unfitted(name))
         self._threads()
         check.check_flag(self.fit_intercept, "fit_intercept")
+        weight = self.class_weight
+        if not (weight is None or isinstance(weight, dict) or weight == "balanced"):
+            raise TypeError(f"class_weight must be a dict, 'balanced' or None, got {weight!r:.40}")
         d = self.n_features_in_
         shape: tuple[Any, ...] = getattr(self.coef_, "shape", ())
         classes = self.classes_
-        if type(d) is not int or d < 1 or len(shape) != 2 or shape[1] != d:
+        if type(d) is not int or d < 1 or len(shape) != 2 or shape[1] != d or shape[0] < 1:
             raise ValueError(f"coef_ of shape {shape} and n_features_in_ = {d!r:.20}")
         if shape[0] * d > _MOST_COEFFICIENTS:
             raise ValueError(f"coef_ of shape {shape} is too large")
@@ -414,7 +419,11 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if intercept.dtype.kind != "f":
             raise ValueError(f"intercept_ of {intercept.dtype}")
         names, schema = (vars(self).get(name) for name in ("feature_names_in_", "schema_"))
-        if names is not None and not (isinstance(names, np.ndarray) and names.shape == (d,)):
+        if names is not None and not (
+            isinstance(names, np.ndarray)
+            and names.shape == (d,)
+            and all(isinstance(name, str) for name in names)
+        ):
             raise ValueError(f"feature_names_in_ must be {d} names")
         if schema is not None and not (
             isinstance(schema, Schema)
@@ -424,18 +433,18 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError("schema_ is of another model")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_fastlogreg_format": _STATE_FORMAT}
+        return {**super().__getstate__(), "_fastlogreg_format": STATE_FORMAT}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         stored = state.pop("_fastlogreg_format", 0)
-        if stored > _STATE_FORMAT:
+        if stored > STATE_FORMAT:
             raise ValueError(
                 f"this {type(self).__name__} was stored by a later release of fastlogreg (state "
-                f"format {stored}; this release knows up to {_STATE_FORMAT}): upgrade fastlogreg "
+                f"format {stored}; this release knows up to {STATE_FORMAT}): upgrade fastlogreg "
                 "to load it, or fit anew"
             )
-        if stored < _STATE_FORMAT:  # parameters that came later have their defaults
+        if stored < STATE_FORMAT:  # parameters that came later have their defaults
             for name, parameter in signature(type(self)).parameters.items():
                 state.setdefault(name, parameter.default)
         super().__setstate__(state)

@@ -347,6 +347,21 @@ class LogisticRegression(LinearClassifier):
             C, l1_ratio, shape, intercept, warm_start, tol, max_iter, solver, n_threads, prints
         )
 
+    def _check_stored(self) -> None:
+        """Refuse wrong parameters too; what penalties are deprecated is not said again."""
+        super()._check_stored()
+        self._check_penalty()
+        self._settings_at(1.0, 0.0)
+        check.check_factors(self.penalty_factors, self.n_features_in_)
+        check.check_bounds(self.lower_bounds, self.upper_bounds, self.n_features_in_)
+
+    def _check_penalty(self) -> None:
+        check.check_real(self.C, "C", infinite=True)
+        if self.l1_ratio is not None:
+            check.check_share(self.l1_ratio, "l1_ratio", closed=True)
+        if self.penalty is not None:
+            check.check_choice(self.penalty, "penalty", ("deprecated", "l1", "l2", "elasticnet"))
+
     def _warn(self, result: Result, separation: Separation | None) -> None:
         measure = "duality gap" if hasattr(self, "duality_gap_") else "half the Newton decrement"
         figures = (

@@ -7,7 +7,7 @@ For the optimum itself see :class:`fastlogreg.LogisticRegression`.
 
 import time
 from dataclasses import dataclass, replace
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
@@ -553,6 +553,7 @@ class MiniBatchLogisticRegression(LinearClassifier):
         """
         super()._check_stored()
         settings = self._settings().for_classes(self.classes_.size)
+        check.check_flag(self.warm_start, "warm_start")
         held = vars(self)
         if "_state" not in held:
             return
@@ -574,8 +575,12 @@ class MiniBatchLogisticRegression(LinearClassifier):
             how[name] != own[name] for name in ("optimizer", "intercept", "sparse", "n_outputs")
         ):
             raise ValueError("the state of mini-batches is of another optimizer")
-        for name, expected in stream.keep().items():
-            found = state.get(name)
+        own_state = stream.keep()
+        state.pop("sums", None)  # a buffer, which kernels would fill whatever its shape
+        if set(state) != set(own_state):
+            raise ValueError("the state of mini-batches is damaged: other arrays")
+        for name, expected in own_state.items():
+            found = state[name]
             if not isinstance(found, np.ndarray) or (
                 (found.shape, found.dtype.names) != (expected.shape, expected.dtype.names)
                 or (found.dtype != expected.dtype and expected.dtype.names is None)
@@ -586,6 +591,11 @@ class MiniBatchLogisticRegression(LinearClassifier):
         unjudged = held.get("_unjudged", _NOTHING)
         if not isinstance(unjudged, tuple) or len(unjudged) != len(_NOTHING):
             raise ValueError("what is not judged yet is damaged")
+        counts = (held.get("n_iter_", 0), held.get("t_", 0), *unjudged)
+        if not all(isinstance(count, Real) for count in counts):
+            raise ValueError("the counts of mini-batches are damaged")
+        if not isinstance(held.get("loss_curve_", []), list):
+            raise ValueError("loss_curve_ must be a list")
         self._unjudged = _Unjudged(*unjudged)
 
     def _trained(self) -> NDArray[np.float64]:

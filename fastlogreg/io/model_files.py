@@ -6,17 +6,20 @@ arrays stand by name; so there is nothing that could be run. Lists, tuples, dict
 and sparse coefficients are objects of one key that says what they are (:func:`_packed`).
 
 Whatever a file says is checked before it is believed: sizes before anything is allocated, names
-before they are set, shapes before kernels see them. A damaged or hostile file is a ValueError.
+before they are set, parameters and shapes before kernels see them. A damaged or hostile file is a
+ValueError, and takes some ten times its header in memory at most. What would not be loaded is not
+stored either: :func:`save` goes through the same checks.
 
-Versions: a file says by which format it was written (:data:`FORMAT`). Files of all former formats
-are read; those of later ones are refused.
+Versions: a file says by which format it was written (:data:`FORMAT`), and by which the state in it
+(that of pickles). Files of all former formats are read, with the defaults of parameters that came
+later; those of later ones are refused.
 """
 
 import json
 import math
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from inspect import signature
 from pathlib import Path
 from typing import IO, Any
@@ -27,7 +30,7 @@ from numpy.typing import NDArray
 import fastlogreg
 from fastlogreg.data.schema import Schema
 from fastlogreg.estimators.cross_validation import LogisticRegressionCV
-from fastlogreg.estimators.linear_classifier import LinearClassifier
+from fastlogreg.estimators.linear_classifier import STATE_FORMAT, LinearClassifier
 from fastlogreg.estimators.logistic import LogisticRegression
 from fastlogreg.estimators.minibatch import MiniBatchLogisticRegression
 
@@ -35,7 +38,9 @@ __all__ = ["FORMAT", "load", "save"]
 
 FORMAT = 1
 _KEY = "fastlogreg"  # of the metadata
-_MOST_HEADER = 100 << 20  # bytes, as safetensors has it
+_MOST_HEADER = 100_000_000  # bytes, as safetensors has it
+_MOST_CONTAINERS = 4_000_000  # lists and objects: of the header's bytes, they cost the most memory
+_MOST_PADDING = 64, 64 << 20  # of an array of text: times its text, and bytes that are always right
 _DEEPEST = 20  # of trees
 _MODELS: dict[str, type[LinearClassifier]] = {
     "LogisticRegression": LogisticRegression,
@@ -60,9 +65,9 @@ def save(model: Any, file: str | Path | IO[bytes]) -> None:
     ------
     sklearn.exceptions.NotFittedError
         Where the model is not fitted.
-    TypeError
-        Where it is another kind of model, or a parameter is neither a plain value nor an array,
-        such as a scorer that is a function.
+    TypeError, ValueError
+        Where it is another kind of model, a parameter is neither a plain value nor an array, such
+        as a scorer that is a function, or one is wrong; the message names it.
     ImportError
         Without safetensors (the extra ``files``).
 
@@ -85,6 +90,8 @@ def save(model: Any, file: str | Path | IO[bytes]) -> None:
     True
     """
     safetensors = _safetensors()
+    if not isinstance(file, str | os.PathLike) and not hasattr(file, "write"):
+        raise TypeError(f"file must be a path or a binary file, got {type(file).__name__}")
     name = type(model).__name__
     if type(model) is not _MODELS.get(name):
         raise TypeError(f"model must be an estimator of fastlogreg, got {name}")
@@ -96,11 +103,22 @@ def save(model: Any, file: str | Path | IO[bytes]) -> None:
         if key in _LEFT_OUT:
             continue
         what = f"the parameter {key}" if key in parameters else f"the attribute {key}"
+        if not isinstance(key, str) or not _is_known(type(model), key):
+            raise TypeError(
+                f"{what} can't be stored: a model file holds parameters, and attributes whose "
+                "names end in _ and are no method's; rename or delete it, or use pickle"
+            )
         state[key] = _packed(value, arrays, what, 0)
     head = {"format": FORMAT, "version": fastlogreg.__version__, "class": name, "state": state}
     content = safetensors.save(arrays, {_KEY: json.dumps(head, allow_nan=False)})
-    if isinstance(file, str | Path):
-        _write_whole(Path(file), content)
+    header = content[8 : 8 + int.from_bytes(content[:8], "little")]
+    if len(header) > _MOST_HEADER or _n_containers(header.decode()) > _MOST_CONTAINERS:
+        raise ValueError(
+            "model is too large for a model file: its parameters, names and labels take "
+            f"{len(header):,} bytes as JSON; pickle holds it"
+        )
+    if isinstance(file, str | os.PathLike):
+        _write_whole(Path(os.path.realpath(file)), content)
     else:
         file.write(content)
 
@@ -124,7 +142,8 @@ def load(file: str | Path | IO[bytes]) -> Any:
     ------
     ValueError
         Where the file is none of ours, is damaged, or was written by a later release.
-    FileNotFoundError
+    OSError
+        Where it can't be read, FileNotFoundError among them.
     ImportError
         Without safetensors (the extra ``files``).
 
@@ -133,13 +152,18 @@ def load(file: str | Path | IO[bytes]) -> Any:
     See :func:`save`.
     """
     safetensors = _safetensors()
-    if isinstance(file, str | Path):
-        name, content = str(file), Path(file).read_bytes()
+    if isinstance(file, str | os.PathLike):
+        name = os.fspath(file)
+        with open(file, "rb") as opened:
+            header, rest = _read(opened, name)
+    elif hasattr(file, "read"):
+        name = str(getattr(file, "name", "the file"))
+        header, rest = _read(file, name)
     else:
-        name, content = str(getattr(file, "name", "the file")), file.read()
+        raise TypeError(f"file must be a path or a binary file, got {type(file).__name__}")
     try:
-        head = _head(content)
-        arrays = safetensors.load(content)
+        head = _head(header)
+        arrays = safetensors.load(len(header).to_bytes(8, "little") + header + rest)
         return _model(head, arrays)
     except _Later as error:
         raise ValueError(f"{name} {error}") from None
@@ -147,6 +171,18 @@ def load(file: str | Path | IO[bytes]) -> Any:
         raise ValueError(f"{name} is no model of fastlogreg, or damaged") from error
     except Exception as error:  # whatever a damaged file makes the libraries say
         raise ValueError(f"{name} is no model of fastlogreg, or damaged: {error}") from error
+
+
+def _read(file: IO[bytes], name: str) -> tuple[bytes, bytes]:
+    """Return the header and what follows it; of what is no model, no more than some bytes."""
+    start = file.read(8)
+    if not isinstance(start, bytes):
+        raise TypeError(f"file must be a binary file, and {name} is one of text")
+    size = int.from_bytes(start, "little")
+    header = file.read(size) if len(start) == 8 and size <= _MOST_HEADER else b""
+    if len(header) < size or not header.startswith(b"{"):
+        raise ValueError(f"{name} is no model of fastlogreg, or damaged: it has no whole header")
+    return header, file.read()
 
 
 class _Later(ValueError):
@@ -164,13 +200,18 @@ def _safetensors() -> Any:
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside its place, and put it there when it is complete."""
+    """Write a file beside its place, and put it there when it is complete.
+
+    A link stays one: the file that it leads to is replaced.
+    """
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path} can't be written: there is no folder {path.parent}")
     handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut would leave an empty file in place of the old
         os.chmod(beside, path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
         os.replace(beside, path)
     except BaseException:
@@ -233,7 +274,9 @@ def _packed_array(
         fields = [[name, inner(np.asarray(value[name]))] for name in value.dtype.names]
         return {"record": fields}
     if value.dtype.kind in "OU":
-        kind = "O" if value.dtype.kind == "O" else "U"
+        kind = value.dtype.kind
+        if kind == "U" and _is_padding(value.tolist() if value.ndim == 1 else [], value.nbytes):
+            raise TypeError(f"{what} can't be stored: one text is far longer than the others")
         return {"texts": [kind, list(value.shape), [inner(each) for each in value.ravel()]]}
     if value.dtype.str[1:] not in _DTYPES:
         raise TypeError(f"{what} can't be stored: an array of {value.dtype}")
@@ -243,30 +286,49 @@ def _packed_array(
     return {"array": name}
 
 
-def _head(content: bytes) -> dict[str, Any]:
+def _is_padding(texts: Iterable[str], n_bytes: int) -> bool:
+    """Whether an array of text, which gives each the room of the longest, is next to all padding.
+
+    Otherwise a file of some kB could ask for any amount of memory.
+    """
+    times, always = _MOST_PADDING
+    return n_bytes > always and n_bytes > times * sum(1 + len(text) for text in texts)
+
+
+def _head(header: bytes) -> dict[str, Any]:
     """Return our part of the header."""
-    size = int.from_bytes(content[:8], "little")
-    if len(content) < 8 or size > min(len(content) - 8, _MOST_HEADER):
-        raise ValueError("the header is cut off")
-    whole = _json(content[8 : 8 + size].decode("utf-8"))
+    whole = _json(header.decode("utf-8"))
     metadata = whole.get("__metadata__") if isinstance(whole, dict) else None
     if not isinstance(metadata, dict) or not isinstance(metadata.get(_KEY), str):
         raise ValueError("there is no header of fastlogreg")
     head = _json(metadata[_KEY])
     if not isinstance(head, dict):
         raise ValueError("the header is no object")
-    stored = head.get("format")
-    if not isinstance(stored, int) or isinstance(stored, bool) or stored < 1:
-        raise ValueError(f"format {stored!r:.40}")
-    if stored > FORMAT:
-        raise _Later(
-            f"was written by fastlogreg {head.get('version')!s:.20} in format {stored}, and this "
-            f"release reads formats up to {FORMAT}: upgrade fastlogreg"
-        )
+    _check_version(head, head.get("format"), "format", FORMAT)
+    if not isinstance(head.get("state"), dict):
+        raise ValueError("no state")
+    _check_version(head, head["state"].get("_fastlogreg_format"), "state format", STATE_FORMAT)
     return head
 
 
+def _check_version(head: dict[str, Any], stored: Any, what: str, known: int) -> None:
+    if type(stored) is not int or stored < 1:
+        raise ValueError(f"{what} {stored!r:.40}")
+    if stored > known:
+        raise _Later(
+            f"was written by fastlogreg {head.get('version')!s:.20} in {what} {stored}, and this "
+            f"release reads those up to {known}: upgrade fastlogreg"
+        )
+
+
+def _n_containers(text: str) -> int:
+    return text.count("{") + text.count("[")
+
+
 def _json(text: str) -> Any:
+    if _n_containers(text) > _MOST_CONTAINERS:
+        raise ValueError("there are too many values in the header")
+
     def refuse(word: str) -> Any:
         raise ValueError(f"{word} is no JSON")
 
@@ -351,6 +413,8 @@ def _texts(content: list[Any], inner: Callable[[Any], Any]) -> NDArray[Any]:
     if kind == "U":
         if not all(isinstance(each, str) for each in found):
             raise ValueError("an array of text that holds something else")
+        if _is_padding(found, 4 * len(found) * max(map(len, found), default=0)):
+            raise ValueError("an array of text that is next to all padding")
         return np.array(found, dtype=str).reshape(shape)
     array = np.empty(len(found), dtype=object)
     for i, each in enumerate(found):
@@ -375,25 +439,33 @@ def _record(content: list[Any], inner: Callable[[Any], Any]) -> NDArray[Any]:
 # --- models ---------------------------------------------------------------------------------------
 
 
+def _is_known(kind: type[LinearClassifier], name: str) -> bool:
+    """Whether an instance may have an attribute of that name: a parameter, or what a fit found.
+
+    No name that the class itself has, so that nothing takes a method's place.
+    """
+    if name in signature(kind).parameters or name in _PRIVATE:
+        return True
+    fitted = name.isidentifier() and name.endswith("_") and not name.startswith("_")
+    return fitted and not hasattr(kind, name)
+
+
 def _model(head: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> LinearClassifier:
     """Return the model of a header, all of it checked."""
-    kind = _MODELS.get(head["class"])
+    kind, stored = _MODELS.get(head["class"]), head["state"]
     if kind is None:
         raise ValueError(f"a model of the kind {head['class']!r:.40}")
-    if not isinstance(head["state"], dict):
-        raise ValueError("no state")
-    parameters = signature(kind).parameters
-    for name in head["state"]:
-        fitted = name.endswith("_") and not name.startswith("_")
-        if name in parameters or name in _PRIVATE:
-            continue
-        if not fitted or not name.isidentifier() or hasattr(kind, name):
-            raise ValueError(f"an attribute {name!r:.40}")
-    missing = [name for name in parameters if name not in head["state"]]
-    if missing:
-        raise ValueError(f"the parameter {missing[0]} is missing")
-    state = {name: _unpacked(value, arrays) for name, value in head["state"].items()}
+    other = [name for name in stored if not _is_known(kind, name)]
+    if other:
+        raise ValueError(f"an attribute {other[0]!r:.40}")
+    if stored["_fastlogreg_format"] == STATE_FORMAT:  # former ones lack what came later
+        missing = [name for name in signature(kind).parameters if name not in stored]
+        if missing:
+            raise ValueError(f"the parameter {missing[0]} is missing")
+    state = {name: _unpacked(value, arrays) for name, value in stored.items()}
     model = kind.__new__(kind)
     model.__setstate__(state)
     model._check_stored()
+    if arrays:
+        raise ValueError(f"nothing uses the array {next(iter(arrays))!r:.40}")
     return model

@@ -124,7 +124,7 @@ def test_float32_rows_are_as_their_values(storage):
     X = X.astype(np.float32)
     one, _ = run(STORAGES[storage](X), y, 3, STEPS, batch_size=32)
     other, _ = run(STORAGES[storage](X.astype(float)), y, 3, STEPS, batch_size=32)
-    assert_array_equal(one, other)
+    assert_allclose(one, other, rtol=1e-12)  # kernels of their own: not always the same bits
 
 
 def test_an_epoch_ends_at_a_loss_that_is_not_finite():

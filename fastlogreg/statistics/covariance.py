@@ -1,0 +1,274 @@
+"""Covariances of the estimates: from the information, robust ones, clusters, bootstrap aside.
+
+All are ``B M B`` with the inverse information B ("bread"). ``nonrobust`` is B itself; for ``HC0``
+M sums the outer products of the rows' scores; ``HC1`` is that times n / (n - q), as in R's
+sandwich (statsmodels' HC1 of a Logit is its HC0, without the factor); ``cluster`` sums scores
+within clusters first, times G / (G - 1) (n - 1) / (n - q), as statsmodels and Stata do; two ways
+are one plus the other minus their intersection (Cameron, Gelbach and Miller 2011).
+
+One reading of the rows gives the information, and one more the sum of scores: the residuals are
+weights of a squared error, whose Hessian it is.
+
+References
+----------
+White (1982), Maximum likelihood estimation of misspecified models, Econometrica 50; Cameron,
+Gelbach and Miller (2011), Robust inference with multiway clustering, JBES 29.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+from fastlogreg.statistics.coordinates import Coordinates, Orthonormal, is_well_conditioned
+from fastlogreg.statistics.likelihood import Derivatives, Likelihood
+
+__all__ = ["COV_TYPES", "Bread", "check_groups", "decrement", "robust"]
+
+COV_TYPES = ("nonrobust", "HC0", "HC1", "cluster", "bootstrap")
+
+_FLAT = 1e-14  # eigenvalues of a correlation matrix up to this are rounding
+_SCORES = 1 << 20  # values of summed scores that are held at a time
+
+_Array = NDArray[np.float64]
+
+
+class Bread(NamedTuple):
+    """The inverse information in some coordinates, and as a covariance of the parameters."""
+
+    coordinates: Coordinates
+    inverse: _Array
+    covariance: _Array
+
+
+def decrement(derivatives: Derivatives, ridge: _Array | float = 0.0) -> float:
+    """Return by how much Newton's step would raise the log-likelihood, by its model.
+
+    Directions without curvature are left out: their slope is rounding, or they separate rows.
+    """
+    _, score, information = derivatives
+    information = information + np.diag(np.broadcast_to(ridge, score.shape))
+    diagonal = information.diagonal()
+    scale = np.divide(1.0, np.sqrt(diagonal), out=np.zeros_like(diagonal), where=diagonal > 0.0)
+    values, vectors = np.linalg.eigh(information * scale * scale[:, None])
+    along = vectors.T @ (scale * score)
+    held = values > _FLAT * score.size
+    return 0.5 * float((along[held] ** 2 / values[held]).sum())
+
+
+def bread(
+    likelihood: Likelihood,
+    derivatives: Derivatives,
+    probabilities: _Array,
+    names: list[str],
+    ridge: _Array | float = 0.0,
+) -> Bread:
+    """Return the inverse of the information, plus a ridge (q,) on its diagonal.
+
+    Raises
+    ------
+    ValueError
+        If columns are collinear; the message names them.
+    """
+    information = derivatives.information
+    ridged = np.any(np.asarray(ridge) > 0.0)
+    if ridged:
+        information = information + np.diag(np.broadcast_to(ridge, derivatives.score.shape))
+    coordinates = Coordinates(likelihood)
+    if not ridged and not is_well_conditioned(information):
+        p = probabilities[:, likelihood.others]
+        coordinates = Orthonormal(
+            likelihood,
+            likelihood.weighted((p * (1.0 - p)).sum(axis=1)),
+            names[int(likelihood.intercept) :],
+        )
+        information = _information(likelihood, coordinates, probabilities)
+    inverse = _inverse(information)
+    return Bread(coordinates, inverse, _symmetric(coordinates.back(inverse)))
+
+
+def _inverse(information: _Array) -> _Array:
+    scale = 1.0 / np.sqrt(information.diagonal())
+    factor = cho_factor(information * scale * scale[:, None], lower=True)
+    return _symmetric(cho_solve(factor, np.eye(scale.size)) * scale * scale[:, None])
+
+
+def _information(likelihood: Likelihood, coordinates: Coordinates, probabilities: _Array) -> _Array:
+    """Return the information in coordinates, (q, q)."""
+    k, p = likelihood.n_equations, likelihood.width
+    out = np.empty((k, p, k, p))
+    for a in range(k):
+        for b in range(a + 1):
+            pa = probabilities[:, likelihood.others[a]]
+            pb = probabilities[:, likelihood.others[b]]
+            both = pa * (_other(likelihood, probabilities, a) if a == b else -pb)
+            out[a, :, b] = coordinates.cross(likelihood.weighted(both))
+            out[b, :, a] = out[a, :, b].T
+    return _flat(out)
+
+
+def _other(likelihood: Likelihood, probabilities: _Array, equation: int) -> _Array:
+    """Return 1 - p of an equation's class, without cancellation."""
+    others = np.delete(probabilities, likelihood.others[equation], axis=1)
+    return np.asarray(others.sum(axis=1), dtype=np.float64)
+
+
+def robust(
+    likelihood: Likelihood,
+    of: Bread,
+    residuals: _Array,
+    cov_type: str,
+    groups: list[NDArray[np.int64]],
+    *,
+    nobs: float,
+    sampling: bool,
+) -> tuple[_Array, list[str]]:
+    """Return a covariance that is robust, (q, q), and what is to be said of it.
+
+    Parameters
+    ----------
+    residuals : ndarray of shape (n, K - 1)
+        Without weights.
+    cov_type : {"HC0", "HC1", "cluster"}
+    groups : list of one or two arrays of codes, (n,)
+    nobs : float
+    sampling : bool
+        Whether weights are those of a sample: a row's score has its weight then. Else a row of
+        weight w stands for w rows.
+    """
+    weights = likelihood.rows.weights
+    q = likelihood.size
+    notes = []
+    if cov_type in ("HC0", "HC1"):
+        each = None if weights is None else (weights**2 if sampling else weights)
+        meat = _white(likelihood, of.coordinates, residuals, each)
+        if cov_type == "HC1":
+            meat *= nobs / (nobs - q)
+    else:
+        scores = residuals if weights is None else residuals * weights[:, None]
+        meat = _clustered(likelihood, of.coordinates, scores, groups[0], nobs)
+        if len(groups) == 2:
+            meat += _clustered(likelihood, of.coordinates, scores, groups[1], nobs)
+            both = np.unique(np.column_stack(groups), axis=0, return_inverse=True)[1].reshape(-1)
+            meat -= _clustered(likelihood, of.coordinates, scores, both, nobs)
+        fewest = min(int(np.unique(g).size) for g in groups)
+        if fewest <= q:
+            notes.append(
+                f"There are {fewest} clusters and {q} parameters: errors by cluster are unreliable."
+            )
+    covariance = _symmetric(of.coordinates.back(of.inverse @ meat @ of.inverse))
+    if len(groups) == 2 and np.linalg.eigvalsh(_unit(covariance))[0] < -1e-10:
+        notes.append(
+            "The two-way covariance is not positive: some tests of several parameters fail."
+        )
+        if covariance.diagonal().min() < 0.0:
+            values, vectors = np.linalg.eigh(covariance)
+            covariance = _symmetric((vectors * values.clip(0.0)) @ vectors.T)
+            notes[-1] = (
+                "The two-way covariance was not positive: its negative eigenvalues were made 0."
+            )
+    return covariance, notes
+
+
+def _white(
+    likelihood: Likelihood, coordinates: Coordinates, residuals: _Array, weights: _Array | None
+) -> _Array:
+    k, p = likelihood.n_equations, likelihood.width
+    out = np.empty((k, p, k, p))
+    for a in range(k):
+        for b in range(a + 1):
+            both = residuals[:, a] * residuals[:, b]
+            out[a, :, b] = coordinates.cross(both if weights is None else both * weights)
+            out[b, :, a] = out[a, :, b].T
+    return _flat(out)
+
+
+def _clustered(
+    likelihood: Likelihood,
+    coordinates: Coordinates,
+    scores: _Array,
+    codes: NDArray[np.int64],
+    nobs: float,
+) -> _Array:
+    """Return the sum over clusters of outer products of summed scores, with its factor."""
+    k, q = likelihood.n_equations, likelihood.size
+    order = np.argsort(codes, kind="stable")
+    ends = np.r_[np.flatnonzero(np.diff(codes[order])) + 1, codes.size]
+    starts = np.r_[0, ends[:-1]]
+    most = max(1, _SCORES // q)
+    out = np.zeros((q, q))
+    first = 0
+    while first < ends.size:
+        # whole clusters, not many rows at a time
+        last = int(np.searchsorted(ends, starts[first] + most, side="right"))
+        last = max(last, first + 1)
+        sums = np.zeros((last - first, q))
+        for begin in range(int(starts[first]), int(ends[last - 1]), most):
+            at = order[begin : min(begin + most, int(ends[last - 1]))]
+            part = coordinates.transform(likelihood.rows.matrix[at])
+            places = np.searchsorted(ends[first:last], np.arange(begin, begin + at.size), "right")
+            for a in range(k):
+                indicator = sp.csr_array(
+                    (scores[at, a], (places, np.arange(at.size))), shape=(last - first, at.size)
+                )
+                sums[:, a * likelihood.width : (a + 1) * likelihood.width] += indicator @ part
+        out += sums.T @ sums
+        first = last
+    n = ends.size
+    factor = (n / (n - 1.0)) * ((nobs - 1.0) / (nobs - q))
+    return np.asarray(out * factor, dtype=np.float64)
+
+
+def check_groups(groups: Any, n: int) -> list[NDArray[np.int64]]:
+    """Return codes of clusters, one or two arrays (n,).
+
+    ``groups`` is (n,) of anything that sorts or hashes, (n, 1) or (n, 2), or a pair of (n,).
+    """
+    ways = _ways(groups, n)
+    if len(ways) not in (1, 2):
+        raise ValueError(f"groups must be one or two ways of clustering, got {len(ways)}")
+    codes = []
+    for way in ways:
+        values = np.asarray(way)
+        if values.shape != (n,):
+            raise ValueError(
+                f"groups must hold one value for each of the {n} rows, got shape {values.shape}"
+            )
+        missing = np.flatnonzero([v is None or v != v for v in values.tolist()])
+        if missing.size:
+            raise ValueError(f"groups must not have missing values, got one at row {missing[0]}")
+        if values.dtype == object:
+            known: dict[Any, int] = {}
+            found = np.array([known.setdefault(v, len(known)) for v in values.tolist()])
+        else:
+            found = np.unique(values, return_inverse=True)[1].reshape(-1)
+        if found.max() == 0:
+            raise ValueError("groups must name two clusters or more, got one")
+        codes.append(found.astype(np.int64))
+    return codes
+
+
+def _ways(groups: Any, n: int) -> list[ArrayLike]:
+    if isinstance(groups, (list, tuple)) and len(groups) in (1, 2) and n > 2:
+        return list(groups)
+    values = groups.to_numpy() if hasattr(groups, "to_numpy") else np.asarray(groups)
+    return [values] if values.ndim != 2 else list(values.T)
+
+
+def _unit(matrix: _Array) -> _Array:
+    diagonal = np.abs(matrix.diagonal())
+    scale = np.divide(1.0, np.sqrt(diagonal), out=np.zeros_like(diagonal), where=diagonal > 0.0)
+    return matrix * scale * scale[:, None]
+
+
+def _flat(blocks: _Array) -> _Array:
+    """Return a matrix, (q, q), of blocks, (k, p, k, p)."""
+    k, p = blocks.shape[:2]
+    matrix: _Array = blocks.reshape(k * p, k * p)
+    return matrix
+
+
+def _symmetric(matrix: _Array) -> _Array:
+    return 0.5 * (matrix + matrix.T)

@@ -1,0 +1,426 @@
+"""From a fit to its results: :func:`inference`, and what it shares with formulas."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_random_state
+
+from fastlogreg.data import validation as check
+from fastlogreg.data.memory import Rows
+from fastlogreg.estimators.input import checked_rows, training_data, validated
+from fastlogreg.estimators.logistic import LogisticRegression
+from fastlogreg.floating_point import numpy_defaults
+from fastlogreg.problem.layout import Layout
+from fastlogreg.problem.penalties import ElasticNet
+from fastlogreg.statistics.bootstrap import bootstrap
+from fastlogreg.statistics.covariance import COV_TYPES, bread, check_groups, decrement, robust
+from fastlogreg.statistics.firth import FirthFit
+from fastlogreg.statistics.likelihood import Derivatives, Likelihood
+from fastlogreg.statistics.multinomial import MNLogitResults
+from fastlogreg.statistics.results import Design, Fit, LogitResults, Results, check_level
+
+__all__ = ["Asked", "check_asked", "inference", "referred", "results_of"]
+
+_FAR = 1e-2  # of the log-likelihood: what estimates may be below the maximum, 0.14 errors at most
+_NEAR = 1e-18  # for each row: how near estimates are where another step would show in no error
+_WEIGHTS = ("frequency", "sampling")
+
+_Array = NDArray[np.float64]
+
+
+class Asked(NamedTuple):
+    """What was asked for beside the estimates, checked."""
+
+    cov_type: str
+    groups: list[NDArray[np.int64]]
+    level: float
+    sampling: bool
+    n_bootstrap: int
+    random: Any
+
+
+def check_asked(
+    cov_type: Any,
+    groups: Any,
+    level: Any,
+    weight_type: Any,
+    n_bootstrap: Any,
+    random_state: Any,
+    n: int,
+    weights: Any,
+) -> Asked:
+    """Return what was asked for, checked, of n rows."""
+    check.check_choice(cov_type, "cov_type", COV_TYPES)
+    level = check_level(level)
+    check.check_choice(weight_type, "weight_type", _WEIGHTS)
+    count = check.check_count(n_bootstrap, "n_bootstrap", low=2)
+    assert count is not None
+    if weight_type == "sampling" and weights is not None and cov_type == "nonrobust":
+        raise ValueError(
+            "weight_type='sampling' asks for a robust cov_type ('HC0', 'HC1', 'cluster' or "
+            "'bootstrap'): sampling weights say nothing of the information in a row"
+        )
+    if groups is None:
+        if cov_type == "cluster":
+            raise ValueError("cov_type='cluster' needs groups: a cluster for each row")
+        codes = []
+    else:
+        if cov_type not in ("cluster", "bootstrap"):
+            raise ValueError(f"groups are for cov_type='cluster' and 'bootstrap', got {cov_type!r}")
+        codes = check_groups(groups, n)
+        if cov_type == "bootstrap" and len(codes) > 1:
+            raise ValueError("groups: the bootstrap draws clusters of one way, got two")
+    random = check_random_state(random_state)
+    return Asked(cov_type, codes, level, weight_type == "sampling", count, random)
+
+
+@numpy_defaults
+def inference(
+    model: LogisticRegression,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
+    cov_type: str = "nonrobust",
+    groups: ArrayLike | None = None,
+    level: float = 0.95,
+    weight_type: str = "frequency",
+    reference: Any = None,
+    penalized: bool = False,
+    n_bootstrap: int = 500,
+    random_state: Any = None,
+) -> LogitResults | MNLogitResults:
+    """Return standard errors, tests and intervals of a fitted model.
+
+    The model stays as it is. One reading of the rows gives the information, and a robust
+    covariance takes one more.
+
+    Parameters
+    ----------
+    model : LogisticRegression
+        Fitted with ``C=np.inf`` (or penalty factors of 0), to these rows.
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,)
+    sample_weight : array-like of shape (n_samples,), optional
+        As they were fitted; the model's ``class_weight`` is multiplied with them.
+    offset : array-like of shape (n_samples,), or (n_samples, n_classes), optional
+        As it was fitted.
+    cov_type : {"nonrobust", "HC0", "HC1", "cluster", "bootstrap"}, default="nonrobust"
+        "nonrobust" is the inverse information. "HC0" and "HC1" (times n / (n - q)) hold where the
+        model does not; "cluster" where rows of a group depend on each other; "bootstrap" is the
+        covariance of fits to rows, or groups, drawn with replacement.
+    groups : array-like of shape (n_samples,), or a pair of those, optional
+        Clusters: one way or two.
+    level : float, default=0.95
+        Of intervals where none is asked for.
+    weight_type : {"frequency", "sampling"}, default="frequency"
+        Whether a row of weight w stands for w rows, or was drawn with probability 1 / w. It
+        matters to robust covariances and to the number of observations; "sampling" needs one.
+    reference : label, optional
+        The class that the others are against; default the first of ``classes_``.
+    penalized : bool, default=False
+        Whether a fit with an L2 penalty is let through: its errors are then those of the posterior
+        with that prior, and there are no p-values.
+    n_bootstrap : int, default=500
+        Replicates of the bootstrap.
+    random_state : int, RandomState instance or None, default=None
+        Of the bootstrap.
+
+    Returns
+    -------
+    LogitResults, or MNLogitResults for more than two classes
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the model has a penalty, was not fitted to these rows, the classes can be separated, or
+        columns are collinear: the message names them. Or an argument is not as described.
+
+    See Also
+    --------
+    logit : The same from a formula and a frame.
+
+    References
+    ----------
+    Agresti (2013), Categorical Data Analysis, chapters 5 and 6.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastlogreg as flr
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+    >>> X = X[["mean texture", "mean smoothness"]]
+    >>> model = flr.LogisticRegression(C=np.inf).fit(X, y)
+    >>> results = flr.inference(model, X, y, cov_type="HC1")
+    >>> results.to_frame()["std_err"].round(3).to_dict()
+    {'Intercept': 1.206, 'mean texture': 0.031, 'mean smoothness': 9.532}
+    """
+    if not isinstance(model, LogisticRegression):
+        raise TypeError(
+            "model must be a fastlogreg.LogisticRegression, which ends at an optimum; got "
+            f"{type(model).__name__}"
+        )
+    penalized = check.check_flag(penalized, "penalized")
+    theta = model._theta()
+    settings = model._settings()
+    if not hasattr(model, "classes_"):
+        raise ValueError("model must be fitted: it has no classes_")
+    matrix, labels, columns = training_data(model, X, y, reset=False)
+    rows = checked_rows(
+        model, matrix, labels, sample_weight, offset, labels=np.asarray(model.classes_)
+    )
+    asked = check_asked(
+        cov_type,
+        groups,
+        level,
+        weight_type,
+        n_bootstrap,
+        random_state,
+        matrix.shape[0],
+        rows.weights,
+    )
+    if not settings.intercept:
+        theta = np.ascontiguousarray(theta[:, 1:])
+    layout = Layout(columns.number, settings.intercept, len(theta))
+    total = float(matrix.shape[0] if rows.weights is None else rows.weights.sum())
+    ridge = _ridge(settings, total, layout, penalized)
+    rows, theta, code = referred(rows, theta, reference)
+    likelihood = Likelihood(rows, settings.intercept, code, settings.n_threads)
+    names = ["Intercept"] * int(settings.intercept) + (
+        [f"x{j}" for j in range(columns.number)]
+        if columns.names is None
+        else [str(name) for name in columns.names]
+    )
+    parameters = likelihood.parameters(theta)
+    notes = []
+    if model.class_weight is not None:
+        notes.append("Weights of the classes are in the likelihood: its errors take them as data.")
+    target = getattr(y, "name", None)
+    return results_of(
+        likelihood,
+        parameters,
+        names,
+        asked,
+        _ModelDesign(model),
+        notes=notes,
+        ridge=ridge,
+        target="y" if target is None else str(target),
+    )
+
+
+class _ModelDesign:
+    """Rows as the model takes them."""
+
+    def __init__(self, model: LogisticRegression) -> None:
+        state = object.__new__(type(model))
+        state.__dict__.update(vars(model))  # later fits of the model change nothing here
+        self._model = state
+
+    def rows(self, X: Any, offset: Any) -> tuple[Any, _Array | None, NDArray[np.bool_] | None]:
+        matrix = validated(self._model, X, reset=False)[0]
+        check.check_finite(matrix)
+        n_classes = len(self._model.classes_)
+        known = check.check_offset(
+            offset, matrix.shape[0], 1 if n_classes == 2 else n_classes, finite=True
+        )
+        return matrix, known, None
+
+
+def _ridge(settings: Any, total: float, layout: Layout, penalized: bool) -> _Array | None:
+    """Return the ridge on the information of one row of theta, (p,); None without a penalty."""
+    penalty = settings.penalty(total, layout)
+    if isinstance(penalty, ElasticNet):
+        raise ValueError(
+            "model has an L1 penalty or bounds: its estimates have no standard errors, and after a "
+            "selection of columns p-values do not hold on the same rows. Fit the columns of "
+            "interest with C=np.inf and without bounds, best on other rows"
+        )
+    ridge = total * np.asarray(penalty.smooth_diagonal)
+    if not ridge.any():
+        return None
+    if not penalized:
+        raise ValueError(
+            f"model has a penalty (C={settings.C:g}): its estimates are biased towards 0, and "
+            "p-values and intervals of an unpenalized fit do not hold. Fit it with C=np.inf, or "
+            "set penalized=True for errors without p-values"
+        )
+    if layout.n_outputs > 1:
+        raise ValueError("penalized=True is for two classes: fit with C=np.inf")
+    return ridge
+
+
+def referred(rows: Rows, theta: _Array | None, reference: Any) -> tuple[Rows, Any, int]:
+    """Return rows and theta, (m, p), with a reference class, and its number.
+
+    The first of two classes is the reference: they change places where the other is asked for.
+    """
+    if reference is None:
+        return rows, theta, 0
+    names = rows.classes.tolist()
+    if reference not in names:
+        raise ValueError(f"reference must be one of the classes {names}, got {reference!r}")
+    code = names.index(reference)
+    if len(names) > 2 or code == 0:
+        return rows, theta, code
+    changed = rows._replace(
+        targets=1.0 - rows.targets,
+        offset=None if rows.offset is None else -rows.offset,
+        classes=rows.classes[::-1].copy(),
+    )
+    return changed, None if theta is None else -theta, 0
+
+
+def results_of(
+    likelihood: Likelihood,
+    parameters: _Array,
+    names: list[str],
+    asked: Asked,
+    design: Design,
+    *,
+    notes: list[str],
+    ridge: _Array | None = None,
+    target: str = "y",
+    polish: bool = False,
+    firth: FirthFit | None = None,
+    formula: str | None = None,
+    n_missing: int = 0,
+) -> LogitResults | MNLogitResults:
+    """Return the results of estimates, or say why there are none.
+
+    ``polish`` lets one more step be taken from what is known at the estimates.
+    """
+    weights = likelihood.rows.weights
+    if weights is None:
+        nobs = float(likelihood.n_rows)
+    else:
+        nobs = float(np.count_nonzero(weights)) if asked.sampling else likelihood.total_weight
+    derivatives = likelihood.derivatives(parameters) if firth is None else firth.derivatives
+    if firth is None:
+        derivatives = _at_optimum(likelihood, parameters, derivatives, names, ridge, polish)
+    probabilities = likelihood.probabilities(parameters)
+    added = 0.0 if ridge is None else ridge
+    found = bread(likelihood, derivatives, probabilities, names, added)
+    if polish:
+        parameters = parameters + found.covariance @ derivatives.score
+        if decrement(derivatives) > _NEAR * nobs:  # else errors would not change
+            derivatives = likelihood.derivatives(parameters)
+            probabilities = likelihood.probabilities(parameters)
+            found = bread(likelihood, derivatives, probabilities, names, added)
+    df = float(likelihood.size)
+    if ridge is not None:
+        df = float(np.trace(found.covariance @ derivatives.information))
+        notes = [
+            *notes,
+            "Penalized (L2): estimates are biased towards 0, and errors are those of the "
+            "posterior with the penalty as a normal prior. There are no p-values.",
+        ]
+        if asked.cov_type != "nonrobust":
+            raise ValueError(f"cov_type={asked.cov_type!r} is not offered for a penalized fit")
+    covariance = found.covariance
+    if firth is not None and asked.cov_type != "nonrobust":
+        raise ValueError(f"cov_type={asked.cov_type!r} is not offered for method='firth'")
+    if asked.cov_type in ("HC1", "cluster") and nobs <= likelihood.size:
+        raise ValueError(
+            f"cov_type={asked.cov_type!r} needs more observations than parameters, got {nobs:g} "
+            f"and {likelihood.size}"
+        )
+    if asked.cov_type == "bootstrap":
+        replicates = bootstrap(
+            likelihood,
+            parameters,
+            asked.n_bootstrap,
+            asked.random,
+            groups=asked.groups[0] if asked.groups else None,
+            sampling=asked.sampling,
+        )
+        covariance = np.atleast_2d(np.cov(replicates.parameters, rowvar=False))
+        of = "clusters" if asked.groups else "rows"
+        lost = f"; {replicates.lost} had no optimum and are left out" if replicates.lost else ""
+        notes = [*notes, f"{asked.n_bootstrap} bootstrap replicates of {of}{lost}."]
+    elif asked.cov_type != "nonrobust":
+        covariance, more = robust(
+            likelihood,
+            found,
+            likelihood.residuals(probabilities),
+            asked.cov_type,
+            asked.groups,
+            nobs=nobs,
+            sampling=asked.sampling,
+        )
+        notes = [*notes, *more]
+        if asked.groups:
+            sizes = " and ".join(str(int(codes.max()) + 1) for codes in asked.groups)
+            notes = [*notes, f"Errors are by clusters: {sizes}."]
+    fit = Fit(
+        likelihood=likelihood,
+        parameters=parameters,
+        llf=derivatives.value,
+        covariance=covariance,
+        information_inverse=found.covariance,
+        names=names,
+        cov_type=asked.cov_type,
+        level=asked.level,
+        nobs=nobs,
+        df=df,
+        design=design,
+        notes=notes,
+        method="Firth" if firth else "L2-penalized ML" if ridge is not None else "ML",
+        target=target,
+        formula=formula,
+        n_missing=n_missing,
+        firth=firth,
+        penalized=ridge is not None,
+    )
+    kind: type[Results] = LogitResults if likelihood.n_equations == 1 else MNLogitResults
+    return kind(fit)  # type: ignore[return-value]
+
+
+def _at_optimum(
+    likelihood: Likelihood,
+    parameters: _Array,
+    derivatives: Derivatives,
+    names: list[str],
+    ridge: _Array | None,
+    polish: bool,
+) -> Derivatives:
+    """Return the derivatives where the estimates are a maximum; say so where they aren't one."""
+    if not np.isfinite(derivatives.value):
+        raise ValueError(
+            "the log-likelihood of these rows is not finite: values in X or coefficients are too "
+            "large for float64"
+        )
+    if ridge is not None:
+        derivatives = derivatives._replace(score=derivatives.score - ridge * parameters)
+        distance = decrement(derivatives, ridge)
+    else:
+        distance = decrement(derivatives)
+        refuse_separated(likelihood, parameters, names, distance)
+    if distance > _FAR and not polish:
+        raise ValueError(
+            "the coefficients are not at the maximum of the likelihood of these rows: the "
+            f"log-likelihood, {derivatives.value:.6g}, could rise by some {distance:.2g}. Hand "
+            "over the rows, labels, weights and offset that model was fitted to, or fit it with a "
+            "smaller tol"
+        )
+    return derivatives
+
+
+def refuse_separated(
+    likelihood: Likelihood, parameters: _Array, names: list[str], distance: float
+) -> None:
+    """Raise where the classes can be separated, naming the columns that do it."""
+    found = likelihood.separation(parameters, distance)
+    if found is None or (not found.rows.any() and found.decided):
+        return
+    first = int(likelihood.intercept)
+    columns: NDArray[Any] = np.array(names[first:])
+    if likelihood.n_equations > 1:
+        labels = likelihood.rows.classes.tolist()
+        columns = np.array([f"{name} of class {label}" for label in labels for name in names])
+    remedy = "Use method='firth' of flr.logit" if likelihood.n_equations == 1 else "Give C a value"
+    raise ValueError(
+        f"{found.describe(columns)}: there are no standard errors. {found.advice(remedy)}"
+    )

@@ -1,0 +1,392 @@
+"""From a formula and a table to results: :func:`logit`.
+
+formulaic reads formulas and makes the columns; labels of any kind are read here. Rows that lack a
+value of what the model reads are left out, and the results say how many.
+"""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastlogreg.backends import PassSpec
+from fastlogreg.data import validation as check
+from fastlogreg.data.labels import encode_classes
+from fastlogreg.data.memory import MemoryRows, Rows
+from fastlogreg.estimators.logistic import LogisticRegression
+from fastlogreg.floating_point import numpy_defaults
+from fastlogreg.solvers.trace import Trace
+from fastlogreg.statistics.firth import fit_firth
+from fastlogreg.statistics.fitted import check_asked, referred, refuse_separated, results_of
+from fastlogreg.statistics.formula_support import check_formulaic
+from fastlogreg.statistics.likelihood import Likelihood
+from fastlogreg.statistics.multinomial import MNLogitResults
+from fastlogreg.statistics.results import LogitResults
+
+__all__ = ["logit"]
+
+_TOL = 1e-12
+_STEPS = 200
+
+_Array = NDArray[np.float64]
+
+
+@numpy_defaults
+def logit(
+    formula: str,
+    data: Any,
+    *,
+    method: str = "ml",
+    sample_weight: str | ArrayLike | None = None,
+    offset: str | ArrayLike | None = None,
+    cov_type: str = "nonrobust",
+    groups: Any = None,
+    level: float = 0.95,
+    weight_type: str = "frequency",
+    reference: Any = None,
+    n_bootstrap: int = 500,
+    random_state: Any = None,
+    n_threads: int | None = None,
+) -> LogitResults | MNLogitResults:
+    """Fit a logistic regression to a formula and a table, without a penalty.
+
+    Parameters
+    ----------
+    formula : str
+        ``"admit ~ gre + gpa + C(rank)"``, with formulaic's grammar: ``C()``, interactions
+        (``a:b``, ``a * b``), splines (``bs(x, df=4)``), transformations (``np.log(x)``,
+        ``I(x > 0)``), ``- 1`` for no intercept. The left side is a column of labels of
+        any kind, two or more, or an expression.
+    data : pandas or polars frame, or mapping of names to columns
+        Rows that lack a value of what the model reads are left out.
+    method : {"ml", "firth"}, default="ml"
+        Maximum likelihood, or Firth's penalized likelihood (two classes): finite where rows are
+        separated, with tests and intervals of that likelihood.
+    sample_weight, offset : str or array-like of shape (n,), optional
+        The name of a column, or values. See :func:`fastlogreg.inference`.
+    cov_type, level, weight_type, reference, n_bootstrap, random_state
+        See :func:`fastlogreg.inference`.
+    groups : str, array-like of shape (n,), or a list of two of those, optional
+        Clusters: one way or two.
+    n_threads : int, optional
+        Threads at most; default all.
+
+    Returns
+    -------
+    LogitResults, or MNLogitResults for more than two classes
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the classes can be separated or columns are collinear: the message names them. Or an
+        argument is not as described.
+
+    See Also
+    --------
+    inference : The same of a fitted model and arrays.
+
+    References
+    ----------
+    Firth (1993), Bias reduction of maximum likelihood estimates, Biometrika 80.
+
+    Examples
+    --------
+    >>> import fastlogreg as flr
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> data = load_breast_cancer(as_frame=True).frame
+    >>> data.columns = data.columns.str.replace(" ", "_")
+    >>> results = flr.logit("target ~ mean_texture + np.log(mean_area)", data)
+    >>> results.params.round(3)
+    array([52.275, -0.214, -7.399])
+    >>> results.odds_ratios()[1].round(3)
+    array([0.807, 0.75 , 0.868])
+    """
+    if not isinstance(formula, str):
+        raise TypeError(f"formula must be a string, got {type(formula).__name__}")
+    check.check_choice(method, "method", ("ml", "firth"))
+    threads = check.check_threads(n_threads)
+    table = _Table(formula, data, sample_weight, offset, groups)
+    weights = check.check_weights(table.weights, table.n)
+    classes, targets = encode_classes(table.labels, weights)
+    known = check.check_offset(
+        table.offset, table.n, 1 if classes.size == 2 else classes.size, finite=True
+    )
+    asked = check_asked(
+        cov_type,
+        table.groups,
+        level,
+        weight_type,
+        n_bootstrap,
+        random_state,
+        table.n,
+        weights,
+    )
+    if method == "firth" and cov_type != "nonrobust":
+        raise ValueError(f"cov_type={cov_type!r} is not offered for method='firth'")
+    table.check_finite(threads)
+    rows, _, code = referred(Rows(table.matrix, targets, weights, known, classes), None, reference)
+    likelihood = Likelihood(rows, table.intercept, code, threads)
+    names = ["Intercept"] * int(table.intercept) + table.names
+    about: dict[str, Any] = {
+        "notes": table.notes,
+        "target": table.target,
+        "formula": formula,
+        "n_missing": table.n_missing,
+    }
+    design = table.design(classes.size)
+    if method == "firth":
+        firth = fit_firth(likelihood, names)
+        return results_of(likelihood, firth.parameters, names, asked, design, firth=firth, **about)
+    model = LogisticRegression(
+        C=np.inf, fit_intercept=table.intercept, tol=_TOL, max_iter=_STEPS, n_threads=n_threads
+    )
+    settings = model._settings()
+    problem = settings.problem(rows)
+    result, separation = settings.solve(problem, rows, None, Trace())
+    if not result.finite:
+        raise ValueError("values of the columns are too large for float64: rescale them")
+    parameters = likelihood.parameters(result.theta)
+    if separation is not None:
+        refuse_separated(likelihood, parameters, names, result.decrement * likelihood.total_weight)
+    return results_of(likelihood, parameters, names, asked, design, polish=True, **about)
+
+
+class _FormulaDesign:
+    """Rows as the formula makes them."""
+
+    def __init__(self, spec: Any, offset: Any, intercept: bool, n_outputs: int) -> None:
+        self._spec = spec
+        self._offset = offset if isinstance(offset, str) else None
+        self._given = offset is not None
+        self._intercept = intercept
+        self._n_outputs = n_outputs
+
+    def rows(self, X: Any, offset: Any) -> tuple[Any, _Array | None, NDArray[np.bool_] | None]:
+        frame = _frame(X)
+        kept = np.ones(len(frame), dtype=bool)
+        if offset is None and self._offset is not None:
+            offset = _column(frame, self._offset, "offset")
+        if offset is not None:
+            kept &= ~_missing(offset, len(frame), "offset")
+        matrix = _made(self._spec, frame, "X")
+        here = np.zeros(len(frame), dtype=bool)
+        here[matrix.index.to_numpy()] = True
+        values = _by_column(matrix, int(self._intercept))[kept[here]]
+        kept &= here
+        check.check_finite(values, estimator="predict")
+        known = None
+        if offset is not None:
+            known = check.check_offset(
+                np.asarray(offset)[kept], len(values), self._n_outputs, finite=True
+            )
+        return values, known, kept
+
+
+class _Table:
+    """What a model reads of a table: its columns, labels, weights, offset and groups."""
+
+    def __init__(self, formula: str, data: Any, weights: Any, offset: Any, groups: Any) -> None:
+        formulaic = check_formulaic()
+        frame = _frame(data)
+        n = len(frame)
+        if n == 0:
+            raise ValueError("data has no rows")
+        try:
+            parsed = formulaic.Formula(formula)
+        except Exception as error:  # of several kinds
+            why = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ValueError(f"formula {formula!r} can't be read: {why}") from error
+        if not hasattr(parsed, "lhs") or not hasattr(parsed, "rhs"):
+            raise ValueError(f"formula must have a left and a right side, got {formula!r}")
+        if len(list(parsed.lhs)) != 1:
+            raise ValueError(f"formula must have one column on its left side, got {formula!r}")
+        self.target, labels = _labels(parsed.lhs, frame)
+        kept = ~_missing(labels, n, "formula")
+        self._offset = offset
+        columns = {}
+        for name, given in (("sample_weight", weights), ("offset", offset)):
+            columns[name] = _column(frame, given, name)
+            if columns[name] is not None:
+                kept &= ~_missing(columns[name], n, name)
+        ways = _ways(groups, n)
+        ways = [_column(frame, way, "groups") for way in ways]
+        for way in ways:
+            kept &= ~_missing(way, n, "groups")
+        matrix = _made(parsed.rhs, frame[kept], "formula")
+        here = np.zeros(n, dtype=bool)
+        here[matrix.index.to_numpy()] = True
+        if not here.any():
+            raise ValueError("no rows are left without those that lack a value")
+        self._spec = matrix.model_spec
+        names = [str(name) for name in matrix.columns]
+        self.intercept = "Intercept" in names
+        if self.intercept and names[0] != "Intercept":
+            raise ValueError("formula must not have a column of its own called 'Intercept'")
+        self.matrix = _by_column(matrix, int(self.intercept))
+        self.names = names[int(self.intercept) :]
+        self.n = len(matrix)
+        self.rows = np.flatnonzero(here)
+        self.n_missing = n - self.n
+        self.labels = np.asarray(labels)[here]
+        if self.labels.dtype.kind == "f" and not np.isfinite(self.labels).all():
+            raise ValueError("formula: the labels on the left side must be finite")
+        self.weights = _some(columns["sample_weight"], here)
+        self.offset = _some(columns["offset"], here)
+        self.groups = [np.asarray(way)[here] for way in ways] or None
+        self.notes: list[str] = []
+
+    def check_finite(self, n_threads: int | None) -> None:
+        """Refuse infinite values, which a transformation makes."""
+        spec = PassSpec(n_threads=n_threads)
+        found = MemoryRows(self.matrix, np.empty(0)).bind(spec).first_not_finite()
+        if found is not None:
+            row = int(self.rows[found[0]])
+            raise ValueError(
+                f"formula: the column {self.names[found[1]]!r} is {self.matrix[found]} at row {row}"
+            )
+
+    def design(self, n_classes: int) -> _FormulaDesign:
+        """Return what makes rows of new tables."""
+        outputs = 1 if n_classes == 2 else n_classes
+        return _FormulaDesign(self._spec, self._offset, self.intercept, outputs)
+
+
+def _frame(data: Any) -> Any:
+    """Return a pandas frame with rows numbered from 0."""
+    import pandas as pd
+
+    if isinstance(data, pd.DataFrame):
+        return data.reset_index(drop=True)
+    if isinstance(data, Mapping):
+        return pd.DataFrame(dict(data))
+    if type(data).__module__.split(".")[0] == "polars" and hasattr(data, "get_columns"):
+        return pd.DataFrame({name: _of_polars(data[name]) for name in data.columns})
+    raise TypeError(
+        "data must be a pandas or polars frame or a mapping of names to columns, got "
+        f"{type(data).__name__}"
+    )
+
+
+def _of_polars(series: Any) -> Any:
+    if series.dtype.is_numeric() or str(series.dtype) == "Boolean":
+        return series.to_numpy()
+    if str(series.dtype).startswith(("Date", "Time", "Duration")):
+        return series.to_numpy()
+    return np.array(series.to_list(), dtype=object)
+
+
+def _labels(lhs: Any, frame: Any) -> tuple[str, Any]:
+    """Return the name of the left side, and its labels, (n,)."""
+    (term,) = list(lhs)
+    name = str(term)
+    plain = name.strip("`")
+    if plain in frame.columns:
+        return plain, _plain(frame[plain])
+    from formulaic import model_matrix
+
+    try:
+        made = model_matrix(f"0 + {name}", frame, na_action="ignore", context=_context())
+    except Exception as error:  # of several kinds
+        raise ValueError(f"formula: the left side {name!r} can't be computed: {error}") from error
+    if made.shape[1] == 2 and made.columns[0].endswith(("[False]", "[T.False]")):
+        return name, made.iloc[:, 1].to_numpy() > 0.5
+    if made.shape[1] != 1:
+        raise ValueError(
+            f"formula: the left side {name!r} makes {made.shape[1]} columns; name a column "
+            "of labels"
+        )
+    return name, made.iloc[:, 0].to_numpy()
+
+
+def _plain(series: Any) -> NDArray[Any]:
+    """Return a column as NumPy has it; missing values are NaN or None."""
+    import pandas as pd
+
+    if isinstance(series.dtype, np.dtype) and series.dtype.kind in "biuf":
+        return np.asarray(series.to_numpy())
+    if pd.api.types.is_bool_dtype(series.dtype) and not series.isna().any():
+        return np.asarray(series.to_numpy(dtype=bool))
+    if pd.api.types.is_numeric_dtype(series.dtype):
+        return np.asarray(series.to_numpy(dtype=np.float64, na_value=np.nan))
+    values = series.astype(object).to_numpy(copy=True)
+    values[series.isna().to_numpy()] = None
+    return np.asarray(values)
+
+
+def _column(frame: Any, given: Any, argument: str) -> Any:
+    """Return values that are given by a column's name or as they are; None for None."""
+    if given is None:
+        return None
+    if isinstance(given, str):
+        if given not in frame.columns:
+            raise ValueError(f"{argument}={given!r} is no column of data")
+        return _plain(frame[given])
+    values = given.to_numpy() if hasattr(given, "to_numpy") else np.asarray(given)
+    if values.ndim == 0 or len(values) != len(frame):
+        raise ValueError(
+            f"{argument} must have one value for each of the {len(frame)} rows of data, got shape "
+            f"{values.shape}"
+        )
+    return values
+
+
+def _ways(groups: Any, n: int) -> list[Any]:
+    if groups is None:
+        return []
+    if isinstance(groups, (list, tuple)) and (
+        all(isinstance(way, str) for way in groups) or (len(groups) == 2 and n != 2)
+    ):
+        if len(groups) not in (1, 2):
+            raise ValueError(f"groups must be one or two ways of clustering, got {len(groups)}")
+        return list(groups)
+    if getattr(groups, "ndim", 1) == 2:
+        values = groups.to_numpy() if hasattr(groups, "to_numpy") else groups
+        return list(values.T)
+    return [groups]
+
+
+def _missing(values: Any, n: int, argument: str) -> NDArray[np.bool_]:
+    """Return which values are missing, (n,)."""
+    import pandas as pd
+
+    array = np.asarray(values)
+    if array.shape[:1] != (n,):
+        raise ValueError(f"{argument} must have one value for each of the {n} rows")
+    found: NDArray[np.bool_] = np.asarray(pd.isna(array), dtype=np.bool_)
+    return np.asarray(found.reshape(n, -1).any(axis=1), dtype=np.bool_)
+
+
+def _some(values: Any, kept: NDArray[np.bool_]) -> Any:
+    return None if values is None else np.asarray(values)[kept]
+
+
+def _made(spec: Any, frame: Any, argument: str) -> Any:
+    """Return the columns that a formula makes of a frame, without rows that lack a value."""
+    from formulaic.errors import DataMismatchWarning
+
+    try:
+        with warnings.catch_warnings():
+            # levels that the fit did not have would be taken for the first
+            warnings.simplefilter("error", DataMismatchWarning)
+            return spec.get_model_matrix(
+                frame, na_action="drop", output="pandas", context=_context()
+            )
+    except DataMismatchWarning as error:
+        raise ValueError(f"{argument} has levels that the fit did not have: {error}") from error
+    except Exception as error:  # of several kinds
+        raise ValueError(f"{argument}: the columns can't be made: {error}") from error
+
+
+def _by_column(matrix: Any, first: int) -> _Array:
+    """Return the columns of a frame from ``first`` on, each contiguous: one copy."""
+    out = np.empty((matrix.shape[1] - first, len(matrix)))
+    for j, row in enumerate(out):
+        row[:] = matrix.iloc[:, first + j].to_numpy()
+    return out.T
+
+
+def _context() -> dict[str, Any]:
+    """Return what formulas may name beside columns."""
+    return {"np": np}

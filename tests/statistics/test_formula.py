@@ -1,0 +1,128 @@
+"""Formulas and tables: what the columns are, which rows are left, what is refused."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+import fastlogreg as flr
+from tests.statistics.data import drawn, frame, theirs
+
+
+@pytest.fixture
+def data():
+    X, y = drawn(n=400)
+    rng = np.random.default_rng(2)
+    out = frame(X, y).assign(
+        label=np.array(["no", "yes"])[y],
+        k=rng.integers(0, 4, 400).astype(str),
+        shift=rng.standard_normal(400) * 0.3,
+        w=rng.integers(1, 4, 400),
+    )
+    out.index = out.index[::-1] + 1000  # whatever the index is
+    return out
+
+
+@pytest.mark.parametrize(
+    "right",
+    ["a + b * c + C(k)", "a + np.exp(b) + I(c ** 2)", "a:b + k - 1", "1", "bs(a, df=4) + b"],
+)
+def test_columns_are_those_of_statsmodels(data, right):
+    ours, other = flr.logit(f"y ~ {right}", data), theirs(f"y ~ {right}", data)
+    table = ours.to_frame()
+    if not right.startswith("bs("):  # which formulaic and patsy give other names
+        table = table.loc[other.params.index]  # patsy has factors first
+    np.testing.assert_allclose(table["coef"], other.params, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(table["std_err"], other.bse, rtol=1e-6)
+    np.testing.assert_allclose(ours.predict(data[:9]), other.predict(data[:9]), rtol=1e-6)
+
+
+def test_rows_that_lack_something_are_left_out_and_said(data):
+    whole = flr.logit("label ~ a + C(k)", data, offset="shift", sample_weight="w").params
+    for name, row in (("a", 3), ("label", 5), ("k", 7), ("shift", 8), ("w", 9)):
+        data[name] = data[name].astype(object)
+        data.iloc[row, data.columns.get_loc(name)] = None
+    data = data.assign(**{name: data[name].astype(float) for name in ("a", "shift", "w")})
+    results = flr.logit("label ~ a + C(k)", data, offset="shift", sample_weight="w")
+    assert results.nobs == data.dropna()["w"].sum()
+    assert "5, dropped" in str(results.summary())
+    assert (whole != results.params).all()
+    left = flr.logit("label ~ a + C(k)", data.dropna(), offset="shift", sample_weight="w")
+    np.testing.assert_allclose(left.params, results.params, rtol=1e-9)
+    arrays = flr.logit("label ~ a + C(k)", data, offset=data["shift"], sample_weight=data["w"])
+    np.testing.assert_array_equal(arrays.params, results.params)
+    # predictions stand beside their rows
+    found = results.predict(data)
+    assert np.flatnonzero(np.isnan(found)).tolist() == [3, 7, 8]
+    np.testing.assert_allclose(results.predict(data[:2]), found[:2], rtol=1e-12)
+    frames = pl.from_pandas(data)
+    np.testing.assert_array_equal(
+        flr.logit("label ~ a + C(k)", frames, offset="shift", sample_weight="w").params,
+        results.params,
+    )
+    np.testing.assert_array_equal(results.predict(frames), found)
+
+
+def test_labels_of_any_kind(data):
+    expected = flr.logit("y ~ a", data).params
+    data["flag"] = data.y == 1
+    data["kind"] = data.label.astype("category")
+    for left in ("label", "flag", "kind", "I(y > 0)", "I(1.0 * y)"):
+        results = flr.logit(f"{left} ~ a", data)
+        np.testing.assert_allclose(results.params, expected, rtol=1e-9)
+    assert flr.logit("label ~ a", data).classes_.tolist() == ["no", "yes"]
+    turned = flr.logit("label ~ a", data, reference="yes")
+    np.testing.assert_allclose(turned.params, -expected, rtol=1e-9)
+    np.testing.assert_allclose(turned.predict(data), 1 - flr.logit("y ~ a", data).predict())
+
+
+def test_clusters_by_name_and_by_value(data):
+    data["g"] = np.arange(400) // 20
+    by_name = flr.logit("y ~ a", data, cov_type="cluster", groups=["g", "k"])
+    by_value = flr.logit("y ~ a", data, cov_type="cluster", groups=data[["g", "k"]])
+    np.testing.assert_array_equal(by_name.bse, by_value.bse)
+    data.loc[data.index[0], "g"] = np.nan
+    assert flr.logit("y ~ a", data, cov_type="cluster", groups="g").nobs == 399
+
+
+def test_nested_models(data):
+    small, large = flr.logit("y ~ a", data), flr.logit("y ~ a + C(k)", data)
+    found = large.lr_test(small)
+    assert found == small.lr_test(large)
+    assert found.df == 3
+    assert found.statistic == pytest.approx(2 * (large.llf - small.llf))
+    with pytest.raises(ValueError, match="same rows"):
+        large.lr_test(flr.logit("y ~ a", data[:-1]))
+    with pytest.raises(ValueError, match="as many parameters"):
+        small.lr_test(flr.logit("y ~ b", data))
+    with pytest.raises(ValueError, match="null model"):
+        flr.logit("y ~ 1", data).lr_test()
+
+
+def test_what_is_refused(data):
+    data["zero"] = 0.0
+    with pytest.raises(ValueError, match="levels that the fit did not have"):
+        flr.logit("y ~ C(k)", data).predict(data.assign(k="7"))
+    for formula, words in (
+        ("y ~ nope", "nope"),
+        ("nope ~ a", "nope"),
+        ("a + b", "left and a right side"),
+        ("y ~~ a +", "can't be read"),
+        ("k + a ~ b", "one column on its left"),
+        ("zero ~ a", "only one class"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            flr.logit(formula, data)
+    with pytest.raises(ValueError, match=r"column 'I\(1 / b\)' is inf at row 4"):
+        flr.logit("y ~ I(1 / b)", data.assign(b=np.where(np.arange(400) == 4, 0.0, data.b)))
+    with pytest.raises(TypeError, match="formula must be a string"):
+        flr.logit(data, "y ~ a")
+    with pytest.raises(TypeError, match="data must be"):
+        flr.logit("y ~ a", data.to_numpy())
+    with pytest.raises(ValueError, match="offset='nope' is no column"):
+        flr.logit("y ~ a", data, offset="nope")
+    with pytest.raises(ValueError, match="sample_weight must have one value"):
+        flr.logit("y ~ a", data, sample_weight=np.ones(3))
+    with pytest.raises(ValueError, match="method must be one of"):
+        flr.logit("y ~ a", data, method="bayes")
+    with pytest.raises(ValueError, match="no rows"):
+        flr.logit("y ~ a", data[:0])

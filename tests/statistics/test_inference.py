@@ -1,0 +1,350 @@
+"""Standard errors, tests and intervals against statsmodels, published figures and formulas."""
+
+import pickle
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from scipy import stats
+
+import fastlogreg as flr
+from tests.statistics.data import ANES, FAIR, SPECTOR, drawn, frame, table, theirs
+
+CLUSTERS = {"cov_type": "cluster"}
+
+
+def close(ours, theirs, rtol=1e-6):
+    np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), rtol=rtol, atol=1e-12)
+
+
+def fitted(X, y, **options):
+    return flr.LogisticRegression(C=np.inf).fit(X, y, **options)
+
+
+@pytest.mark.parametrize(("name", "formula"), [("spector", SPECTOR), ("fair", FAIR)])
+def test_two_classes_are_as_statsmodels_has_them(name, formula):
+    data = table(name)
+    ours, other = flr.logit(formula, data), theirs(formula, data)
+    assert ours.names == list(other.params.index)
+    for attribute in ("params", "bse", "tvalues", "pvalues", "llf", "llnull", "aic", "bic"):
+        close(getattr(ours, attribute), getattr(other, attribute))
+    for attribute in ("prsquared", "df_model", "df_resid", "nobs"):
+        close(getattr(ours, attribute), getattr(other, attribute))
+    close(ours.conf_int(), other.conf_int())
+    close(ours.conf_int(0.9), other.conf_int(0.1))
+    close(ours.cov_params(), other.cov_params())
+    close(ours.lr_test().statistic, other.llr)
+    close(ours.lr_test().pvalue, other.llr_pvalue)
+    close(ours.odds_ratios()[:, 0], np.exp(other.params))
+    for at in ("overall", "mean"):
+        for dummy in (False, True):
+            effects = other.get_margeff(at=at, dummy=dummy)
+            close(ours.margins(at, dummy=dummy).effects, effects.margeff)
+            close(ours.margins(at, dummy=dummy).se, effects.margeff_se)
+    influence = other.get_influence()
+    close(ours.leverage, influence.hat_matrix_diag)
+    close(ours.cooks_distance, influence.cooks_distance[0], rtol=1e-5)
+    close(ours.residuals("deviance"), other.resid_dev)
+    close(ours.residuals("pearson"), other.resid_pearson)
+    close(ours.residuals("response"), other.resid_response)
+    close(ours.fittedvalues, other.fittedvalues)
+    predicted = other.get_prediction(data.iloc[:20]).summary_frame()
+    mine = ours.predict(data.iloc[:20], interval=True)
+    close(mine.mean, predicted["predicted"])
+    close(mine.se, predicted["se"])
+    close(mine.lower, predicted["ci_lower"])
+    close(mine.upper, predicted["ci_upper"])
+
+
+def test_the_published_figures_of_spector():
+    """Greene, Econometric Analysis, table 17.1 (the logit column)."""
+    results = flr.logit(SPECTOR, table("spector"))
+    assert results.params.round(3).tolist() == [-13.021, 2.826, 0.095, 2.379]
+    assert results.params[3].round(4) == 2.3787
+    assert results.bse.round(3).tolist() == [4.931, 1.263, 0.142, 1.065]
+
+
+@pytest.mark.parametrize(
+    ("formula", "name", "kind"), [(SPECTOR, "spector", "logit"), (ANES, "anes96", "mnlogit")]
+)
+def test_robust_covariances_are_statsmodels(formula, name, kind):
+    data = table(name)
+    n = len(data)
+    one, two = np.arange(n) // 4, np.arange(n) % 5
+    q = flr.logit(formula, data).cov_params().shape[0]
+    other = theirs(formula, data, kind, cov_type="HC0")
+    close(flr.logit(formula, data, cov_type="HC0").bse.T, other.bse)
+    # R's factor, which statsmodels leaves out beyond linear models
+    close(flr.logit(formula, data, cov_type="HC1").bse.T, other.bse * np.sqrt(n / (n - q)))
+    for groups in (one, np.column_stack([one, two])):
+        if groups.ndim == 2 and kind == "mnlogit":
+            continue
+        kwds = {"cov_type": "cluster", "cov_kwds": {"groups": groups}}
+        mine = flr.logit(formula, data, groups=groups, **CLUSTERS)
+        close(mine.cov_params(), theirs(formula, data, kind, **kwds).cov_params(), rtol=1e-5)
+
+
+def test_several_classes_are_as_mnlogit_has_them():
+    data = table("anes96")
+    ours, other = flr.logit(ANES, data), theirs(ANES, data, "mnlogit")
+    for attribute in ("params", "bse", "tvalues", "pvalues"):
+        close(getattr(ours, attribute).T, getattr(other, attribute))
+    for attribute in ("llf", "aic", "bic", "df_model", "df_resid"):
+        close(getattr(ours, attribute), getattr(other, attribute))
+    close(ours.cov_params(), other.cov_params())
+    for at in ("overall", "mean"):
+        effects = other.get_margeff(at=at)
+        close(ours.margins(at).effects, effects.margeff.T.reshape(-1))
+        close(ours.margins(at).se, effects.margeff_se.T.reshape(-1))
+    close(ours.predict(data.iloc[:9]), other.predict(data.iloc[:9]))
+    # errors of probabilities by differences
+    mine = ours.predict(data.iloc[:3], interval=True)
+    row = np.column_stack([np.ones(3), data[["logpopul", "selfLR", "age", "educ", "income"]][:3]])
+
+    def probabilities(flat):
+        z = np.column_stack([np.zeros(3), row @ flat.reshape(6, 6).T])
+        return (np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)).ravel()
+
+    at = ours.params.ravel()
+    J = np.array(
+        [(probabilities(at + h) - probabilities(at - h)) / 2e-5 for h in 1e-5 * np.eye(36)]
+    )
+    close(mine.se.ravel() ** 2, np.einsum("ij,ik,kj->j", J, ours.cov_params(), J), rtol=1e-5)
+    assert ((mine.lower > 0) & (mine.lower < mine.mean) & (mine.mean < mine.upper)).all()
+    # another reference: the same model
+    last = flr.logit(ANES, data, reference=6)
+    close(last.params[0], -ours.params[5], rtol=1e-5)
+    close(last.llf, ours.llf)
+    close(last.bse[0], ours.bse[5], rtol=1e-5)
+    assert "PID = 5" in str(last.summary()) and "reference 6" in str(last.summary())
+
+
+def test_profiles_are_where_the_likelihood_says():
+    """By statsmodels: with the parameter held as an offset, the deviance rises by 3.84."""
+    import statsmodels.api as sm
+
+    data = table("spector")
+    results = flr.logit(SPECTOR, data)
+    limits = results.conf_int(kind="profile")
+    X = np.column_stack([np.ones(32), data[["GPA", "TUCE", "PSI"]]])
+    for j in range(4):
+        for limit in limits[j]:
+            held = sm.GLM(
+                data.GRADE,
+                np.delete(X, j, axis=1),
+                family=sm.families.Binomial(),
+                offset=limit * X[:, j],
+            ).fit(tol=1e-12)
+            close(2 * (results.llf - held.llf), stats.chi2.ppf(0.95, 1), rtol=1e-6)
+    assert (limits[:, 0] < results.params).all() and (limits[:, 1] > results.params).all()
+
+
+def test_weights_that_count_rows_are_rows():
+    X, y = drawn()
+    rng = np.random.default_rng(1)
+    counts, groups = rng.integers(0, 4, y.size), rng.integers(0, 25, y.size)
+    offset = rng.standard_normal(y.size) * 0.3
+    rows = np.repeat(np.arange(y.size), counts)
+    one = fitted(X, y, sample_weight=counts, offset=offset)
+    many = fitted(X[rows], y[rows], offset=offset[rows])
+    for cov_type in ("nonrobust", "HC0", "HC1", "cluster"):
+        given = {"groups": groups} if cov_type == "cluster" else {}
+        repeated = {"groups": groups[rows]} if cov_type == "cluster" else {}
+        a = flr.inference(
+            one, X, y, sample_weight=counts, offset=offset, cov_type=cov_type, **given
+        )
+        b = flr.inference(
+            many, X[rows], y[rows], offset=offset[rows], cov_type=cov_type, **repeated
+        )
+        close(a.bse, b.bse)
+        close(a.margins().se, b.margins().se)
+    for kind in ("mcfadden", "cox_snell", "nagelkerke", "tjur"):
+        close(a.pseudo_r2(kind), b.pseudo_r2(kind))
+    close([a.llnull, a.bic, a.nobs], [b.llnull, b.bic, b.nobs])
+    close(a.hosmer_lemeshow(), b.hosmer_lemeshow())
+    # weights of a sample: each score has its weight
+    sampled = flr.inference(
+        one, X, y, sample_weight=counts, offset=offset, cov_type="HC0", weight_type="sampling"
+    )
+    A = np.column_stack([np.ones(y.size), X])
+    p = one.predict_proba(X, offset=offset)[:, 1]
+    bread = np.linalg.inv((A * (counts * p * (1 - p))[:, None]).T @ A)
+    scores = A * (counts * (y - p))[:, None]
+    close(sampled.cov_params(), bread @ scores.T @ scores @ bread, rtol=1e-5)
+
+
+def test_storage_and_distance_from_zero_change_nothing():
+    X, y = drawn()
+    model = fitted(X, y)
+    state = pickle.dumps(model)
+    plain = flr.inference(model, X, y, cov_type="HC1")
+    close(flr.inference(model, sp.csr_array(X), y, cov_type="HC1").bse, plain.bse)
+    narrow = X.astype(np.float32)
+    close(flr.inference(fitted(narrow, y), narrow, y, cov_type="HC1").bse, plain.bse, rtol=1e-5)
+    words = np.array(["no", "yes"])[y]
+    named = flr.inference(fitted(X, words), X, words, cov_type="HC1")
+    close(named.params, plain.params)
+    assert named.classes_.tolist() == ["no", "yes"]
+    groups, far_away = np.arange(y.size) // 10, np.array([1e7, 0.0, 0.0])
+    for cov_type, given in (("nonrobust", {}), ("HC1", {}), ("cluster", {"groups": groups})):
+        near = flr.logit("y ~ a + b + c", frame(X, y), cov_type=cov_type, **given)
+        far = flr.logit("y ~ a + b + c", frame(X + far_away, y), cov_type=cov_type, **given)
+        close(far.bse[1:], near.bse[1:], rtol=1e-6)
+        close(far.params[1:], near.params[1:], rtol=1e-5)
+    assert pickle.dumps(model) == state
+
+
+def test_several_classes_far_from_zero():
+    X, y = drawn(classes=3)
+    far_away = np.array([1e7, 0.0, 0.0])
+    near = flr.logit("y ~ a + b + c", frame(X, y), cov_type="HC0")
+    far = flr.logit("y ~ a + b + c", frame(X + far_away, y), cov_type="HC0")
+    close(far.bse[:, 1:], near.bse[:, 1:], rtol=1e-6)
+
+
+def test_the_bootstrap_is_near_what_it_estimates():
+    X, y = drawn(n=2000)
+    data, groups = frame(X, y), np.arange(2000) // 8
+    for given, cov_type in (({}, "HC0"), ({"groups": groups}, "cluster")):
+        draws = {"n_bootstrap": 300, "random_state": 0}
+        mine = flr.logit("y ~ a + b + c", data, cov_type="bootstrap", **given, **draws)
+        close(mine.bse, flr.logit("y ~ a + b + c", data, cov_type=cov_type, **given).bse, rtol=0.15)
+        again = flr.logit("y ~ a + b + c", data, cov_type="bootstrap", **given, **draws)
+        assert (again.bse == mine.bse).all()
+        assert "300 bootstrap replicates" in str(mine.summary())
+
+
+def test_wald_tests_are_statsmodels():
+    data = table("spector")
+    ours, other = flr.logit(SPECTOR, data), theirs(SPECTOR, data)
+    for text in ("GPA = PSI, TUCE = 0.1", "2 * GPA - PSI = 3"):
+        expected = other.wald_test(text, scalar=True)
+        close(ours.wald_test(text)[::2], [expected.statistic, expected.pvalue])
+    R = np.array([[0, 1, 0, 0], [0, 0, 0, 1.0]])
+    expected = other.wald_test(R, scalar=True)
+    for restriction in (R, ["GPA", "PSI"], (R, [0, 0])):
+        close(ours.wald_test(restriction)[::2], [expected.statistic, expected.pvalue])
+    close(ours.wald_test("PSI").statistic, other.tvalues["PSI"] ** 2)
+    for wrong, words in (
+        ("GAP", "no parameter"),
+        (["PSI", "PSI"], "twice"),
+        (np.eye(3), "shape"),
+        ("GPA = nope", "no equation"),
+        ([], "empty"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            ours.wald_test(wrong)
+
+
+def test_hosmer_lemeshow_by_hand():
+    """The statistic of ten groups, computed from sorted rows."""
+    X, y = drawn(n=500)
+    results = flr.logit("y ~ a + b + c", frame(X, y))
+    p = np.sort(results.predict())
+    own = y[np.argsort(results.predict())]
+    statistic = 0.0
+    for part, labels in zip(p.reshape(10, 50), own.reshape(10, 50), strict=True):
+        expected = part.sum()
+        statistic += (labels.sum() - expected) ** 2 / (expected * (1 - part.mean()))
+    found = results.hosmer_lemeshow()
+    close(found, [statistic, 8, stats.chi2.sf(statistic, 8)], rtol=1e-9)
+    assert results.calibration()["n"].tolist() == [50.0] * 10
+
+
+def test_a_penalty_is_refused_or_said():
+    X, y = drawn()
+    model = flr.LogisticRegression(C=0.1).fit(X, y)
+    with pytest.raises(ValueError, match=r"penalty \(C=0.1\).*C=np.inf.*penalized=True"):
+        flr.inference(model, X, y)
+    results = flr.inference(model, X, y, penalized=True)
+    A = np.column_stack([np.ones(y.size), X])
+    p = model.predict_proba(X)[:, 1]
+    ridge = np.diag([0, 10, 10, 10.0])
+    close(results.cov_params(), np.linalg.inv((A * (p * (1 - p))[:, None]).T @ A + ridge))
+    assert "biased towards 0" in str(results.summary()) and "P>|z|" not in str(results.summary())
+    assert "p_value" not in results.to_frame()
+    for refused in (lambda: results.pvalues, results.lr_test, lambda: results.wald_test("x0")):
+        with pytest.raises(ValueError, match=r"C=np\.inf"):
+            refused()
+    for given in ({"l1_ratio": 1.0}, {"lower_bounds": 0.0, "C": np.inf}):
+        model = flr.LogisticRegression(**given).fit(X, y)
+        with pytest.raises(ValueError, match="L1 penalty or bounds"):
+            flr.inference(model, X, y, penalized=True)
+
+
+def test_separated_and_collinear_columns_are_named():
+    X, y = drawn()
+    data = frame(X, y).assign(rare=(np.arange(y.size) < 3) * 1.0)
+    data.loc[:2, "y"] = 1
+    with pytest.raises(ValueError, match=r"3 of 300 rows .* column 'rare' .*firth"):
+        flr.logit("y ~ a + rare", data)
+    with pytest.warns(match="rare"):
+        model = fitted(data[["a", "rare"]], data["y"])
+    with pytest.raises(ValueError, match="column 'rare'"):
+        flr.inference(model, data[["a", "rare"]], data["y"])
+    data = frame(X, y).assign(d=X[:, 0] + 2 * X[:, 1], e=7.0, f=1 - 3 * X[:, 2])
+    for right, words in (
+        ("a + b + d", "'d' is a combination of 'a' and 'b' and the intercept"),
+        ("a + e", "column 'e' is constant"),
+        ("c + f", "'f' is a multiple of 'c' plus a constant"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            flr.logit(f"y ~ {right}", data)
+        for method in ("firth",):
+            with pytest.raises(ValueError, match=words):
+                flr.logit(f"y ~ {right}", data, method=method)
+    many = frame(*drawn(n=8, d=10))
+    with pytest.raises(ValueError, match="separated"):
+        flr.logit(f"y ~ {' + '.join('abcdefghij')}", many)
+    data = frame(*drawn(classes=3)).assign(d=lambda t: t.a - t.b)
+    with pytest.raises(ValueError, match="'d' is a combination"):
+        flr.logit("y ~ a + b + d", data)
+
+
+def test_wrong_input_is_refused():
+    X, y = drawn()
+    model = fitted(X, y)
+    state = pickle.dumps(model)
+    groups = np.zeros(y.size)
+    for arguments, error, words in (
+        (((X, 1 - y), {}), ValueError, "not at the maximum"),
+        (((X[:, :2], y), {}), ValueError, "features"),
+        (((X, y), {"cov_type": "HC3"}), ValueError, "cov_type must be one of"),
+        (((X, y), {"cov_type": "cluster"}), ValueError, "needs groups"),
+        (((X, y), {"groups": groups}), ValueError, "groups are for"),
+        (((X, y), {"cov_type": "cluster", "groups": groups}), ValueError, "two clusters"),
+        (((X, y), {"cov_type": "cluster", "groups": groups[:5]}), ValueError, "one value for each"),
+        (((X, y), {"level": 95}), ValueError, "level"),
+        (((X, y), {"reference": 7}), ValueError, "reference must be one"),
+        (((X, y), {"penalized": 1}), TypeError, "penalized"),
+        (((X, y), {"n_bootstrap": 1}), ValueError, "n_bootstrap"),
+        (
+            ((X, y), {"sample_weight": np.ones(y.size), "weight_type": "sampling"}),
+            ValueError,
+            "robust",
+        ),
+    ):
+        with pytest.raises(error, match=words):
+            flr.inference(model, *arguments[0], **arguments[1])
+    with pytest.raises(TypeError, match=r"fastlogreg\.LogisticRegression"):
+        flr.inference(flr.MiniBatchLogisticRegression(), X, y)
+    with pytest.raises(ValueError, match="not fitted"):
+        flr.inference(flr.LogisticRegression(), X, y)
+    assert pickle.dumps(model) == state
+
+
+def test_what_people_read():
+    results = flr.logit(SPECTOR, table("spector"))
+    text = str(results.summary())
+    for words in ("GRADE", "Log-likelihood:", "-12.8896", "2.3787", "1.0646", "0.025", "GPA"):
+        assert words in text
+    assert all(len(line) == len(line.rstrip()) for line in text.splitlines())
+    html = results._repr_html_()
+    assert "<th>PSI</th><td>2.3787</td>" in html
+    table_ = results.to_frame()
+    assert table_.index.tolist() == ["Intercept", "GPA", "TUCE", "PSI"]
+    close(table_["odds_ratio"], np.exp(results.params))
+    assert "dy/dx" in str(results.margins().summary())
+    again = pickle.loads(pickle.dumps(results))
+    assert str(again.summary()) == text
+    close(again.predict(table("spector")), results.predict())
