@@ -48,7 +48,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "gallery",
     "filename_pattern": r"\.py$",
     "subsection_order": [
-        f"examples/{name}" for name in ("lecture", "models", "penalties", "large")
+        f"examples/{name}" for name in ("lecture", "models", "penalties", "tables", "large")
     ],
     "within_subsection_order": "FileNameSortKey",
     "capture_repr": (),

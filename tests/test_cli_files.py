@@ -104,6 +104,7 @@ def test_cross_validation_and_a_table_without_output(folder):
         *("--cv", "3", "--l1-ratio", "1", "--balanced", "--features", "age,site"),
     )
     assert result.exit_code == 0, result.output
+    assert "warning" not in result.stderr  # of what a shell can't set
     assert "chosen C" in result.output and "LogisticRegressionCV" in result.output
 
 
@@ -130,6 +131,10 @@ def test_a_fit_that_does_not_converge_says_so_and_is_stored(folder):
         (("fit", "rows.csv", "--target", "income", "--test-size", "2"), 1, "between 0 and 1"),
         (("fit", "rows.csv", "--target", "income", "--output", "no/m.flr"), 1, "no folder no"),
         (("fit", "rows.csv", "--target", "income", "--C", "-1", "--missing", "mean"), 1, "C must"),
+        (("fit", "rows.csv", "--target", "income", "--output", "rows.csv"), 1, "name another"),
+        (("predict", "model.flr", "rows.parquet", "--output", "rows.parquet"), 1, "name another"),
+        (("predict", "model.flr", "rows.csv", "--output", "no/s.csv"), 1, "there is no folder no"),
+        (("fit", "-", "--target", "income"), 1, "standard input is empty"),
         (("predict", "rows.csv", "rows.csv"), 1, "is no model of fastlogreg"),
         (("predict", "model.flr", "rows.csv", "--output", "x.doc"), 1, "must end in .csv"),
         (("predict", "model.flr", "report.txt"), 1, "report.txt"),

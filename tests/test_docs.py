@@ -3,13 +3,16 @@
 import importlib.util
 import re
 import runpy
+import shlex
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import fastlogreg
+from fastlogreg.cli.app import app
 
 DOCS = Path(fastlogreg.__file__).parents[1] / "docs"
 
@@ -51,6 +54,9 @@ def test_digits(capsys, tmp_path):
 
 EXAMPLES = sorted(DOCS.glob("examples/*/*.py"))
 PAGES = [page for page in sorted(DOCS.rglob("*.md")) if "```python" in page.read_text()]
+PYTHON = re.compile(r"^```python\n(.*?)^```(?:\n\n```text\n(.*?)^```)?", re.DOTALL | re.MULTILINE)
+# in blocks of the kind console: a command, and what it prints up to the next
+COMMAND = re.compile(r"^\$ ((?:fastlogreg|echo).*)\n((?:(?!\$ |```).*\n)*)", re.MULTILINE)
 GENERATED = ("_build", "gallery", "generated")
 
 
@@ -83,15 +89,46 @@ def test_the_gallery_is_large():
     [page for page in PAGES if not set(GENERATED) & set(page.parts)],
     ids=lambda page: page.relative_to(DOCS).as_posix(),
 )
-def test_the_code_of_a_page_runs(page, pyplot):
+def test_the_code_of_a_page_runs(page, pyplot, tmp_path, monkeypatch, capsys):
     if "statsmodels" in page.name:
         pytest.importorskip("statsmodels")
+    monkeypatch.chdir(tmp_path)
     if page.name == "model_files.md":
         for name in ("onnxruntime", "safetensors", "skl2onnx", "skops"):
             pytest.importorskip(name)
     names = {}
-    for code in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
+    for code, shown in PYTHON.findall(page.read_text()):
         exec(compile(code, str(page), "exec"), names)
+        printed = capsys.readouterr().out
+        assert not shown or stripped(printed) == stripped(shown)
+
+
+def test_the_commands_of_the_page_on_the_shell_print_what_it_shows(tmp_path, monkeypatch):
+    guide = DOCS / "user_guide"
+    monkeypatch.chdir(tmp_path)
+    tables, _ = PYTHON.findall((guide / "files.md").read_text())[0]
+    exec(compile(tables, "files.md", "exec"), {})
+    env = {"COLUMNS": "88", "NO_COLOR": "1", "TERM": "dumb"}
+    code = 0
+    commands = COMMAND.findall((guide / "shell.md").read_text())
+    assert len(commands) >= 8
+    for command, shown in commands:
+        if command == "echo $?":
+            assert code == int(shown)
+            continue
+        result = CliRunner().invoke(app, shlex.split(command)[1:], env=env)
+        code = result.exit_code
+        assert measured(result.output) == measured(shown), command
+
+
+def stripped(text):
+    return [line.rstrip() for line in text.strip().splitlines()]
+
+
+def measured(text):
+    """Lines without what differs between machines: times, and digits beyond the third."""
+    kept = [line for line in stripped(text) if not line.startswith(("time ", "distance "))]
+    return [re.sub(r"\d+\.\d+(e-\d+)?", lambda n: f"{float(n[0]):.3g}", line) for line in kept]
 
 
 def test_every_public_name_is_in_the_reference():

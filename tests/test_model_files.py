@@ -122,6 +122,8 @@ def test_what_can_not_be_stored_is_said(tmp_path):
     model = flr.LogisticRegression(random_state=np.random.RandomState(0)).fit(X, y)
     with pytest.raises(TypeError, match="the parameter random_state can't be stored"):
         flr.save(model, target)
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*none$"):
+        flr.save(model.set_params(random_state=0), tmp_path / "none" / "model.flr")
     model = flr.LogisticRegressionCV(
         Cs=2, l1_ratios=(0,), use_legacy_attributes=False, scoring=lambda *_: 0.5
     ).fit(X, y)

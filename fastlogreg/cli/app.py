@@ -294,7 +294,8 @@ def fit(
         bool, typer.Option("--balanced", help="All classes weigh the same.")
     ] = False,
     cv: Annotated[
-        int | None, typer.Option(min=2, help="Folds of a cross-validation that chooses C.")
+        int | None,
+        typer.Option(min=2, help="Folds of a cross-validation that chooses C by log loss."),
     ] = None,
     tol: Annotated[float, typer.Option(help="Distance from the optimum, relative.")] = 1e-8,
     max_iter: Annotated[int, typer.Option(min=1, help="Steps at most.")] = 100,
@@ -333,8 +334,8 @@ def fit(
     )
     notes = Console(stderr=True, highlight=False, soft_wrap=True)
     with _errors():
-        if output is not None and not output.parent.is_dir():
-            raise FileNotFoundError(f"--output {output}: there is no folder {output.parent}")
+        if output is not None:
+            files.check_output(output, source)
         with _reading(notes) as listen:
             fitted = files.fit(source, options, listen)
         if output is not None:
@@ -371,6 +372,8 @@ def predict(
     from fastlogreg.cli import files
 
     with _errors():
+        if output != "-":
+            files.check_output(output, source)
         loaded = fastlogreg.load(model).set_params(n_threads=threads)
         with files.writer(output) as write:
             n = files.predict(loaded, source, write, proba=proba)

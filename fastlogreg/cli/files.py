@@ -31,7 +31,16 @@ from fastlogreg.data.tables import open_table
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["Exit", "Fitted", "Options", "bytes_of", "fit", "predict", "summary_tables"]
+__all__ = [
+    "Exit",
+    "Fitted",
+    "Options",
+    "bytes_of",
+    "check_output",
+    "fit",
+    "predict",
+    "summary_tables",
+]
 
 _UNITS = {
     "": 1,
@@ -115,7 +124,19 @@ def _readable(source: str) -> Iterator[str]:
         copy = Path(folder) / "standard input.csv"
         with copy.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
-        yield str(copy)
+        try:
+            yield str(copy)
+        except ValueError as error:
+            raise ValueError(str(error).replace(str(copy), "standard input")) from error
+
+
+def check_output(output: str | Path, source: str) -> None:
+    """Refuse, before work is done, what can't be written, or would take the place of the rows."""
+    path = Path(output)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"--output {output}: there is no folder {path.parent}")
+    if path.exists() and Path(source).exists() and path.samefile(source):
+        raise ValueError(f"--output {output} is the file of the rows: name another")
 
 
 def fit(
@@ -167,7 +188,11 @@ def _estimator(options: Options) -> Any:
     if options.cv is None:
         return flr.LogisticRegression(C=options.C, l1_ratio=options.l1_ratio, **common)
     return flr.LogisticRegressionCV(
-        cv=options.cv, l1_ratios=(options.l1_ratio,), use_legacy_attributes=False, **common
+        cv=options.cv,
+        l1_ratios=(options.l1_ratio,),
+        scoring="neg_log_loss",
+        use_legacy_attributes=False,
+        **common,
     )
 
 

@@ -72,7 +72,7 @@ def open_rows(
         The column of labels: text, numbers or booleans; two different ones or more. Rows that are
         only predicted need none.
     features : list of str, optional
-        Columns to fit; default all others.
+        Columns to fit; default all others that have a name.
     sample_weight, offset : str, optional
         Columns of weights, and of the known part of the margins. Predictions of a model that was
         fitted with an offset need that column, too.

@@ -9,11 +9,14 @@ as JSON.
 - Text is a category, and so is a column that ``categorical`` names: one column of 0 and 1 for each
   level, sorted by name; levels are compared as text, so that the 1 of a Parquet file is the "1" of
   a CSV file. Rows of a table with categories are CSR: a dense block of dummies is never made.
-- Dates and times, lists and binary columns are refused, with a hint.
+- Dates and times, lists and binary columns are refused, with a hint, and so is text of a CSV file
+  that is dates or numbers in a form that is not read, where its levels are many.
+- A column without a name is no feature: it is the row numbers that pandas and R write.
 
 The names of dummies are those that scikit-learn's ``OneHotEncoder`` gives: ``colour_red``.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -30,6 +33,9 @@ __all__ = ["Column", "Counts", "Encoded", "Request", "Schema", "learn"]
 
 _MOST_LEVELS = 10_000
 _MOST_CLASSES = 1_000
+_FEW_LEVELS = 20  # of them, quantities are good categories, too
+_QUANTITY = re.compile(r"\W*(\d+|\d{1,3}([.,'\s]\d{3})+)([.,]\d+)?\W*")  # 1,5  $1,200  12 %
+_DATE = re.compile(r"(\d{4}([-/.]\d{1,2}){2}|(\d{1,2}[-/.]){2}\d{4})([T ].*)?")
 _RARE = "infrequent"  # scikit-learn's word for levels below min_frequency
 _MISSING = "nan"
 _DTYPES = ("float64", "float32")
@@ -155,7 +161,7 @@ class Request:
                 f"target, sample_weight and offset must be different columns, got {taken}"
             )
         if features is None:
-            chosen = [name for name in table.names if name not in taken]
+            chosen = [name for name in table.names if name.strip() and name not in taken]
         else:
             chosen = _names(features, "features")
             for name in chosen:
@@ -318,7 +324,7 @@ class Schema:
                     f"{table.name} has no column {name!r}, which the model was fitted with"
                 )
         for name in table.names:
-            if name not in known:
+            if name.strip() and name not in known:
                 raise ValueError(
                     f"{table.name} has a column {name!r}, which the table that the model was "
                     "fitted on did not have"
@@ -610,7 +616,8 @@ def _dictionary(batch: Batch, name: str) -> tuple[list[str], NDArray[np.int64]]:
     elif pa.types.is_boolean(values.type) or not pa.types.is_string(values.type):
         values = values.cast(pa.string())
     levels: list[str | None] = values.to_pylist()
-    codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    # polars counts without a sign
+    codes = array.indices.cast("int64").fill_null(-1).to_numpy(zero_copy_only=False)
     if None in levels:
         absent = np.array([level is None for level in levels] + [False])
         codes = np.where(absent[codes], -1, codes)
@@ -812,6 +819,20 @@ class _Category:
                 f"{where}: column {self.name!r} holds numbers in {numbers:,} rows and text in "
                 f"{others:,}, such as {words[0]!r}: mend the file, or name the column in "
                 "categorical="
+            )
+        if len(self.counts) <= _FEW_LEVELS:
+            return
+        shown = f"{where}: column {self.name!r} has {len(self.counts):,} levels, such as "
+        if all(map(_DATE.fullmatch, self.counts)):
+            raise ValueError(
+                f"{shown}{words[0]!r}, which look like dates: replace them by what of them "
+                "matters, such as the year or the weekday, leave the column out with features=, or "
+                "name it in categorical="
+            )
+        if all(map(_QUANTITY.fullmatch, self.counts)):
+            raise ValueError(
+                f"{shown}{words[0]!r}, which look like numbers, but are not written as 1234.5: "
+                "mend the file, or name the column in categorical="
             )
 
 

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -397,11 +398,11 @@ class File:
     @cached_property
     def _delimiter(self) -> str:
         """Return what separates the values: of the usual ones that which the header has most."""
-        with self._lines() as lines:
-            try:
+        try:
+            with self._lines() as lines:
                 head = next(lines, "")
-            except UnicodeDecodeError as error:
-                raise ValueError(f"{self.path}, line 1: not UTF-8 text ({error.reason})") from error
+        except UnicodeDecodeError as error:
+            raise self._not_text(error) from error
         if not head.strip():
             raise ValueError(f"{self.path} begins with an empty line, where names of columns stand")
         return max(_DELIMITERS, key=head.count)
@@ -412,6 +413,23 @@ class File:
         with _naming(self.path), pa.input_stream(self.path) as raw:
             with io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
                 yield iter(text)
+
+    def _not_text(self, error: UnicodeDecodeError) -> ValueError:
+        """Return the error with the line whose bytes are no text."""
+        pa = arrow()
+
+        def is_text(content: bytes) -> bool:
+            try:
+                content.decode("utf-8")
+            except UnicodeDecodeError:
+                return False
+            return True
+
+        with _naming(self.path), pa.input_stream(self.path) as raw, io.BufferedReader(raw) as file:
+            line = 1 + sum(1 for _ in takewhile(is_text, file))
+        return ValueError(
+            f"{self.path}, line {line}: not UTF-8 text ({error.reason}); store the file as UTF-8"
+        )
 
     def _csv(self, columns: list[str] | None, types: Mapping[str, Any]) -> Any:
         import pyarrow.csv as pc
@@ -434,7 +452,7 @@ class File:
             raise self._explained(error, {}) from error
         fields = []
         for each in inferred:
-            whole = pa.types.is_integer(each.type) or pa.types.is_null(each.type)
+            whole = pa.types.is_integer(each.type)
             fields.append(pa.field(each.name, pa.float64() if whole else each.type))
         return pa.schema(fields)
 
@@ -477,7 +495,7 @@ class File:
                                 "categorical="
                             )
         except UnicodeDecodeError as damaged:
-            return ValueError(f"{self.path}: not UTF-8 text ({damaged.reason})")
+            return self._not_text(damaged)
         except csv.Error as damaged:
             return ValueError(f"{self.path}: {damaged}")
         return ValueError(f"{self.path} can't be read: {error}")
@@ -551,7 +569,9 @@ class Files:
 
     def types(self, columns: Sequence[str], as_text: Sequence[str]) -> dict[str, Any]:
         """Return the Arrow types of columns, which all files must agree in."""
+        pa = arrow()
         found = _types(self.files[0].schema, columns, as_text)
+        first = dict.fromkeys(columns, self.files[0])
         for file in self.files[1:]:
             missing = [name for name in columns if name not in file.schema.names]
             if missing:
@@ -560,12 +580,18 @@ class Files:
                 )
             other = _types(file.schema, columns, as_text)
             for name in columns:
-                if _kind(found[name]) != _kind(other[name]):
+                if pa.types.is_null(found[name]):  # no value yet that says what it is
+                    found[name], first[name] = other[name], file
+                elif pa.types.is_null(other[name]):
+                    continue
+                elif _kind(found[name]) != _kind(other[name]):
+                    before = first[name]
                     raise ValueError(
-                        f"column {name!r} is {self.files[0].schema.field(name).type} in "
-                        f"{self.files[0].path} and {file.schema.field(name).type} in {file.path}"
+                        f"column {name!r} is {before.schema.field(name).type} in {before.path} and "
+                        f"{file.schema.field(name).type} in {file.path}"
                     )
-        return found
+        # a later line of a CSV file may have a number
+        return {n: pa.float64() if pa.types.is_null(t) else t for n, t in found.items()}
 
     def batches(self, types: Mapping[str, Any], rows: int, skip: int = 0) -> Iterator[Batch]:
         """Read these columns of one file after the other."""
@@ -672,6 +698,10 @@ def _of_pandas(frame: Any, chosen: list[str]) -> Any:
             arrays.append(pa.array(frame[name], from_pandas=True))
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise TypeError(f"column {name!r} holds values of several kinds: {error}") from error
+        except pa.ArrowNotImplementedError as error:
+            raise TypeError(
+                f"column {name!r} holds {frame[name].dtype}, which are neither numbers nor text"
+            ) from error
     chunked = [
         each if isinstance(each, pa.ChunkedArray) else pa.chunked_array([each]) for each in arrays
     ]
@@ -723,7 +753,5 @@ def _kind(dtype: Any) -> str:
     if pa.types.is_dictionary(dtype):
         return "text"
     if pa.types.is_integer(dtype) or pa.types.is_floating(dtype) or pa.types.is_decimal(dtype):
-        return "number"
-    if pa.types.is_null(dtype):
         return "number"
     return str(dtype)

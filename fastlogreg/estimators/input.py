@@ -6,6 +6,7 @@ own, since it runs on all threads. Nothing here changes the estimator.
 
 from collections.abc import Iterator
 from numbers import Real
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,6 +42,8 @@ def validated(
     Both as scikit-learn's ``validate_data`` takes them, which notes on its way what it sees:
     here on a stand-in, so that the estimator stays as it is.
     """
+    if isinstance(X, str | Path):
+        raise TypeError(f"X is the path {str(X)!r}: give what open_rows returns for it")
     for value, name in zip((X, *y), "Xy", strict=False):
         check.check_readable(value, name)
     sparse = check.is_sparse(X)
@@ -60,8 +63,13 @@ def validated(
         )
     except (ValueError, TypeError) as error:
         # the values say what was wrong, where scikit-learn names neither X nor y
-        if isinstance(error, ValueError) and not sparse and _holds_text(X):
-            raise ValueError(f"X must hold numbers alone: {error}") from error
+        without_labels = bool(y) and y[0] is None
+        text = isinstance(error, ValueError) and not sparse and _holds_text(X)
+        if text and not without_labels:
+            advice = "; open_rows(frame, target=...) makes numbers of a frame's text"
+            raise ValueError(
+                f"X must hold numbers alone: {error}{advice if hasattr(X, 'columns') else ''}"
+            ) from error
         if y and _holds_missing(y[0]):
             raise ValueError("Input y contains NaN or NA") from error
         raise
@@ -176,8 +184,8 @@ def training(
     if is_lazy(X):
         if not parts:
             raise TypeError(
-                f"{type(estimator).__name__} holds all rows in memory, and X is a collection of "
-                "Dask: take LogisticRegression, or compute() it"
+                "all rows must be in memory here, and X is a collection of Dask: compute() it, or "
+                "take LogisticRegression.fit"
             )
         return _of_collection(estimator, X, y, metadata)
     if not _is_opened(X):
@@ -201,9 +209,9 @@ def training(
     if not X.fits_in_memory():
         if not parts:
             raise ValueError(
-                f"{type(estimator).__name__} holds all rows in memory, and those of {X.name} take "
-                f"up more than half of memory_limit={X.memory_limit:,} bytes: raise it in "
-                "open_rows, or take LogisticRegression, which reads them again and again"
+                f"all rows must be in memory here, and those of {X.name} take up more than half of "
+                f"memory_limit={X.memory_limit:,} bytes: raise it in open_rows, or take "
+                "LogisticRegression.fit, which reads them again and again"
             )
         first = X.first_rows()
         given = labels[first.targets.astype(np.intp)]

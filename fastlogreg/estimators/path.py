@@ -282,7 +282,7 @@ class Path:
 @numpy_defaults
 def regularization_path(
     X: ArrayLike,
-    y: ArrayLike,
+    y: ArrayLike | None = None,
     *,
     Cs: int | ArrayLike = 100,
     l1_ratio: float = 1.0,
@@ -308,7 +308,8 @@ def regularization_path(
     ----------
     X : array-like or sparse matrix of shape (n_samples, n_features)
         float32 and float64 arrays and CSR matrices are used in place. Columns are not
-        standardized; the penalty is that of the columns as they are.
+        standardized; the penalty is that of the columns as they are. Or rows of
+        :func:`fastlogreg.open_rows` that fit into its memory limit.
     y : array-like of shape (n_samples,)
         Labels: two different values or more.
     Cs : int or array-like of shape (n_points,), default=100

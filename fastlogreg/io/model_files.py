@@ -204,6 +204,8 @@ def _write_whole(path: Path, content: bytes) -> None:
 
     A link stays one: the file that it leads to is replaced.
     """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path} can't be written: there is no folder {path.parent}")
     handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -74,7 +74,7 @@ BAD = {
         lambda f: csv(f, GOOD.encode() + b"70,\xff\xfe,1\n"),
         {},
         ValueError,
-        "not UTF-8 text",
+        "line 6: not UTF-8 text",
     ),
     "a word among numbers": (
         lambda f: csv(f, GOOD.replace("60", "\n60") + "many,a,0\n" + "1,a,1\n" * 3),
@@ -93,6 +93,48 @@ BAD = {
         {},
         ValueError,
         "'age' holds numbers in 4 rows and text in 1, such as '1,000'",
+    ),
+    "decimal commas": (
+        lambda f: csv(f, "age;y\n" + "".join(f"{i},5;{i % 2}\n" for i in range(21))),
+        {},
+        ValueError,
+        "'age' has 21 levels, such as '0,5', which look like numbers",
+    ),
+    "few numbers in a form that is not read": (
+        lambda f: csv(f, "rate,y\n" + "5 %,1\n10 %,0\n" * 20),
+        {},
+        None,
+        "",
+    ),
+    "amounts of money": (
+        lambda f: csv(f, "pay,y\n" + "".join(f'"$1,{i:03}.50",{i % 2}\n' for i in range(21))),
+        {},
+        ValueError,
+        r"'pay' has 21 levels, such as '\$1,000.50', which look like numbers",
+    ),
+    "numbers of versions": (
+        lambda f: csv(f, "build,y\n" + "".join(f"1.{i}.3,{i % 2}\n" for i in range(21))),
+        {},
+        None,
+        "",
+    ),
+    "dates in a form that is not read": (
+        lambda f: csv(f, "day,y\n" + "".join(f"{i + 1}/3/2024,{i % 2}\n" for i in range(21))),
+        {},
+        ValueError,
+        "'day' has 21 levels, such as '1/3/2024', which look like dates",
+    ),
+    "a column without a name alone": (
+        lambda f: csv(f, ",y\n0,1\n1,0\n"),
+        {},
+        ValueError,
+        "no column left for features",
+    ),
+    "complex numbers": (
+        lambda f: pd.DataFrame({"x": [1j, 2j], "y": [0, 1]}),
+        {},
+        TypeError,
+        "column 'x' holds complex128",
     ),
     "a level with the name of a column": (
         lambda f: csv(f, GOOD.replace("age", "site_b")),

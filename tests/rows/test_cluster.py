@@ -159,7 +159,7 @@ def test_bad_collections_are_refused(in_memory):
     ):
         with pytest.raises(error, match=message):
             fit(*arguments)
-    with pytest.raises(TypeError, match="holds all rows in memory, and X is a collection"):
+    with pytest.raises(TypeError, match="must be in memory here, and X is a collection"):
         flr.MiniBatchLogisticRegression().fit(lazy, labels)
     with pytest.raises(TypeError, match="a collection of Dask is taken by fit"):
         flr.MiniBatchLogisticRegression().partial_fit(lazy, labels, classes=["no", "yes"])

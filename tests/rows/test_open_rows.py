@@ -123,7 +123,7 @@ def test_other_estimators_take_tables_that_fit_into_memory(places, frame, encode
         assert model.predict(frame[FEATURES]).tolist() == model.predict(rows).tolist()
         with pytest.raises(ValueError, match="memory_limit"):
             make().fit(streamed(opened(places["parquet"], SMALL)))
-    path = flr.regularization_path(rows, None, Cs=3)
+    path = flr.regularization_path(rows, Cs=3)
     assert path.feature_names[2] == "site_oslo"
 
 

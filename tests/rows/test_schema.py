@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -125,6 +126,41 @@ def test_a_frame_of_encoded_columns_is_taken_as_it_is():
     whole = flr.open_rows(frame, target="y").collect()
     again = pd.DataFrame(dense(whole.matrix), columns=model.feature_names_in_)
     assert_allclose(model.predict_proba(again), model.predict_proba(frame), rtol=1e-12)
+
+
+def test_a_column_without_a_name_is_no_feature(tmp_path):
+    frame = pd.DataFrame({"x": [1.0, 2.0, 3.0, 4.0], "y": [0, 1, 0, 1]})
+    frame.to_csv(tmp_path / "rows.csv")  # and the numbers of its rows
+    model = flr.LogisticRegression().fit(flr.open_rows(tmp_path / "rows.csv", target="y"))
+    assert model.feature_names_in_.tolist() == ["x"]
+    without = flr.LogisticRegression().fit(flr.open_rows(frame, target="y"))
+    for each in (model, without):
+        found = each.predict_proba(flr.open_rows(tmp_path / "rows.csv"))
+        assert np.array_equal(found, each.predict_proba(frame))
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_column_that_is_empty_in_one_file(kind, order, tmp_path):
+    frame = pd.DataFrame({"x": [1.0, 2.0, 3.0, 4.0], "s": [None, None, "a", "b"], "y": [0, 1] * 2})
+    paths = [tmp_path / f"{k}.{kind}" for k in (0, 1)]
+    for k, path in enumerate(paths):
+        part = frame.iloc[2 * k : 2 * k + 2]
+        part.to_csv(path, index=False) if kind == "csv" else part.to_parquet(path)
+    rows = flr.open_rows([paths[k] for k in order], target="y", missing="mean")
+    model = flr.LogisticRegression().fit(rows)
+    assert model.feature_names_in_.tolist() == ["x", "s_a", "s_b", "s_nan"]
+    assert model.predict(flr.open_rows(paths[0])).size == 2
+
+
+@pytest.mark.parametrize("dtype", [pl.Categorical, pl.Enum(["a", "b", "z"])])
+def test_categories_of_polars(dtype):
+    frame = pl.DataFrame({"s": ["a", "b", None, "b"], "y": [0, 1, 0, 1]})
+    frame = frame.with_columns(pl.col("s").cast(dtype))
+    rows = flr.open_rows(frame, target="y", missing="mean")
+    assert rows.schema.names().tolist() == ["s_a", "s_b", "s_nan"]
+    expected = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 0]]
+    assert rows.collect().matrix.toarray().tolist() == expected
 
 
 def test_the_schema_is_json():
