@@ -140,6 +140,37 @@ def test_tables_of_numbers_or_of_text_alone_and_names_of_outputs():
     assert_allclose(found, model.predict_proba(frame), rtol=1e-11)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_numbers_are_rounded_as_the_rows_of_the_fit(dtype):
+    frame = pd.DataFrame({"a": X[:, 0] + 1e6, "b": X[:, 1] / 3, "y": y})
+    frame.loc[::7, "b"] = None
+    rows = flr.open_rows(frame, target="y", dtype="float32", missing="mean")
+    model = flr.LogisticRegression(C=100).fit(rows)
+    inputs = {name: frame[[name]].to_numpy(dtype) for name in ("a", "b")}
+    found = run(flr.to_onnx(model, dtype=dtype), inputs)[1]
+    assert_allclose(found, model.predict_proba(frame), rtol=2e-7)
+
+
+def test_a_missing_text_is_no_rare_level():
+    frame = pd.DataFrame({"c": ["a", "b", "b", "c"] * 10 + ["d"], "y": [0, 1, 1] * 13 + [0, 1]})
+    model = flr.LogisticRegression().fit(flr.open_rows(frame, target="y", min_frequency=5))
+    graph = flr.to_onnx(model)
+    found = run(graph, {"c": np.array([["e"], ["d"]], dtype=object)})[1]
+    assert_array_equal(found[0], found[1])
+    with pytest.raises(Exception, match="out of data bounds"):
+        run(graph, {"c": np.array([["e"], [""]], dtype=object)})
+
+
+@pytest.mark.parametrize("names", [("v0", "c1"), ("X", "x"), ("a b", "a/b"), ("1", "2")])
+def test_columns_may_be_called_anything(names):
+    frame = pd.DataFrame({names[0]: X[:, 0], names[1]: X[:, 1], "y": WORDS[y]})
+    model = flr.LogisticRegression().fit(flr.open_rows(frame, target="y"))
+    found = run(
+        flr.to_onnx(model, dtype="float64"), {name: frame[[name]].to_numpy() for name in names}
+    )[1]
+    assert_allclose(found, model.predict_proba(frame), rtol=1e-11)
+
+
 def test_the_offset_of_a_table_is_an_input():
     frame = pd.DataFrame({"a": X[:, 0], "c": WORDS[(y + np.arange(150)) % 3], "y": y > 0})
     frame["o"] = X[:, 3]
@@ -161,6 +192,10 @@ def test_what_onnx_can_not_say_is_refused():
             flr.to_onnx(model, **{name: "float16"})
     model.classes_ = np.array(["a", "b", 3], dtype=object)
     with pytest.raises(TypeError, match="classes_ must be text or numbers, got int, str"):
+        flr.to_onnx(model)
+    frame = pd.DataFrame({"fastlogreg:1": [1.0, 2.0, 3.0, 4.0], "y": [0, 1, 0, 1]})
+    model = flr.LogisticRegression().fit(flr.open_rows(frame, target="y"))
+    with pytest.raises(ValueError, match="can't have a column called 'fastlogreg:1'"):
         flr.to_onnx(model)
     frame = pd.DataFrame({"c": ["", "a", None, "b"] * 9, "y": [0, 1, 1] * 12})
     model = flr.LogisticRegression().fit(flr.open_rows(frame, target="y", missing="mean"))

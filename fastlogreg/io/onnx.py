@@ -34,6 +34,7 @@ __all__ = ["register_skl2onnx", "to_onnx"]
 _OPSET, _ML_OPSET = 13, 2  # of 2020 and 2019: the first that have these forms of the operators
 _MODELS = (LogisticRegression, LogisticRegressionCV, MiniBatchLogisticRegression)
 _DTYPES = ("float32", "float64")
+_OURS = "fastlogreg:"  # what names inside a graph begin with
 _MOST_BYTES = 2_000_000_000  # of a protobuf message
 _OURS = "fastlogreg:"  # what names inside the graph begin with
 
@@ -135,8 +136,9 @@ def _columns(schema: Schema, dtype: str) -> dict[str, tuple[Any, int]]:
     found = {column.name: (str if _is_category(column) else dtype, 1) for column in schema.columns}
     if schema.offset is not None:
         found[schema.offset] = dtype, 1
-    if "" in found:
-        raise ValueError("a column has no name: an ONNX model can't take it")
+    for name in found:
+        if not name or name.startswith(_OURS):
+            raise ValueError(f"an ONNX model can't have a column called {name!r}: rename it")
     return found
 
 
@@ -210,9 +212,9 @@ class _Graph:
         return int(self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
     def name(self) -> str:
-        """Return a name that no column can well have."""
+        """Return a name that no column has."""
         self._count += 1
-        return f"fastlogreg:{self._count}"
+        return f"{_OURS}{self._count}"
 
     def node(self, kind: str, *inputs: str, out: str | None = None, **attributes: Any) -> str:
         """Add a node; return the name of its output."""
@@ -282,7 +284,7 @@ def _margins_of_table(graph: _Graph, schema: Schema, theta: NDArray[np.float64],
             places.append(first)
         first += column.width
     if numbers:
-        beside = graph.node("Concat", *numbers, axis=1)
+        beside = graph.node("Concat", *(graph.cast(x, graph.real) for x in numbers), axis=1)
         kept = np.concatenate([theta[:, :1], theta[:, places]], axis=1)
         terms.insert(0, _margins_of_rows(graph, beside, kept))
     else:
@@ -299,12 +301,12 @@ def _is_category(column: Column) -> bool:
 
 
 def _number(graph: _Graph, column: Column, schema: Schema, dtype: str) -> str:
-    """Return a column of numbers in which the mean stands for those that are missing."""
-    if column.mean is None:
-        return column.name
-    mean = np.array(column.mean, dtype=schema.dtype).astype(dtype)
-    absent = graph.node("IsNaN", column.name)
-    return graph.node("Where", absent, graph.constant(mean), column.name)
+    """Return a column of numbers, the mean for what is missing, rounded as rows of the fit are."""
+    name = column.name
+    if column.mean is not None:
+        mean = np.array(column.mean, dtype=dtype)
+        name = graph.node("Where", graph.node("IsNaN", name), graph.constant(mean), name)
+    return graph.cast(name, np.float32) if schema.dtype == "float32" else name
 
 
 def _coefficients_of_level(graph: _Graph, column: Column, own: NDArray[np.floating]) -> str:
@@ -321,6 +323,8 @@ def _coefficients_of_level(graph: _Graph, column: Column, own: NDArray[np.floati
                 "has nothing but '' for what is missing: fill them before the fit"
             )
         places[""] = len(column.levels)
+    elif column.rare:  # what is missing is none of the rare ones
+        places.setdefault("", len(own) + 1)
     rows = np.concatenate([own, np.zeros((1, own.shape[1]), own.dtype)])  # the dropped level
     unknown = column.width - 1 if column.rare else len(rows)
     at = graph.name()
