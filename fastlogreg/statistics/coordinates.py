@@ -103,8 +103,8 @@ class Orthonormal(Coordinates):
         tiny = np.flatnonzero((size > 0.0) & (size < _TINY))
         if tiny.size:
             raise ValueError(
-                f"column {names[tiny[0]]!r} is at most {size[tiny[0]]:.2g} in size: its variance is "
-                "beyond float64; rescale it"
+                f"column {names[tiny[0]]!r} is at most {size[tiny[0]]:.2g} in size: its variance "
+                "is beyond float64; rescale it"
             )
         flat = np.flatnonzero(self.spread <= _CONSTANT * size * np.sqrt(self.total))
         if flat.size:

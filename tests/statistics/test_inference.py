@@ -214,12 +214,12 @@ def test_the_bootstrap_is_near_what_it_estimates():
     X, y = drawn(n=2000)
     data, groups = frame(X, y), np.arange(2000) // 8
     for given, cov_type in (({}, "HC0"), ({"groups": groups}, "cluster")):
-        draws = {"n_bootstrap": 300, "random_state": 0}
+        draws = {"n_bootstrap": 200, "random_state": 0}
         mine = flr.logit("y ~ a + b + c", data, cov_type="bootstrap", **given, **draws)
         close(mine.bse, flr.logit("y ~ a + b + c", data, cov_type=cov_type, **given).bse, rtol=0.15)
         again = flr.logit("y ~ a + b + c", data, cov_type="bootstrap", **given, **draws)
         assert (again.bse == mine.bse).all()
-        assert "300 bootstrap replicates" in str(mine.summary())
+        assert "200 bootstrap replicates" in str(mine.summary())
 
 
 def test_wald_tests_are_statsmodels():
