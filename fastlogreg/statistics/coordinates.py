@@ -25,6 +25,7 @@ __all__ = ["Coordinates", "Orthonormal", "is_well_conditioned"]
 _WELL = 1e-7  # least eigenvalue of a correlation matrix that is inverted as it is
 _DEPENDENT = 1e-10  # of a column's length: what is left of it beside the others is rounding
 _CONSTANT = 1e-11  # of a column's size: a spread below that is rounding
+_TINY = 1e-150  # a column's size: its squares are no numbers
 _NAMED = 1e-6  # share of a column in another that is named
 _BLOCK = 1 << 19  # values of X that are worked on at a time
 
@@ -99,6 +100,12 @@ class Orthonormal(Coordinates):
             np.maximum(size, np.abs(part).max(axis=0, initial=0.0), out=size)
             squares += curvatures[at] @ np.square(part - self.centre)
         self.spread, self.size = np.sqrt(squares), size
+        tiny = np.flatnonzero((size > 0.0) & (size < _TINY))
+        if tiny.size:
+            raise ValueError(
+                f"column {names[tiny[0]]!r} is at most {size[tiny[0]]:.2g} in size: its variance "
+                "is beyond float64; rescale it"
+            )
         flat = np.flatnonzero(self.spread <= _CONSTANT * size * np.sqrt(self.total))
         if flat.size:
             called = _listed([repr(names[j]) for j in flat])

@@ -195,7 +195,9 @@ def _clustered(
     """Return the sum over clusters of outer products of summed scores, with its factor."""
     k, q = likelihood.n_equations, likelihood.size
     order = np.argsort(codes, kind="stable")
-    ends = np.r_[np.flatnonzero(np.diff(codes[order])) + 1, codes.size]
+    if likelihood.rows.weights is not None:  # clusters of nothing but weights of 0 are none
+        order = order[likelihood.rows.weights[order] > 0.0]
+    ends = np.r_[np.flatnonzero(np.diff(codes[order])) + 1, order.size]
     starts = np.r_[0, ends[:-1]]
     most = max(1, _SCORES // q)
     out = np.zeros((q, q))
