@@ -304,11 +304,16 @@ def results_of(
     added = 0.0 if ridge is None else ridge
     found = bread(likelihood, derivatives, probabilities, names, added)
     if polish:
-        parameters = parameters + found.covariance @ derivatives.score
+        step = found.covariance @ derivatives.score
+        parameters = parameters + step
         if decrement(derivatives) > _NEAR * nobs:  # else errors would not change
             derivatives = likelihood.derivatives(parameters)
             probabilities = likelihood.probabilities(parameters)
             found = bread(likelihood, derivatives, probabilities, names, added)
+            step = found.covariance @ derivatives.score
+            parameters = parameters + step
+        gain = 0.5 * float(step @ derivatives.score)
+        derivatives = derivatives._replace(value=derivatives.value + gain)
     df = float(likelihood.size)
     if ridge is not None:
         df = float(np.trace(found.covariance @ derivatives.information))
