@@ -2,50 +2,35 @@
 Odds ratios and their intervals
 ===============================
 
-How much does each column multiply the odds? Without a penalty, coefficients have standard errors
-from the Hessian of the loss, which the functional interface gives in one pass.
+How much does each column multiply the odds? :func:`fastlogreg.logit` fits a formula without a
+penalty, and its results know their errors.
 """
 
 # %%
-# Which tumours are benign, by six columns in units of their spread; ``C=np.inf`` is no penalty.
-import numpy as np
-import pandas as pd
+# Which tumours are benign, by six columns in units of their spread.
 from sklearn.datasets import load_breast_cancer
 
 import fastlogreg as flr
 
-X, y = load_breast_cancer(return_X_y=True, as_frame=True)
-X = X[
-    [
-        "mean texture",
-        "mean smoothness",
-        "mean symmetry",
-        "texture error",
-        "symmetry error",
-        "fractal dimension error",
-    ]
+data = load_breast_cancer(as_frame=True).frame
+columns = [
+    "mean texture",
+    "mean smoothness",
+    "mean symmetry",
+    "texture error",
+    "symmetry error",
+    "fractal dimension error",
 ]
-X = (X - X.mean()) / X.std()
-model = flr.LogisticRegression(C=np.inf).fit(X, y)
-
-# %%
-# The Hessian of the mean loss times the number of rows is the observed information; its inverse is
-# the covariance of theta = (b, w).
-theta = np.concatenate([model.intercept_, model.coef_[0]])
-_, _, hessian = flr.loss_gradient_hessian(X, y, theta)
-errors = np.sqrt(np.diag(np.linalg.inv(len(y) * hessian)))[1:]
-coef = model.coef_[0]
-table = pd.DataFrame(
-    {
-        "odds ratio": np.exp(coef),
-        "low": np.exp(coef - 1.96 * errors),
-        "high": np.exp(coef + 1.96 * errors),
-    },
-    index=X.columns,
-)
-print(table.round(3))
+data[columns] = (data[columns] - data[columns].mean()) / data[columns].std()
+results = flr.logit("target ~ " + " + ".join(f"`{name}`" for name in columns), data)
+print(results.summary())
 
 # %%
 # A frame of estimates and ends is what :func:`fastlogreg.plots.forest` draws; intervals that leave
 # 1 out are coloured.
-ax = flr.plots.forest(table.sort_values("odds ratio"), label="odds ratio of a benign tumour, 95 %")
+import pandas as pd
+
+ratios = pd.DataFrame(
+    results.odds_ratios()[1:], index=results.names[1:], columns=["odds ratio", "low", "high"]
+)
+ax = flr.plots.forest(ratios.sort_values("odds ratio"), label="odds ratio of a benign tumour, 95 %")
