@@ -39,7 +39,7 @@ FLOORS = [
     ),
     ("fastlogreg.estimators.cross_validation", "fastlogreg.estimators.path"),
     ("fastlogreg.estimators.logistic", "fastlogreg.estimators.minibatch", "fastlogreg.functional"),
-    ("fastlogreg.estimators.linear_classifier",),
+    ("fastlogreg.estimators.linear_classifier", "fastlogreg.estimators.pieces"),
     ("fastlogreg.estimators", "fastlogreg.estimators.callbacks", "fastlogreg.estimators.input"),
     ("fastlogreg.plots.forests", "fastlogreg.plots.models"),
     ("fastlogreg.plots.axes",),

@@ -10,7 +10,7 @@ Where a solver begins on a part of the rows, these are copied into memory: the r
 :meth:`fastlogreg.data.memory.MemoryRows.sample` would draw, of all stages in one reading.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -405,6 +405,11 @@ class PartedRows:
     def _forget_samples(self) -> None:
         """Give their memory back: a pass over all rows begins."""
         self._samples = {}
+
+    def pieces(self) -> Callable[[], Iterator[MemoryRows]] | None:
+        """Return what reads the parts one after the other; None where they are not to be moved."""
+        read = getattr(self._parts, "read", None)
+        return None if read is None else lambda: (block.rows for block in read())
 
     # --- separated rows -----------------------------------------------------------------------
 

@@ -174,15 +174,17 @@ def training(
     *,
     finite: bool = True,
     parts: bool = False,
+    partitions: bool = False,
 ) -> Training:
     """Return what a fit begins with: arrays, checked, or the rows that ``open_rows`` opened.
 
-    ``finite`` says whether to look for NaN and infinity in X now, and ``parts`` whether the
-    estimator can do with rows that are never in memory together.
+    ``finite`` says whether to look for NaN and infinity in X now, ``parts`` whether the
+    estimator can do with rows that are never in memory together, ``partitions`` whether with those
+    of Dask, too.
     """
     metadata = {"sample_weight": sample_weight, "offset": offset}
     if is_lazy(X):
-        if not parts:
+        if not partitions:
             raise TypeError(
                 "all rows must be in memory here, and X is a collection of Dask: compute() it, or "
                 "take LogisticRegression.fit"

@@ -293,7 +293,9 @@ class LogisticRegression(LinearClassifier):
         """
         begun = time.perf_counter()
         settings = self._settings()
-        data = training(self, X, y, sample_weight, offset, finite=False, parts=True)
+        data = training(
+            self, X, y, sample_weight, offset, finite=False, parts=True, partitions=True
+        )
         rows, columns = data.rows, data.columns
         problem = settings.problem(rows, data.source)
         n_outputs = problem.layout.n_outputs

@@ -6,6 +6,7 @@ For the optimum itself see :class:`fastlogreg.LogisticRegression`.
 """
 
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, NamedTuple, Self, cast
@@ -19,9 +20,11 @@ from fastlogreg import backends
 from fastlogreg.data import validation as check
 from fastlogreg.data.labels import check_classes, check_labels_of_model
 from fastlogreg.data.memory import MemoryRows, Rows
+from fastlogreg.data.sources import RowSource
 from fastlogreg.estimators.callbacks import FitMonitor, fit_tasks
 from fastlogreg.estimators.input import checked_rows, training, training_data
 from fastlogreg.estimators.linear_classifier import LinearClassifier
+from fastlogreg.estimators.pieces import StreamOfPieces
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers.descent import DIVERGED, Epoch, Outcome, Stopping, descend, go_over
@@ -267,7 +270,8 @@ class MiniBatchLogisticRegression(LinearClassifier):
         X : array-like or sparse matrix of shape (n_samples, n_features)
             float32 and float64 arrays in C or Fortran order, memory-mapped ones among them, are
             used in place, and so are CSR matrices with int32 or int64 indices. Or rows of
-            :func:`fastlogreg.open_rows` that fit into its memory limit.
+            :func:`fastlogreg.open_rows`; those beyond its memory limit are read in each epoch, in
+            their order, and shuffled within the pieces that are read.
         y : array-like of shape (n_samples,)
             Labels: two or more different values.
         sample_weight : array-like of shape (n_samples,), optional
@@ -294,16 +298,29 @@ class MiniBatchLogisticRegression(LinearClassifier):
         begun = time.perf_counter()
         settings = self._settings()
         warm = check.check_flag(self.warm_start, "warm_start")
-        data = training(self, X, y, sample_weight, offset)
+        data = training(self, X, y, sample_weight, offset, parts=True)
         rows, columns = data.rows, data.columns
         settings = settings.for_classes(rows.classes.size)
         train, kept = None, None
         seed = self._seed()
+        pieces = None if data.source is None else data.source.pieces()
         if settings.early_stopping:
+            if data.source is not None:
+                raise ValueError(
+                    "early_stopping must be False for rows that memory does not hold: none can "
+                    "stay aside; or raise memory_limit in open_rows"
+                )
             train, kept = _split(rows, settings.validation_fraction, seed)
-        stream = settings.stream(rows, self.n_threads, train)
+        stream: backends.Stream
+        if pieces is None:
+            stream = settings.stream(rows, self.n_threads, train)
+        else:
+            stream = settings.stream_of(pieces, rows, self.n_threads)
         start = self._start_of(stream, columns.number) if warm else None
-        empty = _without_columns(rows, stream.shape, settings) if settings.intercept else None
+        # of rows in pieces, those in memory are the first: sorted ones would be all of one class
+        empty = None
+        if settings.intercept and pieces is None:
+            empty = _without_columns(rows, stream.shape, settings)
         if start is None and settings.loss != "mse" and settings.steps.standardize and self.shuffle:
             start = empty
         with fit_tasks(self, rows, data.y, columns, data.metadata) as tasks:
@@ -323,10 +340,13 @@ class MiniBatchLogisticRegression(LinearClassifier):
             )
             if result.history:
                 result.at_zero = settings.at_zero
-                if result.diverged and rows.offset is not None:
+                if result.diverged and rows.offset is not None and pieces is None:
                     result.at_zero = _loss_at_zero(rows, settings)
             if result.plateaued and kept is None and not result.diverged:
-                self._finish(result, stream, rows, settings, empty)
+                source: Any = data.source
+                if source is None:
+                    source = MemoryRows(rows.matrix, rows.targets, rows.weights, rows.offset)
+                self._finish(result, stream, source, settings, empty)
             theta = _centred(result.theta, settings.intercept, settings.steps.l1)
             coef, intercept = self._coefficients(theta, rows.matrix)
             self._become(
@@ -495,19 +515,19 @@ class MiniBatchLogisticRegression(LinearClassifier):
         self,
         result: Outcome,
         stream: backends.Stream,
-        rows: Rows,
+        source: RowSource,
         settings: "_Settings",
         empty: NDArray[np.float64] | None,
     ) -> None:
         """Judge a run that plateaued, and end at the optimum where it has not come near."""
-        weight = rows.targets.size if rows.weights is None else float(rows.weights.sum())
-        mean = rows.targets.size / weight  # the objective divides by rows, the solvers by weights
+        # the objective divides by rows, the solvers by weights
+        mean = source.n_rows / source.total_weight
         theta = _centred(result.theta, settings.intercept, settings.steps.l1).reshape(-1)
         ended = finish(
-            settings.problem(rows, self.n_threads, settings.steps.l2 * mean),
+            settings.problem(source, self.n_threads, settings.steps.l2 * mean),
             theta,
             tol=settings.stopping.tol or 0.0,
-            n_rows=rows.targets.size,
+            n_rows=source.n_rows,
             l1=settings.steps.l1 * mean,
             penalized=self.alpha > 0.0,
             other=np.zeros(theta.size) if empty is None else empty.reshape(-1),
@@ -828,13 +848,24 @@ class _Settings:
             "n_outputs": self.n_outputs,
         }
 
-    def problem(self, rows: Rows, n_threads: int | None, l2: float) -> Problem:
+    def stream_of(
+        self, pieces: Callable[[], Iterator[MemoryRows]], some: Rows, n_threads: int | None
+    ) -> StreamOfPieces:
+        """Return rows that come in pieces as the solver runs them."""
+
+        def make(piece: MemoryRows) -> backends.Stream:
+            rows = Rows(*piece.arrays, some.classes)
+            return self.stream(rows, n_threads)
+
+        few = slice(0, 64)
+        weights = None if some.weights is None else some.weights[few]
+        offset = None if some.offset is None else some.offset[few]
+        at_hand = MemoryRows(some.matrix[few], some.targets[few], weights, offset)
+        return StreamOfPieces(pieces, at_hand, make, self.steps, self.intercept)
+
+    def problem(self, source: RowSource, n_threads: int | None, l2: float) -> Problem:
         """Return the weighted mean loss over all rows, with an L2 penalty."""
-        return Problem(
-            MemoryRows(rows.matrix, rows.targets, rows.weights, rows.offset),
-            l2,
-            self.pass_spec(n_threads),
-        )
+        return Problem(source, l2, self.pass_spec(n_threads))
 
 
 def _centred(theta: NDArray[np.float64], intercept: bool, l1: float) -> NDArray[np.float64]:

@@ -121,10 +121,42 @@ def test_other_estimators_take_tables_that_fit_into_memory(places, frame, encode
         other = make().fit(rows.collect().matrix, frame.cured)
         assert_array_equal(model.coef_, other.coef_)
         assert model.predict(frame[FEATURES]).tolist() == model.predict(rows).tolist()
-        with pytest.raises(ValueError, match="memory_limit"):
-            make().fit(streamed(opened(places["parquet"], SMALL)))
+    with pytest.raises(ValueError, match="memory_limit"):
+        make().fit(streamed(opened(places["parquet"], SMALL)))
     path = flr.regularization_path(rows, Cs=3)
     assert path.feature_names[2] == "site_oslo"
+
+
+@pytest.mark.parametrize("target", ["cured", "stage"])
+@pytest.mark.parametrize("order", ["as they are", "sorted"])
+def test_mini_batches_of_rows_that_are_read_in_each_epoch(target, order, frame):
+    if order == "sorted":  # the first pieces hold one class alone
+        frame = frame.sort_values(target)
+    asked = {"target": target, "sample_weight": "w"}
+    rows = streamed(opened(frame, SMALL, **asked))
+    options = {"alpha": 1e-3, "tol": 1e-3, "random_state": 0, "class_weight": "balanced"}
+    model = flr.MiniBatchLogisticRegression(**options).fit(rows)
+    whole = flr.MiniBatchLogisticRegression(**options).fit(opened(frame, **asked))
+    assert model.t_ > 5 and np.isfinite(model.loss_curve_).all()
+    again = flr.MiniBatchLogisticRegression(**options).fit(rows)
+    assert_array_equal(again.coef_, model.coef_)
+
+    def objective(fitted):
+        p = fitted.predict_log_proba(frame)
+        codes = np.searchsorted(fitted.classes_, frame[target])
+        held = np.bincount(codes, frame.w)
+        weights = frame.w / held[codes]
+        loss = -np.average(p[np.arange(N), codes], weights=weights)
+        return loss + 0.5e-3 * N / frame.w.sum() * (fitted.coef_**2).sum()
+
+    assert objective(model) <= objective(whole) * (1 + 2e-3)
+    stored = model._state["clock"]["updates"][0]
+    model.set_params(class_weight=None)
+    matrix = opened(frame, **asked).collect().matrix.toarray()
+    model.partial_fit(pd.DataFrame(matrix, columns=model.feature_names_in_), frame[target])
+    assert model._state["clock"]["updates"][0] > stored
+    with pytest.raises(ValueError, match="early_stopping must be False"):
+        flr.MiniBatchLogisticRegression(early_stopping=True).fit(rows)
 
 
 def test_a_share_kept_aside_is_random_and_the_same_each_time(places, frame):
