@@ -32,7 +32,7 @@ from fastlogreg.data.parts import (
     pick,
     sample_places,
 )
-from fastlogreg.data.schema import Counts, Encoded, Request, Schema, learn
+from fastlogreg.data.schema import Buffers, Counts, Encoded, Request, Schema, learn
 from fastlogreg.data.tables import Batch, Table, open_table
 
 __all__ = ["TableRows", "encoded_batches", "open_rows"]
@@ -385,6 +385,7 @@ class FileParts:
         self._kept: list[Block] = []
         self._skip = 0  # rows of the table that these were
         self._complete = False  # whether those that stay have been collected
+        self._buffers = Buffers()
 
     def ask(self, question: Question, spec: PassSpec) -> Any:
         """Ask each block as it comes, beside the threads that read."""
@@ -429,6 +430,8 @@ class FileParts:
                 self._kept.append(block)
                 self._skip = end
             yield block
+            if not keeps:
+                self._buffers.give(encoded.matrix)
         self._complete = True
         table._check_count(number)
 
@@ -437,7 +440,7 @@ class FileParts:
         table = self._table
         for batch in ahead(table._batches(_batch_rows(table._row_bytes, table.memory_limit), skip)):
             if batch.first >= skip:
-                encoded = table.schema.encode(batch, *_ROLES, seen=True)
+                encoded = table.schema.encode(batch, *_ROLES, seen=True, into=self._buffers)
                 yield batch.first + batch.data.num_rows, encoded
 
 
