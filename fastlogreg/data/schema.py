@@ -549,6 +549,12 @@ def _nulls(array: Any) -> NDArray[np.bool_]:
     return found
 
 
+def _is_bytes(dtype: Any) -> bool:
+    t = arrow().types
+    kinds = (t.is_binary, t.is_large_binary, t.is_fixed_size_binary, t.is_binary_view)
+    return any(is_kind(dtype) for is_kind in kinds)
+
+
 def _floats(array: Any) -> NDArray[np.floating]:
     """Return numbers or booleans of Arrow as floats, missing ones as NaN."""
     pa = arrow()
@@ -677,8 +683,13 @@ def _target(column: Any, name: str, place: Any) -> tuple[list[Any], NDArray[np.i
     """Return the labels of a batch, and each row's place among them; missing ones are refused."""
     pa = arrow()
     array = _plain(column)
-    if pa.types.is_temporal(array.type) or pa.types.is_nested(array.type):
+    dtype = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+    t = pa.types
+    if any(is_kind(dtype) for is_kind in (t.is_temporal, t.is_nested, _is_bytes)):
         raise ValueError(f"the target {name!r} holds {array.type}: labels are text or numbers")
+    if t.is_decimal(dtype):
+        array = array.dictionary_decode() if dtype != array.type else array
+        array = array.cast(pa.float64())
     if pa.types.is_floating(array.type):
         import pyarrow.compute as pc
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -197,3 +198,25 @@ def test_a_damaged_schema_is_a_value_error_or_a_schema(path, value):
     except ValueError:
         return
     assert schema.width == len(schema.names())
+
+
+@pytest.mark.parametrize("coded", [False, True])
+def test_decimals_are_labels(coded):
+    labels = pa.array([3, 1, 3, 1]).cast(pa.decimal128(20, 0))
+    rows = pa.table(
+        {"x": [1.0, 2.0, 3.0, 4.0], "y": labels.dictionary_encode() if coded else labels}
+    )
+    model = flr.LogisticRegression().fit(flr.open_rows(rows, target="y"))
+    assert model.classes_.tolist() == [1, 3] and model.classes_.dtype == np.int64
+    assert model.score(rows) == np.mean(model.predict(rows) == [3, 1, 3, 1])
+    broken = rows.set_column(1, "y", pa.array(["0.5", "1", "2", "1"]).cast(pa.decimal128(3, 1)))
+    with pytest.raises(ValueError, match="this looks like a quantity"):
+        flr.LogisticRegression().fit(flr.open_rows(broken, target="y"))
+
+
+@pytest.mark.parametrize("name", ["column_names", "schema", "to_arrow", "num_rows"])
+def test_a_column_may_have_the_name_of_a_method(name):
+    frame = pd.DataFrame({name: np.arange(6.0), "num_rows_": 1.0, "y": [0, 1] * 3})
+    rows = flr.open_rows(frame, target="y")
+    assert rows.schema.names().tolist() == [name, "num_rows_"]
+    assert flr.LogisticRegression().fit(rows).predict(frame).shape == (6,)
