@@ -16,6 +16,7 @@ otherwise turn a column of numbers into a category with thousands of levels.
 import csv
 import glob
 import io
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -110,6 +111,9 @@ class Table(Protocol):
     @property
     def n_rows(self) -> int | None:
         """Return how many rows there are, where that is known without reading them."""
+
+    def stamp(self) -> Any:
+        """Return what is another once the rows have changed; None where nothing says so."""
 
     def types(self, columns: Sequence[str], as_text: Sequence[str]) -> dict[str, Any]:
         """Return the Arrow types of columns; ``as_text`` are those to be read as text."""
@@ -332,6 +336,15 @@ class File:
         if self.filesystem is None:
             return pa.ipc.open_file(pa.memory_map(self.path))
         return pa.ipc.open_file(self._source())
+
+    def stamp(self) -> tuple[Any, Any]:
+        """Return the file's size, and when it was written."""
+        with _naming(self.path):
+            if self.filesystem is None:
+                found = os.stat(self.path)
+                return found.st_size, found.st_mtime_ns
+            info = self.filesystem.get_file_info(self.path)
+            return info.size, info.mtime_ns
 
     @cached_property
     def n_rows(self) -> int | None:
@@ -593,6 +606,10 @@ class Files:
         each = [file.n_rows for file in self.files]
         return None if None in each else sum(n for n in each if n is not None)
 
+    def stamp(self) -> Any:
+        """Return the sizes of all files, and when they were written."""
+        return [file.stamp() for file in self.files]
+
     def types(self, columns: Sequence[str], as_text: Sequence[str]) -> dict[str, Any]:
         """Return the Arrow types of columns, which all files must agree in."""
         pa = arrow()
@@ -680,6 +697,9 @@ class Frame:
             self._tables = {key: found}
         return self._tables[key]
 
+    def stamp(self) -> Any:
+        """Return None: nothing says whether its rows have changed."""
+
     def types(self, columns: Sequence[str], as_text: Sequence[str]) -> dict[str, Any]:
         """Return the Arrow types of columns."""
         return _types(self._table(columns).schema, columns, as_text)
@@ -699,6 +719,9 @@ class Partitions:
         self._frame = frame
         self.name = "the Dask DataFrame"
         self.names = list(frame.columns)
+
+    def stamp(self) -> Any:
+        """Return None: nothing says whether its rows have changed."""
 
     def types(self, columns: Sequence[str], as_text: Sequence[str]) -> dict[str, Any]:
         """Return the Arrow types of columns: those of the first partition with rows."""
@@ -743,6 +766,9 @@ class Scanned:
         self._dataset = dataset
         self.name = f"the {type(dataset).__name__}"
         self.names = list(dataset.schema.names)
+
+    def stamp(self) -> Any:
+        """Return None: nothing says whether its rows have changed."""
 
     def types(self, columns: Sequence[str], as_text: Sequence[str]) -> dict[str, Any]:
         """Return the Arrow types of columns."""

@@ -197,9 +197,17 @@ def test_a_file_that_changes_is_not_fitted(tmp_path, frame):
     model = flr.LogisticRegression()
     before = dict(vars(model))
     frame.iloc[:500].to_parquet(path)
-    with pytest.raises(ValueError, match=r"has changed: 500 rows, where .* 6000"):
+    with pytest.raises(ValueError, match=r"rows\.parquet has changed since it was opened"):
         model.fit(rows)
     assert vars(model) == before
+    # as many rows, with other values, between two passes
+    frame.to_parquet(path)
+    rows = streamed(opened(path, SMALL))
+    parts = rows.source(None)._parts
+    assert sum(block.rows.n_rows for block in parts.read()) == N
+    frame.assign(dose=-frame.dose).to_parquet(path)
+    with pytest.raises(ValueError, match="has changed since it was opened"):
+        list(parts.read())
     path.unlink()
     with pytest.raises((ValueError, FileNotFoundError), match=r"rows\.parquet"):
         flr.LogisticRegression().fit(streamed(opened(frame, SMALL)) and rows)
