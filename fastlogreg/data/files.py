@@ -281,7 +281,18 @@ class TableRows:
             raise ValueError(f"{self.name} has changed since it was opened: open it anew")
 
     def encoded_by(self, schema: Schema, roles: Sequence[str] = ()) -> Iterator[Encoded]:
-        """Return the rows in batches as the schema of a model encodes them."""
+        """Return the rows in batches as the schema of a model encodes them.
+
+        What the rows were opened with must be what is read: a score of other labels is none.
+        """
+        read = _ROLES if "target" in roles else ("offset",)
+        for role in read:
+            asked, known = getattr(self._request, role), getattr(schema, role)
+            if asked not in (None, known):
+                raise ValueError(
+                    f"{self.name} was opened with {role}={asked!r}, and the model was fitted with "
+                    f"{role}={known!r}"
+                )
         return encoded_batches(schema, self._table, roles, self._split)
 
     # --- encoded ------------------------------------------------------------------------------
