@@ -424,7 +424,7 @@ class Schema:
             columns = tuple(_column_from(each) for each in _list(stored["columns"]))
             found = cls(
                 columns,
-                _text_or_none(stored["target"]),
+                _text(stored["target"]),
                 tuple(_label(each) for each in _list(stored["classes"])),
                 _text_or_none(stored["sample_weight"]),
                 _text_or_none(stored["offset"]),
@@ -432,11 +432,16 @@ class Schema:
                 _one_of(stored["dtype"], _DTYPES),
                 tuple(_text(each) for each in _list(stored["unused"])),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+            in_order = list(found.classes) == sorted(set(found.classes))
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"the stored schema is damaged: {error}") from error
-        names = [column.name for column in columns]
-        if not names or len(set(names)) < len(names):
+        roles = (found.target, found.sample_weight, found.offset)
+        names = [*(column.name for column in columns), *found.unused]
+        names += [name for name in roles if name is not None]
+        if not columns or len(set(names)) < len(names):
             raise ValueError("the stored schema is damaged: names of columns")
+        if not in_order:  # scores look labels up by their order
+            raise ValueError("the stored schema is damaged: the order of the classes")
         return found
 
 

@@ -220,3 +220,21 @@ def test_a_column_may_have_the_name_of_a_method(name):
     rows = flr.open_rows(frame, target="y")
     assert rows.schema.names().tolist() == [name, "num_rows_"]
     assert flr.LogisticRegression().fit(rows).predict(frame).shape == (6,)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"target": None},
+        {"target": "x"},
+        {"offset": "c"},
+        {"sample_weight": "k", "offset": "k"},
+        {"unused": ["x"]},
+        {"classes": [1, 0]},
+        {"classes": [0, 0]},
+        {"classes": [0, "1"]},
+    ],
+)
+def test_a_schema_that_contradicts_itself_is_refused(change):
+    with pytest.raises(ValueError, match="the stored schema is damaged"):
+        Schema.from_dict({**STORED, **change})
