@@ -8,7 +8,8 @@ as JSON.
 - Numbers and booleans (0 and 1) are a column each.
 - Text is a category, and so is a column that ``categorical`` names: one column of 0 and 1 for each
   level, sorted by name; levels are compared as text, so that the 1 of a Parquet file is the "1" of
-  a CSV file. Rows of a table with categories are CSR: a dense block of dummies is never made.
+  a CSV file, and its "1.0". Rows of a table with categories are CSR: a dense block of dummies is
+  never made.
 - Dates and times, lists and binary columns are refused, with a hint, and so is text of a CSV file
   that is dates or numbers in a form that is not read, where its levels are many.
 - A column without a name is no feature: it is the row numbers that pandas and R write.
@@ -17,6 +18,7 @@ The names of dummies are those that scikit-learn's ``OneHotEncoder`` gives: ``co
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -36,6 +38,7 @@ _MOST_CLASSES = 1_000
 _FEW_LEVELS = 20  # of them, quantities are good categories, too
 _QUANTITY = re.compile(r"\W*(\d+|\d{1,3}([.,'\s]\d{3})+)([.,]\d+)?\W*")  # 1,5  $1,200  12 %
 _DATE = re.compile(r"(\d{4}([-/.]\d{1,2}){2}|(\d{1,2}[-/.]){2}\d{4})([T ].*)?")
+_WHOLE = re.compile(r"-?\d+\.0+")
 _RARE = "infrequent"  # scikit-learn's word for levels below min_frequency
 _MISSING = "nan"
 _DTYPES = ("float64", "float32")
@@ -102,6 +105,25 @@ class Column:
         if self.dropped is not None:
             codes[self.dropped] = -1
         return codes
+
+    @cached_property
+    def code_of_value(self) -> dict[str, int]:
+        """Return the same by :func:`_value`, where one level alone has it."""
+        times = Counter(map(_value, self.code_of))
+        found = ((_value(level), code) for level, code in self.code_of.items())
+        return {value: code for value, code in found if times[value] == 1}
+
+    def find(self, level: str) -> int | None:
+        """Return the place of a level, None for one that the fit has not met."""
+        code = self.code_of.get(level)
+        return self.code_of_value.get(_value(level)) if code is None else code
+
+
+def _value(level: str) -> str:
+    """Return a level as text of a Parquet file, which a CSV file may have as 1.0 or True."""
+    if level in ("True", "False"):
+        return level.lower()
+    return level.split(".")[0] if _WHOLE.fullmatch(level) else level
 
 
 class Encoded(NamedTuple):
@@ -641,7 +663,8 @@ def _levels(batch: Batch, column: Column) -> NDArray[np.int64]:
     unknown = -2
     absent = len(column.levels) if column.missing else unknown
     other = column.width - 1 if column.rare else unknown
-    table = np.array([*(column.code_of.get(level, other) for level in levels), absent])
+    places = [column.find(level) for level in levels]
+    table = np.array([*(other if place is None else place for place in places), absent])
     found: NDArray[np.int64] = table[codes]
     if unknown in table and (found == unknown).any():
         i = _first(found == unknown)

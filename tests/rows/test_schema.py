@@ -107,6 +107,39 @@ def test_levels_are_compared_as_text(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("first", "second"),
+    [([1, 2, 3, 30], ["1.0", "2.00", "3.0", "30.0"]), ([True, False], ["True", "False"])],
+)
+def test_levels_that_a_csv_file_writes_otherwise_are_not_rare(first, second, tmp_path):
+    k = first * 5 + first[:1]
+    frame = pd.DataFrame({"k": k, "y": np.arange(len(k)) % 3 == 0})
+    other = frame.assign(k=[second[first.index(level)] for level in k])
+    frame.to_parquet(tmp_path / "k.parquet")
+    other.to_csv(tmp_path / "k.csv", index=False)
+    one, two = (
+        flr.open_rows(tmp_path / name, target="y", categorical=["k"], min_frequency=6)
+        for name in ("k.parquet", "k.csv")
+    )
+    for rows, new in ((one, two), (two, one)):
+        model = flr.LogisticRegression().fit(rows)
+        assert model.schema_.columns[0].rare
+        assert_array_equal(model.predict_proba(new), model.predict_proba(rows))
+
+
+def test_levels_that_two_ways_of_writing_tell_apart_stay_apart():
+    frame = pd.DataFrame(
+        {"k": ["1", "1.0", "01", "2.0"] * 4, "y": [0, 0, 1, 1, 0, 1] * 2 + [0] * 4}
+    )
+    model = flr.LogisticRegression().fit(flr.open_rows(frame, target="y"))
+    assert model.schema_.columns[0].levels == ("01", "1", "1.0", "2.0")
+    two = model.predict_proba(pd.DataFrame({"k": ["2.0", "2"]}))
+    assert_array_equal(two[0], two[1])
+    for unknown in ("1.00", "02", "1.5"):
+        with pytest.raises(ValueError, match=f"has '{unknown}', which is none"):
+            model.predict(pd.DataFrame({"k": [unknown]}))
+
+
+@pytest.mark.parametrize(
     "labels",
     [["n", "y"], [0, 1], [-1, 1], [False, True], ["b", "a", "c"], [3, 1, 2]],
 )
