@@ -27,7 +27,16 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote
 
-__all__ = ["Batch", "Place", "Table", "arrow", "is_frame", "is_number", "open_table"]
+__all__ = [
+    "Batch",
+    "Place",
+    "Table",
+    "arrow",
+    "found_files",
+    "is_frame",
+    "is_number",
+    "open_table",
+]
 
 _FORMATS = {
     ".parquet": "parquet",
@@ -156,10 +165,10 @@ def open_table(source: Any) -> Table:
     if isinstance(source, ds.Dataset):
         return _of_dataset(source)
     if isinstance(source, str | Path):
-        return Files(_found(str(source)))
+        return Files(found_files(str(source)))
     if isinstance(source, list | tuple) and source:
         if all(isinstance(each, str | Path) for each in source):
-            return Files([file for each in source for file in _found(str(each))])
+            return Files([file for each in source for file in found_files(str(each))])
     shown = type(source).__name__
     raise TypeError(
         "rows are opened from a path, a glob, a folder or a list of files, a pyarrow data set or "
@@ -168,7 +177,7 @@ def open_table(source: Any) -> Table:
     )
 
 
-def _found(path: str) -> "list[File]":
+def found_files(path: str) -> "list[File]":
     """Return the files that a path, a folder or a glob stands for, in the order of their names."""
     place = Path(path)
     if place.is_dir():
