@@ -133,6 +133,8 @@ def test_a_fit_that_does_not_converge_says_so_and_is_stored(folder):
         (("fit", "rows.csv", "--target", "income", "--C", "-1", "--missing", "mean"), 1, "C must"),
         (("fit", "rows.csv", "--target", "income", "--output", "rows.csv"), 1, "name another"),
         (("predict", "model.flr", "rows.parquet", "--output", "rows.parquet"), 1, "name another"),
+        (("predict", "model.flr", "rows.c*", "--output", "rows.csv"), 1, "name another"),
+        (("predict", "model.flr", ".", "--output", "rows.csv"), 1, "name another"),
         (("predict", "model.flr", "rows.csv", "--output", "no/s.csv"), 1, "there is no folder no"),
         (("fit", "-", "--target", "income"), 1, "standard input is empty"),
         (("predict", "rows.csv", "rows.csv"), 1, "is no model of fastlogreg"),

@@ -289,6 +289,12 @@ def test_hostile_files_are_refused(models):
         }
     }
     refused(changed(stored, lambda head: head["state"].update(coef_=large)))
+    stored = content(models["table"])
+    refused(changed(stored, lambda head: head["state"].pop("feature_names_in_")), "another model")
+    refused(
+        changed(stored, lambda head: head["state"]["feature_names_in_"]["texts"][2].reverse()),
+        "schema_ is of another model",
+    )
     many = '{"list":[' + ",".join(['{"list":[]}'] * 2_000_001) + "]}"
     refused(with_header({"__metadata__": {"fastlogreg": many}}, b""), "too many values")
 

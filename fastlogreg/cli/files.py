@@ -26,7 +26,7 @@ import numpy as np
 import fastlogreg as flr
 from fastlogreg.cli.measuring import duration, new_table
 from fastlogreg.data.files import TableRows, encoded_batches
-from fastlogreg.data.tables import open_table
+from fastlogreg.data.tables import found_files, open_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -135,8 +135,9 @@ def check_output(output: str | Path, source: str) -> None:
     path = Path(output)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"--output {output}: there is no folder {path.parent}")
-    if path.exists() and Path(source).exists() and path.samefile(source):
-        raise ValueError(f"--output {output} is the file of the rows: name another")
+    if path.is_file() and source != "-":
+        if any(path.samefile(file.path) for file in found_files(source)):
+            raise ValueError(f"--output {output} is a file of the rows: name another")
 
 
 def fit(

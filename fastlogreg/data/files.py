@@ -203,6 +203,7 @@ class TableRows:
         self.on_rows: Callable[[int], None] | None = None  # hears how many rows were read
         self.memory_limit = memory_limit
         self.name = table.name
+        self._stamp = table.stamp()
         self._types = table.types(request.columns(), request.as_text())
 
     def __repr__(self) -> str:
@@ -267,13 +268,31 @@ class TableRows:
         )
 
     def _batches(self, rows: int, skip: int = 0) -> Iterator[Batch]:
+        self._check_unchanged()
         for batch in _reading(self._table, self._types, rows, skip, self._split):
             yield batch
             if self.on_rows is not None:
                 self.on_rows(batch.data.num_rows)
+        self._check_unchanged()
+
+    def _check_unchanged(self) -> None:
+        """Refuse files that were written since they were opened: passes must see the same rows."""
+        if self._table.stamp() != self._stamp:
+            raise ValueError(f"{self.name} has changed since it was opened: open it anew")
 
     def encoded_by(self, schema: Schema, roles: Sequence[str] = ()) -> Iterator[Encoded]:
-        """Return the rows in batches as the schema of a model encodes them."""
+        """Return the rows in batches as the schema of a model encodes them.
+
+        What the rows were opened with must be what is read: a score of other labels is none.
+        """
+        read = _ROLES if "target" in roles else ("offset",)
+        for role in read:
+            asked, known = getattr(self._request, role), getattr(schema, role)
+            if asked not in (None, known):
+                raise ValueError(
+                    f"{self.name} was opened with {role}={asked!r}, and the model was fitted with "
+                    f"{role}={known!r}"
+                )
         return encoded_batches(schema, self._table, roles, self._split)
 
     # --- encoded ------------------------------------------------------------------------------

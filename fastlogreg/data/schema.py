@@ -8,7 +8,8 @@ as JSON.
 - Numbers and booleans (0 and 1) are a column each.
 - Text is a category, and so is a column that ``categorical`` names: one column of 0 and 1 for each
   level, sorted by name; levels are compared as text, so that the 1 of a Parquet file is the "1" of
-  a CSV file. Rows of a table with categories are CSR: a dense block of dummies is never made.
+  a CSV file, and its "1.0". Rows of a table with categories are CSR: a dense block of dummies is
+  never made.
 - Dates and times, lists and binary columns are refused, with a hint, and so is text of a CSV file
   that is dates or numbers in a form that is not read, where its levels are many.
 - A column without a name is no feature: it is the row numbers that pandas and R write.
@@ -17,6 +18,7 @@ The names of dummies are those that scikit-learn's ``OneHotEncoder`` gives: ``co
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -36,6 +38,7 @@ _MOST_CLASSES = 1_000
 _FEW_LEVELS = 20  # of them, quantities are good categories, too
 _QUANTITY = re.compile(r"\W*(\d+|\d{1,3}([.,'\s]\d{3})+)([.,]\d+)?\W*")  # 1,5  $1,200  12 %
 _DATE = re.compile(r"(\d{4}([-/.]\d{1,2}){2}|(\d{1,2}[-/.]){2}\d{4})([T ].*)?")
+_WHOLE = re.compile(r"-?\d+\.0+")
 _RARE = "infrequent"  # scikit-learn's word for levels below min_frequency
 _MISSING = "nan"
 _DTYPES = ("float64", "float32")
@@ -102,6 +105,25 @@ class Column:
         if self.dropped is not None:
             codes[self.dropped] = -1
         return codes
+
+    @cached_property
+    def code_of_value(self) -> dict[str, int]:
+        """Return the same by :func:`_value`, where one level alone has it."""
+        times = Counter(map(_value, self.code_of))
+        found = ((_value(level), code) for level, code in self.code_of.items())
+        return {value: code for value, code in found if times[value] == 1}
+
+    def find(self, level: str) -> int | None:
+        """Return the place of a level, None for one that the fit has not met."""
+        code = self.code_of.get(level)
+        return self.code_of_value.get(_value(level)) if code is None else code
+
+
+def _value(level: str) -> str:
+    """Return a level as text of a Parquet file, which a CSV file may have as 1.0 or True."""
+    if level in ("True", "False"):
+        return level.lower()
+    return level.split(".")[0] if _WHOLE.fullmatch(level) else level
 
 
 class Buffers:
@@ -455,7 +477,7 @@ class Schema:
             columns = tuple(_column_from(each) for each in _list(stored["columns"]))
             found = cls(
                 columns,
-                _text_or_none(stored["target"]),
+                _text(stored["target"]),
                 tuple(_label(each) for each in _list(stored["classes"])),
                 _text_or_none(stored["sample_weight"]),
                 _text_or_none(stored["offset"]),
@@ -463,11 +485,16 @@ class Schema:
                 _one_of(stored["dtype"], _DTYPES),
                 tuple(_text(each) for each in _list(stored["unused"])),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+            in_order = list(found.classes) == sorted(set(found.classes))
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"the stored schema is damaged: {error}") from error
-        names = [column.name for column in columns]
-        if not names or len(set(names)) < len(names):
+        roles = (found.target, found.sample_weight, found.offset)
+        names = [*(column.name for column in columns), *found.unused]
+        names += [name for name in roles if name is not None]
+        if not columns or len(set(names)) < len(names):
             raise ValueError("the stored schema is damaged: names of columns")
+        if not in_order:  # scores look labels up by their order
+            raise ValueError("the stored schema is damaged: the order of the classes")
         return found
 
 
@@ -580,6 +607,12 @@ def _nulls(array: Any) -> NDArray[np.bool_]:
     return found
 
 
+def _is_bytes(dtype: Any) -> bool:
+    t = arrow().types
+    kinds = (t.is_binary, t.is_large_binary, t.is_fixed_size_binary, t.is_binary_view)
+    return any(is_kind(dtype) for is_kind in kinds)
+
+
 def _floats(array: Any) -> NDArray[np.floating]:
     """Return numbers or booleans of Arrow as floats, missing ones as NaN."""
     pa = arrow()
@@ -661,7 +694,8 @@ def _levels(batch: Batch, column: Column) -> NDArray[np.int64]:
     unknown = -2
     absent = len(column.levels) if column.missing else unknown
     other = column.width - 1 if column.rare else unknown
-    table = np.array([*(column.code_of.get(level, other) for level in levels), absent])
+    places = [column.find(level) for level in levels]
+    table = np.array([*(other if place is None else place for place in places), absent])
     found: NDArray[np.int64] = table[codes]
     if unknown in table and (found == unknown).any():
         i = _first(found == unknown)
@@ -708,8 +742,13 @@ def _target(column: Any, name: str, place: Any) -> tuple[list[Any], NDArray[np.i
     """Return the labels of a batch, and each row's place among them; missing ones are refused."""
     pa = arrow()
     array = _plain(column)
-    if pa.types.is_temporal(array.type) or pa.types.is_nested(array.type):
+    dtype = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+    t = pa.types
+    if any(is_kind(dtype) for is_kind in (t.is_temporal, t.is_nested, _is_bytes)):
         raise ValueError(f"the target {name!r} holds {array.type}: labels are text or numbers")
+    if t.is_decimal(dtype):
+        array = array.dictionary_decode() if dtype != array.type else array
+        array = array.cast(pa.float64())
     if pa.types.is_floating(array.type):
         import pyarrow.compute as pc
 

@@ -16,15 +16,27 @@ otherwise turn a column of numbers into a category with thousands of levels.
 import csv
 import glob
 import io
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import takewhile
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
+from urllib.parse import unquote
 
-__all__ = ["Batch", "Place", "Table", "arrow", "is_frame", "is_number", "open_table"]
+__all__ = [
+    "Batch",
+    "Place",
+    "Table",
+    "arrow",
+    "found_files",
+    "is_frame",
+    "is_number",
+    "open_table",
+]
 
 _FORMATS = {
     ".parquet": "parquet",
@@ -39,6 +51,7 @@ _FORMATS = {
 _COMPRESSED = (".gz", ".bz2", ".zst", ".lz4")
 _KINDS = "Parquet (.parquet, .pq), Arrow (.arrow, .feather, .ipc) and CSV (.csv, .tsv, .txt)"
 _DELIMITERS = ",;\t|"
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _CSV_BLOCK = 1 << 22  # bytes
 
 
@@ -108,6 +121,9 @@ class Table(Protocol):
     def n_rows(self) -> int | None:
         """Return how many rows there are, where that is known without reading them."""
 
+    def stamp(self) -> Any:
+        """Return what is another once the rows have changed; None where nothing says so."""
+
     def types(self, columns: Sequence[str], as_text: Sequence[str]) -> dict[str, Any]:
         """Return the Arrow types of columns; ``as_text`` are those to be read as text."""
 
@@ -149,10 +165,10 @@ def open_table(source: Any) -> Table:
     if isinstance(source, ds.Dataset):
         return _of_dataset(source)
     if isinstance(source, str | Path):
-        return Files(_found(str(source)))
+        return Files(found_files(str(source)))
     if isinstance(source, list | tuple) and source:
         if all(isinstance(each, str | Path) for each in source):
-            return Files([file for each in source for file in _found(str(each))])
+            return Files([file for each in source for file in found_files(str(each))])
     shown = type(source).__name__
     raise TypeError(
         "rows are opened from a path, a glob, a folder or a list of files, a pyarrow data set or "
@@ -161,14 +177,19 @@ def open_table(source: Any) -> Table:
     )
 
 
-def _found(path: str) -> "list[File]":
+def found_files(path: str) -> "list[File]":
     """Return the files that a path, a folder or a glob stands for, in the order of their names."""
     place = Path(path)
     if place.is_dir():
         inside = [each for each in sorted(place.rglob("*")) if _is_data(each, place)]
         if not inside:
             raise FileNotFoundError(f"no file of rows in the folder {path}: {_KINDS} are read")
-        return [File(str(each), _format(each), _hive_keys(each, place)) for each in inside]
+        keys = [_hive_keys(each, place) for each in inside]
+        numeric = _numeric(keys)
+        return [
+            File(str(each), _format(each), named, numeric)
+            for each, named in zip(inside, keys, strict=True)
+        ]
     if place.is_file():
         return [File(path, _format(place))]
     if glob.has_magic(path):
@@ -208,38 +229,50 @@ def _format(path: Path) -> str:
     raise ValueError(f"{path}: not known what its rows are in; {_KINDS} are read")
 
 
-def _hive_keys(path: Path, folder: Path) -> dict[str, str]:
+def _hive_keys(path: Path, folder: Path) -> dict[str, str | None]:
     """Return the columns that the names of folders hold, as in ``year=2024/part.parquet``."""
     parts = path.relative_to(folder).parts[:-1]
-    return dict(part.split("=", 1) for part in parts if "=" in part)
+    pairs = [map(unquote, part.split("=", 1)) for part in parts if "=" in part]
+    return {name: None if value == _NO_VALUE else value for name, value in pairs}
+
+
+def _numeric(keys: "list[dict[str, str | None]]") -> frozenset[str]:
+    """Return the names of keys that are numbers in all folders: a column has one kind."""
+    text = {
+        name
+        for each in keys
+        for name, value in each.items()
+        if value is not None and not (is_number(value) and isfinite(float(value)))
+    }
+    return frozenset(name for each in keys for name in each) - text
 
 
 def _of_dataset(dataset: Any) -> Table:
-    """Return the table of a pyarrow data set, whose files are read by our own readers."""
+    """Return the table of a pyarrow data set, whose files are read by our own readers.
+
+    Where the data set makes other columns of the files, or leaves rows out, it is read as it is.
+    """
     import pyarrow.dataset as ds
 
-    if isinstance(dataset, ds.FileSystemDataset):
-        kind = {"ParquetFileFormat": "parquet", "IpcFileFormat": "arrow"}.get(
-            type(dataset.format).__name__
-        )
-        if kind is not None:
-            return Files(
-                [
-                    File(
-                        fragment.path,
-                        kind,
-                        {
-                            name: str(value)
-                            for name, value in ds.get_partition_keys(
-                                fragment.partition_expression
-                            ).items()
-                        },
-                        dataset.filesystem,
-                    )
-                    for fragment in dataset.get_fragments()
-                ]
-            )
-    return Scanned(dataset)
+    kinds = {"ParquetFileFormat": "parquet", "IpcFileFormat": "arrow"}
+    if not isinstance(dataset, ds.FileSystemDataset):
+        return Scanned(dataset)
+    kind = kinds.get(type(dataset.format).__name__)
+    try:
+        fragments = list(dataset.get_fragments())
+    except ValueError:  # it is filtered
+        return Scanned(dataset)
+    if kind is None or not fragments:
+        return Scanned(dataset)
+    declared = {field.name: _kind(_values_of(field.type)) for field in dataset.schema}
+    numeric = frozenset(name for name, each in declared.items() if each == "number")
+    files = []
+    for fragment in fragments:
+        keys = ds.get_partition_keys(fragment.partition_expression)
+        named = {name: None if value is None else str(value) for name, value in keys.items()}
+        files.append(File(fragment.path, kind, named, numeric, dataset.filesystem))
+    found = {field.name: _kind(_values_of(field.type)) for field in files[0].schema}
+    return Files(files) if found == declared else Scanned(dataset)
 
 
 @contextmanager
@@ -262,15 +295,18 @@ class File:
     ----------
     path : str
     kind : {"parquet", "arrow", "csv"}
-    keys : dict of str to str
+    keys : dict of str to str or None
         Columns that the names of its folders hold.
+    numeric : frozenset of str
+        Those of them that are numbers.
     filesystem : pyarrow.fs.FileSystem, optional
         Default: the local one.
     """
 
     path: str
     kind: str
-    keys: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, str | None] = field(default_factory=dict)
+    numeric: frozenset[str] = frozenset()
     filesystem: Any = None
 
     def _source(self) -> Any:
@@ -279,22 +315,24 @@ class File:
         return self.filesystem.open_input_file(self.path)
 
     @cached_property
-    def schema(self) -> Any:
-        """Return the names and types of the columns, an Arrow schema."""
-        pa = arrow()
+    def _inner(self) -> Any:
+        """Return the names and types of the columns that are in the file itself."""
         with _naming(self.path):
             if self.kind == "parquet":
                 import pyarrow.parquet as pq
 
-                inner = pq.read_schema(self._source())
-            elif self.kind == "arrow":
-                inner = self._ipc().schema
-            else:
-                inner = self._csv_schema()
-        for name, value in self.keys.items():
-            if name in inner.names:
-                continue
-            number = is_number(value)
+                return pq.read_schema(self._source())
+            if self.kind == "arrow":
+                return self._ipc().schema
+            return self._csv_schema()
+
+    @cached_property
+    def schema(self) -> Any:
+        """Return the names and types of the columns, an Arrow schema."""
+        pa = arrow()
+        inner = self._inner
+        for name in self._outer():
+            number = name in self.numeric
             inner = inner.append(pa.field(name, pa.float64() if number else pa.string()))
         twice = {name for name in inner.names if inner.names.count(name) > 1}
         if twice:
@@ -307,6 +345,15 @@ class File:
         if self.filesystem is None:
             return pa.ipc.open_file(pa.memory_map(self.path))
         return pa.ipc.open_file(self._source())
+
+    def stamp(self) -> tuple[Any, Any]:
+        """Return the file's size, and when it was written."""
+        with _naming(self.path):
+            if self.filesystem is None:
+                found = os.stat(self.path)
+                return found.st_size, found.st_mtime_ns
+            info = self.filesystem.get_file_info(self.path)
+            return info.size, info.mtime_ns
 
     @cached_property
     def n_rows(self) -> int | None:
@@ -324,14 +371,14 @@ class File:
 
     def batches(self, types: Mapping[str, Any], rows: int, skip: int) -> Iterator[tuple[int, Any]]:
         """Read columns in batches of ``rows`` rows or less, each with its first row's number."""
-        inner = [name for name in types if name in self.schema.names and name not in self._outer()]
+        inner = [name for name in types if name in self._inner.names]
         with _naming(self.path):
             for first, found in self._read(inner, types, rows, skip):
                 yield first, self._with_keys(found, types)
 
-    def _outer(self) -> set[str]:
+    def _outer(self) -> list[str]:
         """Return the columns that only the folders' names hold."""
-        return set(self.keys) & set(self.schema.names[len(self.schema.names) - len(self.keys) :])
+        return [name for name in self.keys if name not in self._inner.names]
 
     def _with_keys(self, batch: Any, types: Mapping[str, Any]) -> Any:
         outer = [name for name in types if name in self._outer()]
@@ -341,9 +388,11 @@ class File:
         arrays = dict(zip(batch.schema.names, batch.columns, strict=True))
         for name in outer:
             text = self.keys[name]
-            number = pa.types.is_floating(self.schema.field(name).type)
-            value: Any = float(text) if number else text
-            arrays[name] = pa.repeat(pa.scalar(value), batch.num_rows)
+            # a category has its levels as they are written: 01 is not 1
+            number = name in self.numeric and not pa.types.is_dictionary(types[name])
+            value: Any = text if text is None or not number else float(text)
+            kind = pa.float64() if number else pa.string()
+            arrays[name] = pa.repeat(pa.scalar(value, kind), batch.num_rows)
         return pa.RecordBatch.from_arrays(
             [arrays[name] for name in types], names=[str(name) for name in types]
         )
@@ -370,10 +419,9 @@ class File:
         mapped = self.filesystem is None
         with pq.ParquetFile(self._source(), read_dictionary=text, memory_map=mapped) as file:
             if not columns:
-                yield (
-                    0,
-                    pa.table({"_": pa.nulls(file.metadata.num_rows)}).to_batches()[0].select([]),
-                )
+                none = pa.RecordBatch.from_arrays([pa.nulls(file.metadata.num_rows)], ["_"])
+                for first, batch in _cut([none], rows):
+                    yield first, batch.select([])
                 return
             for first, groups in _runs_of_groups(file.metadata, rows):
                 last = first + sum(file.metadata.row_group(g).num_rows for g in groups)
@@ -567,6 +615,10 @@ class Files:
         each = [file.n_rows for file in self.files]
         return None if None in each else sum(n for n in each if n is not None)
 
+    def stamp(self) -> Any:
+        """Return the sizes of all files, and when they were written."""
+        return [file.stamp() for file in self.files]
+
     def types(self, columns: Sequence[str], as_text: Sequence[str]) -> dict[str, Any]:
         """Return the Arrow types of columns, which all files must agree in."""
         pa = arrow()
@@ -617,11 +669,11 @@ class Frame:
         kind = type(frame)
         self.name = f"the {kind.__module__.split('.')[0]} {kind.__name__}"
         self._lazy = kind.__name__ == "LazyFrame"
+        pa = arrow()
+        # asked by type: a column of pandas may have any name
         if self._lazy:
             names = frame.collect_schema().names()
-        elif hasattr(frame, "column_names"):
-            names = frame.column_names
-        elif hasattr(frame, "schema") and hasattr(frame, "num_rows"):
+        elif isinstance(frame, pa.Table | pa.RecordBatch):
             names = frame.schema.names
         else:
             names = list(frame.columns)
@@ -647,12 +699,15 @@ class Frame:
                 found = frame.select(chosen)
             elif isinstance(frame, pa.RecordBatch):
                 found = pa.Table.from_batches([frame]).select(chosen)
-            elif hasattr(frame, "to_arrow"):
+            elif hasattr(type(frame), "to_arrow"):  # of polars
                 found = frame.select(chosen).to_arrow()
             else:
                 found = _of_pandas(frame, chosen)
             self._tables = {key: found}
         return self._tables[key]
+
+    def stamp(self) -> Any:
+        """Return None: nothing says whether its rows have changed."""
 
     def types(self, columns: Sequence[str], as_text: Sequence[str]) -> dict[str, Any]:
         """Return the Arrow types of columns."""
@@ -673,6 +728,9 @@ class Partitions:
         self._frame = frame
         self.name = "the Dask DataFrame"
         self.names = list(frame.columns)
+
+    def stamp(self) -> Any:
+        """Return None: nothing says whether its rows have changed."""
 
     def types(self, columns: Sequence[str], as_text: Sequence[str]) -> dict[str, Any]:
         """Return the Arrow types of columns: those of the first partition with rows."""
@@ -718,6 +776,9 @@ class Scanned:
         self.name = f"the {type(dataset).__name__}"
         self.names = list(dataset.schema.names)
 
+    def stamp(self) -> Any:
+        """Return None: nothing says whether its rows have changed."""
+
     def types(self, columns: Sequence[str], as_text: Sequence[str]) -> dict[str, Any]:
         """Return the Arrow types of columns."""
         return _types(self._dataset.schema, columns, as_text)
@@ -747,10 +808,15 @@ def _is_text(dtype: Any) -> bool:
     return bool(t.is_string(dtype) or t.is_large_string(dtype) or t.is_string_view(dtype))
 
 
+def _values_of(dtype: Any) -> Any:
+    """Return the type of a dictionary's values, or that of any other column."""
+    return dtype.value_type if arrow().types.is_dictionary(dtype) else dtype
+
+
 def _kind(dtype: Any) -> str:
     """Return what two files must agree in: not how wide a number is."""
     pa = arrow()
-    if pa.types.is_dictionary(dtype):
+    if pa.types.is_dictionary(dtype) or _is_text(dtype):
         return "text"
     if pa.types.is_integer(dtype) or pa.types.is_floating(dtype) or pa.types.is_decimal(dtype):
         return "number"

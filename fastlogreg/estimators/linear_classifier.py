@@ -429,6 +429,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             isinstance(schema, Schema)
             and schema.width == d
             and list(schema.classes) == classes.tolist()
+            and names is not None
+            and schema.names().tolist() == names.tolist()
         ):
             raise ValueError("schema_ is of another model")
 

@@ -42,6 +42,12 @@ BAD = {
     "no match": (lambda f: str(f / "*.parquet"), {}, FileNotFoundError, "no file matches"),
     "empty folder": (lambda f: f, {}, FileNotFoundError, "no file of rows in the folder"),
     "empty file": (lambda f: csv(f, ""), {}, ValueError, r"rows\.csv is empty"),
+    "labels of bytes": (
+        lambda f: parquet(f, y=[b"a", b"b", b"a", b"b"]),
+        {},
+        ValueError,
+        "the target 'y' holds binary: labels are text or numbers",
+    ),
     "only a header": (lambda f: csv(f, "age,y\n"), {}, ValueError, "has no rows"),
     "unknown kind": (
         lambda f: csv(f, "what is this", "rows.xyz"),

@@ -171,6 +171,24 @@ def test_a_share_kept_aside_is_random_and_the_same_each_time(places, frame):
     assert model.score(test) == pytest.approx(model.score(frame), abs=0.05)
 
 
+def test_rows_are_scored_by_what_they_were_opened_with(frame):
+    frame = frame.assign(other=frame.cured.to_numpy()[::-1])
+    model = flr.LogisticRegression().fit(opened(frame))
+    weighted = flr.LogisticRegression().fit(opened(frame, sample_weight="w"))
+    right = model.predict(frame) == frame.cured
+    assert model.score(opened(frame)) == pytest.approx(right.mean())
+    assert model.score(flr.open_rows(frame)) == pytest.approx(right.mean())
+    right = weighted.predict(frame) == frame.cured
+    expected = np.average(right, weights=frame.w)
+    assert weighted.score(opened(frame, sample_weight="w")) == pytest.approx(expected)
+    for other in ({"target": "other"}, {"sample_weight": "w"}, {"offset": "known"}):
+        ((role, name),) = other.items()
+        with pytest.raises(ValueError, match=f"opened with {role}='{name}', and the model was"):
+            model.score(opened(frame, **other))
+    with pytest.raises(ValueError, match="opened with offset='known'"):
+        model.predict(opened(frame, offset="known"))
+
+
 def test_samples_are_those_of_rows_in_memory(places):
     from fastlogreg.data.memory import MemoryRows
 
@@ -229,9 +247,17 @@ def test_a_file_that_changes_is_not_fitted(tmp_path, frame):
     model = flr.LogisticRegression()
     before = dict(vars(model))
     frame.iloc[:500].to_parquet(path)
-    with pytest.raises(ValueError, match=r"has changed: 500 rows, where .* 6000"):
+    with pytest.raises(ValueError, match=r"rows\.parquet has changed since it was opened"):
         model.fit(rows)
     assert vars(model) == before
+    # as many rows, with other values, between two passes
+    frame.to_parquet(path)
+    rows = streamed(opened(path, SMALL))
+    parts = rows.source(None)._parts
+    assert sum(block.rows.n_rows for block in parts.read()) == N
+    frame.assign(dose=-frame.dose).to_parquet(path)
+    with pytest.raises(ValueError, match="has changed since it was opened"):
+        list(parts.read())
     path.unlink()
     with pytest.raises((ValueError, FileNotFoundError), match=r"rows\.parquet"):
         flr.LogisticRegression().fit(streamed(opened(frame, SMALL)) and rows)

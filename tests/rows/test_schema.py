@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -106,6 +107,39 @@ def test_levels_are_compared_as_text(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("first", "second"),
+    [([1, 2, 3, 30], ["1.0", "2.00", "3.0", "30.0"]), ([True, False], ["True", "False"])],
+)
+def test_levels_that_a_csv_file_writes_otherwise_are_not_rare(first, second, tmp_path):
+    k = first * 5 + first[:1]
+    frame = pd.DataFrame({"k": k, "y": np.arange(len(k)) % 3 == 0})
+    other = frame.assign(k=[second[first.index(level)] for level in k])
+    frame.to_parquet(tmp_path / "k.parquet")
+    other.to_csv(tmp_path / "k.csv", index=False)
+    one, two = (
+        flr.open_rows(tmp_path / name, target="y", categorical=["k"], min_frequency=6)
+        for name in ("k.parquet", "k.csv")
+    )
+    for rows, new in ((one, two), (two, one)):
+        model = flr.LogisticRegression().fit(rows)
+        assert model.schema_.columns[0].rare
+        assert_array_equal(model.predict_proba(new), model.predict_proba(rows))
+
+
+def test_levels_that_two_ways_of_writing_tell_apart_stay_apart():
+    frame = pd.DataFrame(
+        {"k": ["1", "1.0", "01", "2.0"] * 4, "y": [0, 0, 1, 1, 0, 1] * 2 + [0] * 4}
+    )
+    model = flr.LogisticRegression().fit(flr.open_rows(frame, target="y"))
+    assert model.schema_.columns[0].levels == ("01", "1", "1.0", "2.0")
+    two = model.predict_proba(pd.DataFrame({"k": ["2.0", "2"]}))
+    assert_array_equal(two[0], two[1])
+    for unknown in ("1.00", "02", "1.5"):
+        with pytest.raises(ValueError, match=f"has '{unknown}', which is none"):
+            model.predict(pd.DataFrame({"k": [unknown]}))
+
+
+@pytest.mark.parametrize(
     "labels",
     [["n", "y"], [0, 1], [-1, 1], [False, True], ["b", "a", "c"], [3, 1, 2]],
 )
@@ -197,3 +231,43 @@ def test_a_damaged_schema_is_a_value_error_or_a_schema(path, value):
     except ValueError:
         return
     assert schema.width == len(schema.names())
+
+
+@pytest.mark.parametrize("coded", [False, True])
+def test_decimals_are_labels(coded):
+    labels = pa.array([3, 1, 3, 1]).cast(pa.decimal128(20, 0))
+    rows = pa.table(
+        {"x": [1.0, 2.0, 3.0, 4.0], "y": labels.dictionary_encode() if coded else labels}
+    )
+    model = flr.LogisticRegression().fit(flr.open_rows(rows, target="y"))
+    assert model.classes_.tolist() == [1, 3] and model.classes_.dtype == np.int64
+    assert model.score(rows) == np.mean(model.predict(rows) == [3, 1, 3, 1])
+    broken = rows.set_column(1, "y", pa.array(["0.5", "1", "2", "1"]).cast(pa.decimal128(3, 1)))
+    with pytest.raises(ValueError, match="this looks like a quantity"):
+        flr.LogisticRegression().fit(flr.open_rows(broken, target="y"))
+
+
+@pytest.mark.parametrize("name", ["column_names", "schema", "to_arrow", "num_rows"])
+def test_a_column_may_have_the_name_of_a_method(name):
+    frame = pd.DataFrame({name: np.arange(6.0), "num_rows_": 1.0, "y": [0, 1] * 3})
+    rows = flr.open_rows(frame, target="y")
+    assert rows.schema.names().tolist() == [name, "num_rows_"]
+    assert flr.LogisticRegression().fit(rows).predict(frame).shape == (6,)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"target": None},
+        {"target": "x"},
+        {"offset": "c"},
+        {"sample_weight": "k", "offset": "k"},
+        {"unused": ["x"]},
+        {"classes": [1, 0]},
+        {"classes": [0, 0]},
+        {"classes": [0, "1"]},
+    ],
+)
+def test_a_schema_that_contradicts_itself_is_refused(change):
+    with pytest.raises(ValueError, match="the stored schema is damaged"):
+        Schema.from_dict({**STORED, **change})
