@@ -144,7 +144,7 @@ class Buffers:
         return np.empty(size, dtype=dtype)
 
     def give(self, array: Any) -> None:
-        """Take back what nobody reads any more: an array that :meth:`take` gave, or a view of it."""
+        """Take back what nobody reads any more: what :meth:`take` gave, or a view of it."""
         while isinstance(array, np.ndarray) and isinstance(array.base, np.ndarray):
             array = array.base
         if isinstance(array, np.ndarray) and array.ndim == 1:
