@@ -350,37 +350,45 @@ class TableRows:
 
 
 class _Draws:
-    """The rows of samples, drawn while the look reads all, and encoded when it knows how."""
+    """The rows of samples, drawn while the look reads all, and encoded when it knows how.
+
+    Those of all samples are taken together: a row of several is taken once.
+    """
 
     def __init__(self, n: int, room: int) -> None:
         steps = takewhile(lambda step: n // step >= _LEAST_SAMPLE, (8**k for k in count(1)))
         self._places = {step: sample_places(n, step, room) for step in steps}
-        self._taken: dict[int, list[Batch]] = {step: [] for step in self._places}
+        none: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self._all = np.unique(np.concatenate([none, *self._places.values()]))
+        self._taken: list[Batch] = []
 
     def watch(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Return the batches, of which the rows of the samples are copied."""
         import pyarrow as pa
 
         for batch in batches:
-            for step, places in self._places.items():
-                ends = batch.first, batch.first + batch.data.num_rows
-                low, high = np.searchsorted(places, ends)
-                if high > low:
-                    rows = places[low:high] - batch.first
-                    some = _Some(batch.place, rows)
-                    data = batch.data.take(pa.array(rows))
-                    self._taken[step].append(Batch(data, some, 0))  # type: ignore[arg-type]
+            ends = batch.first, batch.first + batch.data.num_rows
+            low, high = np.searchsorted(self._all, ends)
+            if high > low:
+                rows = self._all[low:high] - batch.first
+                some = _Some(batch.place, rows)
+                data = batch.data.take(pa.array(rows))
+                self._taken.append(Batch(data, some, 0))  # type: ignore[arg-type]
             yield batch
 
     def encoded(self, schema: Schema) -> dict[int, Encoded]:
         """Return the samples by their step, each once."""
+        batches, self._taken = self._taken[::-1], []
+        pieces = []
+        while batches:  # what has been encoded is let go
+            pieces.append(schema.encode(batches.pop(), *_ROLES, seen=True))
+        if not pieces:
+            return {}
+        whole = [joined(list(each)) for each in zip(*pieces, strict=True)]
         found = {}
-        for step in list(self._taken):
-            batches = self._taken.pop(step)[::-1]
-            pieces = []
-            while batches:  # what has been encoded is let go
-                pieces.append(schema.encode(batches.pop(), *_ROLES))
-            found[step] = Encoded(*(joined(list(each)) for each in zip(*pieces, strict=True)))
+        for step, places in self._places.items():
+            at = np.searchsorted(self._all, places)
+            found[step] = Encoded(*(None if each is None else each[at] for each in whole))
         return found
 
 

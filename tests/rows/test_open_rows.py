@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 import fastlogreg as flr
+from fastlogreg.backends import PassSpec
 from tests.rows.conftest import FEATURES, N
 
 SMALL = 1 << 20  # bytes: so little that rows are read for each pass
@@ -203,6 +204,38 @@ def test_samples_are_those_of_rows_in_memory(places):
         assert_array_equal(found.arrays[0].toarray(), whole.matrix[chosen].toarray())
         assert_array_equal(found.arrays[1], whole.targets[chosen])
     assert source.sample_readings() == 1.0
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_samples_that_the_look_draws(text, tmp_path, rng):
+    from fastlogreg.data.memory import MemoryRows
+
+    n = 70_000
+    frame = pd.DataFrame(rng.normal(size=(n, 4)), columns=list("abcd"))
+    if text:
+        frame["c"] = np.array(["u", "v", "w"])[rng.integers(0, 3, n)]
+    frame["y"] = (frame.a > rng.normal(size=n)).astype(int)
+    frame.to_parquet(tmp_path / "rows.parquet", row_group_size=9_000)
+    limit = 2_100_000  # below twice the rows, and one of 64 has room
+    rows = flr.open_rows(tmp_path / "rows.parquet", target="y", memory_limit=limit)
+    whole = flr.open_rows(frame, target="y").collect()
+    memory = MemoryRows(whole.matrix, whole.targets)
+    source = rows.source(None)
+    found, expected = source.sample(64), memory.sample(64)
+    assert source.sample_readings() == 0.0 and found.fraction == expected.fraction
+
+    def dense(matrix):
+        return matrix.toarray() if hasattr(matrix, "toarray") else matrix
+
+    assert_array_equal(dense(found.arrays[0]), dense(whole.matrix[expected._chosen]))
+    assert_array_equal(found.arrays[1], whole.targets[expected._chosen])
+    found.bind(PassSpec())(np.zeros(1 + memory.n_columns), 2)
+    fewer = source.sample(8)
+    assert 64 <= fewer.n_rows <= limit // 8 // 32
+    model = flr.LogisticRegression().fit(rows)
+    own = flr.LogisticRegression().fit(whole.matrix, frame.y)
+    assert not rows.fits_in_memory()
+    assert model.objective_ == pytest.approx(own.objective_, rel=1e-7)
 
 
 def test_a_refit_on_arrays_forgets_the_table(places, frame, encoded):
