@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from fastlogreg import backends
 from fastlogreg.backends import PassSpec
 from fastlogreg.data import validation as check
-from fastlogreg.data.labels import encode_known_classes
+from fastlogreg.data.labels import encode_known_classes, weights_by_class
 from fastlogreg.data.memory import Columns, MemoryRows
 from fastlogreg.data.parts import (
     Block,
@@ -370,9 +370,7 @@ def _encoded(
 ) -> Block:
     X, y, weights, offset = raw
     codes = encode_known_classes(y, classes)
-    if by_class is not None:
-        each = by_class[codes.astype(np.intp)]
-        weights = each if weights is None else each * weights
+    weights = weights_by_class(codes, weights, by_class)
     return Block(MemoryRows(X, codes, weights, offset), first)
 
 

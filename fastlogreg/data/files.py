@@ -3,7 +3,7 @@
 :func:`open_rows` returns :class:`TableRows`, which ``fit`` of the estimators takes in place of X
 and y. A first look (one reading) learns the schema. Rows that fit into half of ``memory_limit``
 are then encoded into memory once, and everything goes on as for arrays, to the same bits. Others
-are read anew for each pass, batch after batch: a thread reads and encodes ahead while the kernels
+are read anew for each pass, batch after batch: two threads read and encode ahead while the kernels
 work, and what fits of the first batches stays in memory.
 """
 
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastlogreg.backends import PassSpec
+from fastlogreg.data.labels import weights_by_class
 from fastlogreg.data.memory import MemoryRows, Rows
 from fastlogreg.data.parts import (
     Block,
@@ -344,10 +345,6 @@ class TableRows:
         assert found.codes is not None
         return Rows(found.matrix, found.codes, found.weights, found.offset, self.classes)
 
-    def effective_rows(self, by_class: NDArray[np.float64] | None) -> float:
-        """Return how many rows of equal weight would say as much."""
-        return effective_rows(*self.counts, by_class)
-
 
 class _Draws:
     """The rows of samples, drawn while the look reads all, and encoded when it knows how.
@@ -404,7 +401,7 @@ class FileParts:
             schema.width,
             n_rows * schema.values_a_row,
             float(each @ counts.weights),
-            table.effective_rows(by_class),
+            effective_rows(*counts, by_class),
         )
         limit, size = table.memory_limit, table._row_bytes
         self.sample_rows = limit // 8 // size
@@ -440,7 +437,7 @@ class FileParts:
 
     def _rows(self, found: Encoded) -> MemoryRows:
         assert found.codes is not None
-        weights = _weighted(found.codes, found.weights, self._by_class)
+        weights = weights_by_class(found.codes, found.weights, self._by_class)
         return MemoryRows(found.matrix, found.codes, weights, found.offset)
 
     def read(self) -> Iterator[Block]:
@@ -506,17 +503,6 @@ def _kernel_threads() -> int:
     except AttributeError:  # not on this system
         cores = os.cpu_count() or 1
     return max(1, cores // 2)
-
-
-def _weighted(
-    codes: NDArray[np.float64],
-    weights: NDArray[np.float64] | None,
-    by_class: NDArray[np.float64] | None,
-) -> NDArray[np.float64] | None:
-    if by_class is None:
-        return weights
-    found: NDArray[np.float64] = by_class[codes.astype(np.intp)]
-    return found if weights is None else found * weights
 
 
 def _batch_rows(row_bytes: int, limit: int = 32 * _BATCH_BYTES) -> int:

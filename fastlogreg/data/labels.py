@@ -13,6 +13,7 @@ __all__ = [
     "check_labels_of_model",
     "encode_classes",
     "encode_known_classes",
+    "weights_by_class",
 ]
 
 _TABLE = 1 << 16  # whole numbers that span so much, or as many as there are, need no sorting
@@ -115,6 +116,18 @@ def check_class_weight(
             f"{_listed(names)}"
         )
     return np.array([check_real(value.get(name, 1.0), f"class_weight[{name!r}]") for name in names])
+
+
+def weights_by_class(
+    targets: NDArray[np.float64],
+    weights: NDArray[np.float64] | None,
+    by_class: NDArray[np.float64] | None,
+) -> NDArray[np.float64] | None:
+    """Return the weights of rows, (n,), times those of their classes, (K,); None is 1 for each."""
+    if by_class is None:
+        return weights
+    each: NDArray[np.float64] = by_class[targets.astype(np.intp)]
+    return each if weights is None else each * weights
 
 
 def _listed(names: list[Any]) -> str:

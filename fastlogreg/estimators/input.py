@@ -15,7 +15,12 @@ from sklearn.utils.validation import validate_data
 
 from fastlogreg import backends
 from fastlogreg.data import validation as check
-from fastlogreg.data.labels import check_class_weight, encode_classes, encode_known_classes
+from fastlogreg.data.labels import (
+    check_class_weight,
+    encode_classes,
+    encode_known_classes,
+    weights_by_class,
+)
 from fastlogreg.data.memory import Columns, Rows
 from fastlogreg.data.parts import PartedRows
 from fastlogreg.data.schema import Encoded, Schema
@@ -134,8 +139,7 @@ def checked_rows(
     known = check.check_offset(offset, n, 1 if labels.size == 2 else labels.size, finite=True)
     if estimator.class_weight is not None:
         each = check_class_weight(estimator.class_weight, labels, targets, weights)
-        by_class = each[targets.astype(np.intp)]
-        weights = check.check_weights(by_class if weights is None else by_class * weights, n)
+        weights = check.check_weights(weights_by_class(targets, weights, each), n)
     return Rows(matrix, targets, weights, known, labels)
 
 
@@ -222,11 +226,8 @@ def training(
     metadata = {"sample_weight": rows.weights, "offset": rows.offset}
     codes = rows.targets.astype(np.intp)
     if by_class is not None:
-        each = by_class[codes]
-        weights = check.check_weights(
-            each if rows.weights is None else each * rows.weights, codes.size
-        )
-        rows = rows._replace(weights=weights)
+        weights = weights_by_class(rows.targets, rows.weights, by_class)
+        rows = rows._replace(weights=check.check_weights(weights, codes.size))
     return Training(rows, columns, labels[codes], metadata, None, fitted)
 
 
