@@ -1,4 +1,4 @@
-"""Checks what is in dist/: python .ci/contents.py [TAG]. Nothing but the package is in the wheel."""
+"""Checks what is in dist/: python .ci/contents.py [TAG]. The wheel has the package alone."""
 
 import email
 import sys

@@ -1,6 +1,6 @@
 """Prints the lowest versions that pyproject.toml allows, as constraints of pip.
 
-python .ci/floors.py > constraints.txt: of what users may have installed, and of what the tests need.
+python .ci/floors.py > constraints.txt: of what users may have, and of what the tests need.
 """
 
 import re
