@@ -422,11 +422,14 @@ class _Fit:
         return -self._curvature.solve(self.gradient, 0.0)
 
     def _bound(self, change: float, left: float) -> tuple[float, float]:
-        """Return the distance by how margins have changed and may, over the decrement, and it."""
+        """Return the distance by how margins have changed and may, over the decrement, and it.
+
+        Where the Hessian is too large, the step that is left is too short by as much.
+        """
         decrement = 0.5 * float(self.gradient @ self._curvature.solve(self.gradient, 0.0))
-        if left > _LEFT or change > _CHANGE:
+        if change > _CHANGE or left * np.exp(change) > _LEFT:
             return np.inf, np.inf
-        factor = float(np.exp(change + 2.0 * left))
+        factor = float(np.exp(change + 2.0 * left * np.exp(change)))
         return factor, decrement * factor
 
     def would_do(self, change: float, left: float, tol: float) -> bool:
