@@ -204,7 +204,7 @@ def test_clone_pickle_joblib(data, tmp_path):
     assert_array_equal(joblib.load(tmp_path / "model").predict_proba(X), expected)
 
 
-@pytest.mark.parametrize("number", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 4, 5])
 def test_models_of_former_releases_load(number):
     """Written by ``python -m tests.store_model`` when that was the format of states."""
     stored = pickle.loads((DATA / f"model_format_{number}.pickle").read_bytes())
@@ -220,12 +220,12 @@ def test_models_of_former_releases_load(number):
     }
     again = pickle.loads(pickle.dumps(model))
     assert_array_equal(again.coef_, model.coef_)
-    assert again.__getstate__()["_fastlogreg_format"] == 4
+    assert again.__getstate__()["_fastlogreg_format"] == 5
 
 
 def test_a_model_of_a_later_release_says_so():
     model = LogisticRegression()
-    with pytest.raises(ValueError, match=r"later release.*format 9.*knows up to 4.*upgrade"):
+    with pytest.raises(ValueError, match=r"later release.*format 9.*knows up to 5.*upgrade"):
         model.__setstate__({**model.__getstate__(), "_fastlogreg_format": 9})
 
 

@@ -15,7 +15,7 @@ from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.penalties import ElasticNet
 from fastlogreg.statistics.bootstrap import bootstrap
 from fastlogreg.statistics.covariance import COV_TYPES, bread, check_groups, decrement, robust
-from fastlogreg.statistics.firth import FirthFit
+from fastlogreg.statistics.firth import FirthFit, fit_firth
 from fastlogreg.statistics.likelihood import Derivatives, Likelihood
 from fastlogreg.statistics.multinomial import MNLogitResults
 from fastlogreg.statistics.results import Design, Fit, LogitResults, Results, check_level
@@ -25,6 +25,11 @@ __all__ = ["Asked", "check_asked", "inference", "referred", "results_of"]
 _FAR = 1e-2  # of the log-likelihood: what estimates may be below the maximum, 0.14 errors at most
 _NEAR = 1e-18  # for each row: how near estimates are where another step would show in no error
 _WEIGHTS = ("frequency", "sampling")
+_NOT_THERE = (
+    "the coefficients are not at the maximum of the likelihood of these rows: the log-likelihood, "
+    "{:.6g}, could rise by some {:.2g}. Hand over the rows, labels, weights and offset that model "
+    "was fitted to, or fit it with a smaller tol"
+)
 
 _Array = NDArray[np.float64]
 
@@ -100,7 +105,8 @@ def inference(
     Parameters
     ----------
     model : LogisticRegression
-        Fitted with ``C=np.inf`` (or penalty factors of 0), to these rows.
+        Fitted with ``C=np.inf`` (or penalty factors of 0), to these rows. With ``firth=True``
+        tests and intervals are those of the penalized likelihood, as of ``logit(method="firth")``.
     X : array-like or sparse matrix of shape (n_samples, n_features)
     y : array-like of shape (n_samples,)
     sample_weight : array-like of shape (n_samples,), optional
@@ -195,6 +201,14 @@ def inference(
         else [str(name) for name in columns.names]
     )
     parameters = likelihood.parameters(theta)
+    firth = None
+    if settings.firth:
+        refuse_covariance_beside_firth(asked.cov_type)
+        firth = fit_firth(likelihood, names, near=parameters)
+        gain = firth.derivatives.value - firth.objective.value(parameters)
+        if gain > _FAR:
+            raise ValueError(_NOT_THERE.format(firth.derivatives.value - gain, gain))
+        parameters = firth.parameters
     notes = []
     if model.class_weight is not None:
         notes.append("Weights of the classes are in the likelihood: its errors take them as data.")
@@ -208,6 +222,7 @@ def inference(
         notes=notes,
         ridge=ridge,
         target="y" if target is None else str(target),
+        firth=firth,
     )
 
 
@@ -227,6 +242,12 @@ class _ModelDesign:
             offset, matrix.shape[0], 1 if n_classes == 2 else n_classes, finite=True
         )
         return matrix, known, None
+
+
+def refuse_covariance_beside_firth(cov_type: str) -> None:
+    """Refuse robust covariances of Firth's method."""
+    if cov_type != "nonrobust":
+        raise ValueError(f"cov_type={cov_type!r} is not offered for Firth's method")
 
 
 def _ridge(settings: Any, total: float, layout: Layout, penalized: bool) -> _Array | None:
@@ -325,8 +346,6 @@ def results_of(
         if asked.cov_type != "nonrobust":
             raise ValueError(f"cov_type={asked.cov_type!r} is not offered for a penalized fit")
     covariance = found.covariance
-    if firth is not None and asked.cov_type != "nonrobust":
-        raise ValueError(f"cov_type={asked.cov_type!r} is not offered for method='firth'")
     if asked.cov_type in ("HC1", "cluster") and nobs <= likelihood.size:
         raise ValueError(
             f"cov_type={asked.cov_type!r} needs more observations than parameters, got {nobs:g} "
@@ -404,12 +423,7 @@ def _at_optimum(
         distance = decrement(derivatives)
         refuse_separated(likelihood, parameters, names, distance)
     if distance > _FAR and not polish:
-        raise ValueError(
-            "the coefficients are not at the maximum of the likelihood of these rows: the "
-            f"log-likelihood, {derivatives.value:.6g}, could rise by some {distance:.2g}. Hand "
-            "over the rows, labels, weights and offset that model was fitted to, or fit it with a "
-            "smaller tol"
-        )
+        raise ValueError(_NOT_THERE.format(derivatives.value, distance))
     return derivatives
 
 

@@ -19,7 +19,13 @@ from fastlogreg.estimators.logistic import LogisticRegression
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.solvers.trace import Trace
 from fastlogreg.statistics.firth import fit_firth
-from fastlogreg.statistics.fitted import check_asked, referred, refuse_separated, results_of
+from fastlogreg.statistics.fitted import (
+    check_asked,
+    referred,
+    refuse_covariance_beside_firth,
+    refuse_separated,
+    results_of,
+)
 from fastlogreg.statistics.formula_support import check_formulaic
 from fastlogreg.statistics.likelihood import Likelihood
 from fastlogreg.statistics.multinomial import MNLogitResults
@@ -123,8 +129,8 @@ def logit(
         table.n,
         weights,
     )
-    if method == "firth" and cov_type != "nonrobust":
-        raise ValueError(f"cov_type={cov_type!r} is not offered for method='firth'")
+    if method == "firth":
+        refuse_covariance_beside_firth(cov_type)
     table.check_finite(threads)
     rows, _, code = referred(Rows(table.matrix, targets, weights, known, classes), None, reference)
     likelihood = Likelihood(rows, table.intercept, code, threads)
