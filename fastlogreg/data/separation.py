@@ -32,10 +32,11 @@ likelihood estimates in logistic regression models, Biometrika 71.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -171,7 +172,8 @@ def find_separation(
     Parameters
     ----------
     X, y, sample_weight, offset
-        The rows that were fitted, as in :mod:`fastlogreg.backends`; y is 0 or 1.
+        The rows that were fitted, as in :mod:`fastlogreg.backends`; y is 0 or 1, or the share of
+        successes in a row that holds both.
     theta : ndarray of shape (p,), float64
         Where the fit ended: the nearer to the optimum, the cheaper the answer.
     intercept : bool, default=True
@@ -195,6 +197,22 @@ def find_separation(
     >>> found.rows, found.complete, found.alone
     (array([ True, False, False,  True]), False, {0: 1})
     """
+    both = (y > 0.0) & (y < 1.0)
+    if both.any():
+        X, y, sample_weight, offset = _one_row_for_each_label(X, y, sample_weight, offset, both)
+        of_labels = find_separation(
+            X,
+            y,
+            theta,
+            sample_weight=sample_weight,
+            offset=offset,
+            intercept=intercept,
+            grows=grows,
+            decrement=decrement,
+            n_threads=n_threads,
+        )
+        # a row of both labels is never separated
+        return of_labels and replace(of_labels, rows=of_labels.rows[: both.size])
     kernels = backends.get("numba")
     spec = backends.PassSpec(intercept=intercept, n_threads=n_threads)
     bound = kernels.bind(X, None, None, offset, spec)
@@ -290,6 +308,21 @@ def find_separation(
         counted=total,
         alone={int(rows.columns[j]): sign for j, sign in sorted(search.alone.items())},
         together=together,
+    )
+
+
+def _one_row_for_each_label(
+    X: Any, y: _Vector, sample_weight: _Vector | None, offset: _Vector | None, both: _Mask
+) -> tuple[Any, _Vector, _Vector, _Vector | None]:
+    """Return the rows, and those that hold both labels once more at the end."""
+    stacked = np.vstack if isinstance(X, np.ndarray) else sp.vstack
+    weights = np.ones(y.size) if sample_weight is None else sample_weight
+    share = np.where(both, y, 1.0)
+    return (
+        stacked([X, X[both]]),
+        np.concatenate([(y > 0.0).astype(np.float64), np.zeros(int(both.sum()))]),
+        np.concatenate([weights * share, (weights * (1.0 - share))[both]]),
+        None if offset is None else np.concatenate([offset, offset[both]]),
     )
 
 

@@ -61,8 +61,8 @@ def bootstrap(
     groups : ndarray of shape (n,), optional
         Codes of clusters that are drawn as a whole.
     sampling : bool, default=False
-        Whether weights are those of a sample: rows are drawn alike, and keep their weights. Else
-        a row of weight w stands for w rows, and its count is drawn.
+        Whether weights are those of a sample, or the trials of counts: rows are drawn alike, and
+        keep their weights. Else a row of weight w stands for w rows, and its count is drawn.
 
     Raises
     ------
@@ -85,8 +85,7 @@ def bootstrap(
         else:
             total = max(1, round(float(weights.sum())))
             drawn = random.multinomial(total, weights / weights.sum()).astype(np.float64)
-        seen = np.bincount(y.astype(np.intp), drawn, minlength=likelihood.n_classes)
-        if (seen == 0.0).any():
+        if (likelihood.class_weights(drawn) == 0.0).any():
             lost += 1
             continue
         problem = Problem(MemoryRows(X, y, drawn, offset), spec=likelihood.spec)

@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from fastlogreg.data import validation as check
-from fastlogreg.data.memory import Rows
+from fastlogreg.data.labels import encode_counts
+from fastlogreg.data.memory import Columns, Rows
 from fastlogreg.estimators.input import checked_rows, training_data, validated
 from fastlogreg.estimators.logistic import LogisticRegression
 from fastlogreg.floating_point import numpy_defaults
@@ -25,6 +26,7 @@ __all__ = ["Asked", "check_asked", "inference", "referred", "results_of"]
 _FAR = 1e-2  # of the log-likelihood: what estimates may be below the maximum, 0.14 errors at most
 _NEAR = 1e-18  # for each row: how near estimates are where another step would show in no error
 _WEIGHTS = ("frequency", "sampling")
+NO_WEIGHTS = "{} is not taken beside counts, which are weights themselves"
 _NOT_THERE = (
     "the coefficients are not at the maximum of the likelihood of these rows: the log-likelihood, "
     "{:.6g}, could rise by some {:.2g}. Hand over the rows, labels, weights and offset that model "
@@ -54,11 +56,14 @@ def check_asked(
     random_state: Any,
     n: int,
     weights: Any,
+    counts: bool = False,
 ) -> Asked:
     """Return what was asked for, checked, of n rows."""
     check.check_choice(cov_type, "cov_type", COV_TYPES)
     level = check_level(level)
     check.check_choice(weight_type, "weight_type", _WEIGHTS)
+    if counts and weight_type == "sampling":
+        raise ValueError("weight_type='sampling' is of sample_weight, which counts do not take")
     count = check.check_count(n_bootstrap, "n_bootstrap", low=2)
     assert count is not None
     if weight_type == "sampling" and weights is not None and cov_type == "nonrobust":
@@ -77,7 +82,8 @@ def check_asked(
         if cov_type == "bootstrap" and len(codes) > 1:
             raise ValueError("groups: the bootstrap draws clusters of one way, got two")
     random = check_random_state(random_state)
-    return Asked(cov_type, codes, level, weight_type == "sampling", count, random)
+    # the score of a row of counts is that of all its trials, as that of a sampled row is weighted
+    return Asked(cov_type, codes, level, weight_type == "sampling" or counts, count, random)
 
 
 @numpy_defaults
@@ -108,9 +114,11 @@ def inference(
         Fitted with ``C=np.inf`` (or penalty factors of 0), to these rows. With ``firth=True``
         tests and intervals are those of the penalized likelihood, as of ``logit(method="firth")``.
     X : array-like or sparse matrix of shape (n_samples, n_features)
-    y : array-like of shape (n_samples,)
+    y : array-like of shape (n_samples,), or of whole numbers (n_samples, 2)
+        Labels; or counts of successes (the second class) and failures, each row an observation, of
+        a model that was fitted to the rows twice, with the counts as weights.
     sample_weight : array-like of shape (n_samples,), optional
-        As they were fitted; the model's ``class_weight`` is multiplied with them.
+        As they were fitted; the model's ``class_weight`` is multiplied with them. Not beside counts.
     offset : array-like of shape (n_samples,), or (n_samples, n_classes), optional
         As it was fitted.
     cov_type : {"nonrobust", "HC0", "HC1", "cluster", "bootstrap"}, default="nonrobust"
@@ -174,10 +182,14 @@ def inference(
     settings = model._settings()
     if not hasattr(model, "classes_"):
         raise ValueError("model must be fitted: it has no classes_")
-    matrix, labels, columns = training_data(model, X, y, reset=False)
-    rows = checked_rows(
-        model, matrix, labels, sample_weight, offset, labels=np.asarray(model.classes_)
-    )
+    counts = len(np.shape(y)) == 2 and np.shape(y)[1] == 2
+    if counts:
+        rows, columns = _rows_of_counts(model, X, y, sample_weight, offset)
+    else:
+        matrix, labels, columns = training_data(model, X, y, reset=False)
+        rows = checked_rows(
+            model, matrix, labels, sample_weight, offset, labels=np.asarray(model.classes_)
+        )
     asked = check_asked(
         cov_type,
         groups,
@@ -185,16 +197,17 @@ def inference(
         weight_type,
         n_bootstrap,
         random_state,
-        matrix.shape[0],
+        rows.matrix.shape[0],
         rows.weights,
+        counts,
     )
     if not settings.intercept:
         theta = np.ascontiguousarray(theta[:, 1:])
     layout = Layout(columns.number, settings.intercept, len(theta))
-    total = float(matrix.shape[0] if rows.weights is None else rows.weights.sum())
+    total = float(rows.matrix.shape[0] if rows.weights is None else rows.weights.sum())
     ridge = _ridge(settings, total, layout, penalized)
     rows, theta, code = referred(rows, theta, reference)
-    likelihood = Likelihood(rows, settings.intercept, code, settings.n_threads)
+    likelihood = Likelihood(rows, settings.intercept, code, settings.n_threads, counts=counts)
     names = ["Intercept"] * int(settings.intercept) + (
         [f"x{j}" for j in range(columns.number)]
         if columns.names is None
@@ -224,6 +237,26 @@ def inference(
         target="y" if target is None else str(target),
         firth=firth,
     )
+
+
+def _rows_of_counts(
+    model: LogisticRegression, X: Any, y: Any, sample_weight: Any, offset: Any
+) -> tuple[Rows, Columns]:
+    """Return rows whose targets are shares of successes, and weights the trials."""
+    if sample_weight is not None or model.class_weight is not None:
+        raise ValueError(NO_WEIGHTS.format("sample_weight or class_weight"))
+    classes = np.asarray(model.classes_)
+    if classes.size != 2:
+        raise ValueError(f"counts are for two classes, and model has {classes.size}")
+    matrix, _, columns = validated(model, X, reset=False)
+    check.check_finite(matrix)
+    n = matrix.shape[0]
+    if len(y) != n:
+        raise ValueError(f"y must have a row of counts for each of the {n} rows of X, got {len(y)}")
+    names = [str(name) for name in classes[::-1].tolist()]
+    _, shares, trials = encode_counts(np.asarray(y), names)
+    known = check.check_offset(offset, n, 1, finite=True)
+    return Rows(matrix, shares, trials, known, classes), columns
 
 
 class _ModelDesign:
@@ -381,7 +414,7 @@ def results_of(
     fit = Fit(
         likelihood=likelihood,
         parameters=parameters,
-        llf=derivatives.value,
+        llf=derivatives.value + likelihood.constant,
         covariance=covariance,
         information_inverse=found.covariance,
         names=names,
