@@ -83,7 +83,9 @@ def encode_counts(
         )
     sums = values.sum(axis=0)
     if not sums.all():
-        raise ValueError(f"all counts of {names[int(np.argmin(sums))]!r} are 0: there is no optimum")
+        raise ValueError(
+            f"all counts of {names[int(np.argmin(sums))]!r} are 0: there is no optimum"
+        )
     trials = values.sum(axis=1)
     shares = np.divide(values[:, 0], trials, out=np.zeros_like(trials), where=trials > 0.0)
     return np.array(names[::-1]), shares, trials

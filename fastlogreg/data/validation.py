@@ -605,7 +605,8 @@ def refuse_penalties_beside_firth(C: float, lower: Any, upper: Any) -> None:
     """Refuse a penalty of ``C`` or bounds beside Firth's."""
     if C < np.inf:
         raise ValueError(
-            f"firth=True is a penalty of its own: set C=np.inf beside it, got C={C:g}; or firth=False"
+            f"firth=True is a penalty of its own: set C=np.inf beside it, got C={C:g}; or set "
+            "firth=False"
         )
     if lower is not None or upper is not None:
         raise ValueError("firth=True is not offered with lower_bounds or upper_bounds")

@@ -86,7 +86,9 @@ class FirthProblem(Problem):
             self._most = float(np.log(values).sum() - 2.0 * np.log(scale).sum())
             return
         self.count(1.0)
-        left = self.source.squared_lengths(scale[:, None] * vectors[:, ~held], self.layout.intercept)
+        left = self.source.squared_lengths(
+            scale[:, None] * vectors[:, ~held], self.layout.intercept
+        )
         weights = self.source.arrays[2]
         total = float((left if weights is None else weights * left).sum())
         self.is_resolved = total <= _NOTHING * self.size * (~held).sum()

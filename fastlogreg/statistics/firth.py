@@ -50,9 +50,7 @@ class FirthLikelihood:
         """Return it with its score and the information."""
         value, gradient, hessian = self._problem.value_gradient_hessian(parameters)
         total = self.likelihood.total_weight
-        return Derivatives(
-            self._problem.log_likelihood(value), -total * gradient, total * hessian
-        )
+        return Derivatives(self._problem.log_likelihood(value), -total * gradient, total * hessian)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +75,7 @@ class FirthFit:
     null: float
 
 
-def fit_firth(
-    likelihood: Likelihood, names: list[str], near: _Array | None = None
-) -> FirthFit:
+def fit_firth(likelihood: Likelihood, names: list[str], near: _Array | None = None) -> FirthFit:
     """Return the maximum, and the likelihood-ratio statistic of each parameter.
 
     ``names`` are those of the columns, the intercept's first, for what is said of collinear ones;

@@ -118,7 +118,8 @@ def inference(
         Labels; or counts of successes (the second class) and failures, each row an observation, of
         a model that was fitted to the rows twice, with the counts as weights.
     sample_weight : array-like of shape (n_samples,), optional
-        As they were fitted; the model's ``class_weight`` is multiplied with them. Not beside counts.
+        As they were fitted; the model's ``class_weight`` is multiplied with them. None beside
+        counts.
     offset : array-like of shape (n_samples,), or (n_samples, n_classes), optional
         As it was fitted.
     cov_type : {"nonrobust", "HC0", "HC1", "cluster", "bootstrap"}, default="nonrobust"

@@ -21,12 +21,12 @@ from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.solvers.trace import Trace
 from fastlogreg.statistics.firth import fit_firth
 from fastlogreg.statistics.fitted import (
+    NO_WEIGHTS,
     check_asked,
     referred,
     refuse_covariance_beside_firth,
     refuse_separated,
     results_of,
-    NO_WEIGHTS,
 )
 from fastlogreg.statistics.formula_support import check_formulaic
 from fastlogreg.statistics.likelihood import Likelihood

@@ -213,7 +213,7 @@ class Likelihood:
         y = self.rows.targets
         if self.n_equations == 1:
             return np.array([weights @ (1.0 - y), weights @ y])
-        return np.bincount(y.astype(np.intp), weights, minlength=self.n_classes)
+        return np.asarray(np.bincount(y.astype(np.intp), weights, self.n_classes), np.float64)
 
     @cached_property
     def constant(self) -> float:

@@ -331,7 +331,7 @@ class Results:
 
     @property
     def deviance(self) -> float:
-        """Return twice the log-likelihood below the saturated model's, which is 0 but for counts."""
+        """Return twice what the log-likelihood lacks of the saturated model's, 0 but for counts."""
         return 2.0 * (self._fit.likelihood.saturated - self._plain_llf)
 
     @property
@@ -769,7 +769,7 @@ class LogitResults(Results):
             out = out * np.sqrt(of.rows.weights)
         if kind == "standardized":
             out = out / np.sqrt(1.0 - self.leverage)
-        return out
+        return np.asarray(out, np.float64)
 
     @cached_property
     @numpy_defaults
@@ -853,8 +853,8 @@ class LogitResults(Results):
         Returns
         -------
         structured ndarray of shape (n_groups,)
-            ``n`` (sum of weights, or of trials), ``predicted`` (mean probability) and ``observed`` (share of the
-            second class).
+            ``n`` (sum of weights, or of trials), ``predicted`` (mean probability) and ``observed``
+            (share of the second class).
         """
         number_of = check.check_count(groups, "groups", low=2)
         assert number_of is not None

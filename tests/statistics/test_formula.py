@@ -107,7 +107,8 @@ def test_what_is_refused(data):
         ("nope ~ a", "nope"),
         ("a + b", "left and a right side"),
         ("y ~~ a +", "can't be read"),
-        ("k + a ~ b", "one column on its left"),
+        ("k + a ~ b", "must be numbers"),
+        ("k + a + b ~ b", "one column on its left"),
         ("zero ~ a", "only one class"),
     ):
         with pytest.raises(ValueError, match=words):
