@@ -42,7 +42,7 @@ from threadpoolctl import threadpool_limits
 
 from fastlogreg import backends
 
-__all__ = ["Separation", "find_separation"]
+__all__ = ["Separation", "all_overlap", "find_separation"]
 
 _SAFETY = 16.0  # how much too small an estimated distance above the optimum may be
 _TINY = 1e-11  # residuals up to this may have been left out of that estimate as rounding
@@ -228,7 +228,7 @@ def find_separation(
         share = sample_weight / sample_weight.sum()
     limit = max(_SAFETY * decrement, _TINY)
     z = margins(theta, with_offset=True)
-    if counts is None and share * _other(z.max(keepdims=True))[0] > limit:
+    if counts is None and all_overlap(float(share), float(z.max()), decrement):
         return None  # as below, without an exponential for each row
     residuals = _other(z)
     residuals *= share
@@ -309,6 +309,22 @@ def find_separation(
         alone={int(rows.columns[j]): sign for j, sign in sorted(search.alone.items())},
         together=together,
     )
+
+
+def all_overlap(share: float, largest: float, decrement: float) -> bool:
+    """Whether no row can be separated, by the first step of :func:`find_separation` alone.
+
+    Parameters
+    ----------
+    share : float
+        The least weight of a row that counts, over the sum of all.
+    largest : float
+        No margin towards the own class is larger.
+    decrement : float
+        As of :func:`find_separation`.
+    """
+    limit = max(_SAFETY * decrement, _TINY)
+    return bool(share * _other(np.array([largest]))[0] > limit)
 
 
 def _one_row_for_each_label(

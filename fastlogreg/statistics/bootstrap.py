@@ -8,13 +8,15 @@ dear, one after the other.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg.data.memory import MemoryRows
+from fastlogreg.data.separation import all_overlap
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Result, TwiceDifferentiable, Universal
 from fastlogreg.solvers.auto import auto
@@ -105,13 +107,14 @@ def _draws(
 ) -> Iterator[_Times]:
     """Yield how often each row was drawn, (n,), of each replicate."""
     weights, n = likelihood.rows.weights, likelihood.n_rows
-    held = np.flatnonzero(np.ones(n) if weights is None else weights)
+    held = np.arange(n) if weights is None else np.flatnonzero(weights)
     for _ in range(n_replicates):
         if groups is not None:
             size = int(groups.max()) + 1
             yield np.bincount(random.randint(0, size, size), minlength=size)[groups]
         elif weights is None or sampling:
-            yield np.bincount(held[random.randint(0, held.size, held.size)], minlength=n)
+            drawn = random.randint(0, held.size, held.size)
+            yield np.bincount(drawn if held.size == n else held[drawn], minlength=n)
         else:
             total = max(1, round(float(weights.sum())))
             yield random.multinomial(total, weights / weights.sum())
@@ -135,6 +138,8 @@ class _Fits:
         self._source = MemoryRows(X, y, weights if drawn_alike else None, offset)
         self._theta = likelihood.theta(parameters).reshape(-1)
         self._problem = Problem(self._source, spec=likelihood.spec)
+        given = self._source.arrays[2]
+        self._lightest = 1.0 if given is None else float(given[given > 0.0].min())
         self._hessian: NDArray[np.float64] | None = None
         self.at_once = 1
         if likelihood.n_equations == 1 and is_cheap(cast(TwiceDifferentiable, self._problem)):
@@ -178,13 +183,29 @@ class _Fits:
                 cast(Universal, problem), self._theta, tol=_TOL, stop_value=_STOP, stages=False
             )
 
+    @cached_property
+    def _known(self) -> tuple[float, _Array]:
+        """Return the largest margin at the estimates, and the largest size of each column."""
+        of, first = self._likelihood, self._problem.layout.first
+        low, high = self._problem.column_ranges()
+        sizes = np.concatenate([np.ones(first), np.maximum(np.abs(low), np.abs(high))])
+        return float(np.abs(of.margins(of.parameters(self._theta))).max()), sizes
+
+    def _largest(self, theta: _Array) -> float:
+        """Return what no margin at theta is larger than; infinity for several classes."""
+        if self._likelihood.n_equations > 1:
+            return np.inf
+        largest, sizes = self._known
+        return largest + float(sizes @ np.abs(theta - self._theta))
+
     def _has_optimum(self, result: Result, times: _Times) -> bool:
         if not result.finite:
             return False
-        of = self._likelihood
-        drawn: Any = self._source.times(times)
-        own = Likelihood(
-            of.rows._replace(weights=drawn.arrays[2]), of.intercept, of.reference, of.n_threads
-        )
+        of, weights = self._likelihood, self._source.arrays[2]
+        total = float(times.sum() if weights is None else times @ weights)
+        if all_overlap(self._lightest / total, self._largest(result.theta), result.decrement):
+            return True
+        drawn = self._source.times(times).arrays[2]
+        own = Likelihood(of.rows._replace(weights=drawn), of.intercept, of.reference, of.n_threads)
         at = of.parameters(result.theta)
         return own.separation(at, result.decrement * own.total_weight) is None
