@@ -222,7 +222,7 @@ class LogisticRegression(LinearClassifier):
     >>> import numpy as np
     >>> separated = LogisticRegression(C=np.inf, firth=True).fit([[0], [1], [2], [3]], [0, 0, 1, 1])
     >>> separated.coef_.round(3)
-    array([[1.395]])
+    array([[1.31]])
     """
 
     def __init__(

@@ -59,7 +59,7 @@ def scoring(
     >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
     >>> result = scoring(FirthProblem(MemoryRows(X, np.array([0.0, 0.0, 1.0, 1.0]))), np.zeros(2))
     >>> result.converged, result.theta.round(4)
-    (True, array([-2.0929,  1.3952]))
+    (True, array([-1.9649,  1.3099]))
     """
     trace = Trace() if trace is None else trace
     convergence = Convergence(objective, Limits(tol, max_iter, stop_value), _RULE)
