@@ -118,9 +118,7 @@ class MemoryRows:
         bound = self._backend.bind(*self._arrays, spec)
         return bound if self._chosen is None else bound.sample(self._chosen)
 
-    def bind_sets(
-        self, members: NDArray[np.bool_] | NDArray[np.uint8], spec: PassSpec
-    ) -> SetsPass:
+    def bind_sets(self, members: NDArray[np.bool_] | NDArray[np.uint8], spec: PassSpec) -> SetsPass:
         """Return a pass over sets of the rows, ``members`` (n_sets, n), for one column each."""
         assert self._chosen is None, "sets of a part are not offered"
         return backends.get("numba").bind_sets(*self._arrays, members, spec)

@@ -127,6 +127,8 @@ class FirthProblem(Problem):
         """Return the penalty, and L with ``L L' = (Z' diag(s p (1 - p)) Z)^-1``."""
         self.count(1.0)
         size = self._columns.size
+        if not self._columns.is_finite:
+            return np.inf, np.zeros((0, 0))
         curvatures = self._weights * pair[:, 0] * pair[:, 1]
         square = np.zeros((size, size))
         for at, Z in self._columns.blocks():
@@ -149,7 +151,8 @@ class Spanned:
         self._columns, self._square = columns, square
         self.frozen = np.zeros(columns.T.shape[0], dtype=bool)
         values, vectors = np.linalg.eigh(square)
-        self._half = columns.T @ (vectors / np.sqrt(values))
+        least = float(np.finfo(np.float64).eps) * values.max(initial=0.0)
+        self._half = columns.T @ (vectors / np.sqrt(values.clip(least)))
 
     def solve(self, gradient: _Vector, negligible: float) -> _Vector:
         """Return the inverse, where rows span something, times the gradient."""
@@ -170,6 +173,8 @@ class _Columns:
     ----------
     size : int
         How many they are.
+    is_finite : bool
+        Whether the squares of columns are; nothing else is made where they aren't.
     T : ndarray of shape (p, size)
     back : ndarray of shape (size, p)
         With ``A = Z back``.
@@ -188,12 +193,14 @@ class _Columns:
                 sums = sum(weights[at] @ self._centred(at) for at in self._slices())
                 self._centre = self._centre + sums / self._total
         squares = np.zeros(d)
-        for at in self._slices():
-            squares += weights[at] @ np.square(self._centred(at))
+        with np.errstate(over="ignore", under="ignore"):
+            for at in self._slices():
+                squares += weights[at] @ np.square(self._centred(at))
         self.size, self.log_determinant = 0, -np.inf
         self._kept: _Matrix | None = None
-        if not np.isfinite(squares).all():  # and so no value is
-            self._factor, self.T, self.back = np.zeros((d, 0)), np.zeros((d + first, 0)), squares
+        self.is_finite = bool(np.isfinite(squares).all())
+        if not self.is_finite:
+            self.T, self.back = np.zeros((d + first, 0)), np.zeros((0, d + first))
             return
         spread = np.sqrt(squares)
         scale = np.divide(1.0, spread, out=np.zeros(d), where=spread > 0.0)
