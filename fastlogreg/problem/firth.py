@@ -207,7 +207,8 @@ class _Columns:
         triangle = np.zeros((0, d))
         for at in self._slices():
             part = self._centred(at) * scale * np.sqrt(weights[at])[:, None]
-            triangle = np.linalg.qr(np.vstack([triangle, part]), mode="r")
+            stacked = np.vstack([triangle, part])
+            triangle = np.asarray(np.linalg.qr(stacked, mode="r"), dtype=np.float64)
         _, values, vectors = np.linalg.svd(triangle, full_matrices=False)
         held = values > _FLAT * (d + first)
         values, vectors = values[held], vectors[held].T
@@ -245,7 +246,7 @@ class _Columns:
         return np.asarray(part, dtype=np.float64) - self._centre
 
     def _orthonormal(self, at: slice) -> _Matrix:
-        Z = self._centred(at) @ self._factor
+        Z: _Matrix = self._centred(at) @ self._factor
         if self._first:
             Z = np.column_stack([np.full(len(Z), 1.0 / np.sqrt(self._total)), Z])
         return Z

@@ -5,11 +5,13 @@ nothing to keep: one evaluation a step. What steps did to the gradient corrects 
 (:class:`fastlogreg.solvers.curvature.Secants`), and with it the distance that it says.
 """
 
+from typing import cast
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg.problem.firth import FirthProblem
-from fastlogreg.solvers import Iteration, Result
+from fastlogreg.solvers import Iteration, Result, TwiceDifferentiable
 from fastlogreg.solvers.convergence import Convergence, Limits, Rule
 from fastlogreg.solvers.curvature import Secants
 from fastlogreg.solvers.direction import Iterate, Proposal
@@ -61,8 +63,9 @@ def scoring(
     (True, array([-1.9649,  1.3099]))
     """
     trace = Trace() if trace is None else trace
-    convergence = Convergence(objective, Limits(tol, max_iter, stop_value), _RULE)
-    return minimize(objective, theta, _Scoring(objective, convergence), convergence, trace)
+    seen = cast(TwiceDifferentiable, objective)
+    convergence = Convergence(seen, Limits(tol, max_iter, stop_value), _RULE)
+    return minimize(seen, theta, _Scoring(objective, convergence), convergence, trace)
 
 
 class _Scoring:
