@@ -167,7 +167,7 @@ def test_parameters_are_those_of_scikit_learn(data):
     ours = LogisticRegression().get_params()
     theirs = Reference().get_params()
     assert set(theirs) - set(ours) <= {"multi_class"}  # of before 1.8
-    more = {"n_threads", "penalty_factors", "lower_bounds", "upper_bounds"}
+    more = {"n_threads", "penalty_factors", "lower_bounds", "upper_bounds", "firth"}
     assert set(ours) - set(theirs) == more
     for name in set(theirs) - {"tol", "solver", "penalty", "l1_ratio", "multi_class"}:
         assert ours[name] == theirs[name]

@@ -466,13 +466,7 @@ class Settings:
                     f"firth=True holds the information of all pairs of columns, and X has "
                     f"{source.n_columns:,}: take fewer, or a penalty (a finite C, firth=False)"
                 )
-            found = FirthProblem(source, spec)
-            if not found.is_resolved:
-                raise ValueError(
-                    "firth=True: columns of X are so far from 0, beside their spread, that the "
-                    "information loses all digits: centre them"
-                )
-            return found
+            return FirthProblem(source, spec)
         layout = Layout(source.n_columns, self.intercept, spec.n_outputs)
         return Problem(source, self.penalty(source.total_weight, layout), spec)
 

@@ -55,6 +55,10 @@ class ProblemSets:
     1.0
     """
 
+    _whole: int | None  # the set that is all rows
+    _held_out: list[Problem] | None
+    _ranges: tuple[_Vector, _Vector] | None  # middles and half lengths
+
     def __init__(self, problem: Problem, training: list[NDArray[np.int64]]) -> None:
         self._parts = [problem.source.subset(rows) for rows in training]
         self._parts.append(problem.source)
@@ -63,7 +67,7 @@ class ProblemSets:
         members[-1] = True
         for number, rows in enumerate(training):
             members[number, rows] = True
-        self._whole: int | None = len(training)
+        self._whole = len(training)
         self._begin(problem, members)
         # where each row is held out by one set
         if training and (members.sum(axis=0) == len(training)).all():
@@ -73,8 +77,8 @@ class ProblemSets:
     def _begin(self, problem: Problem, members: NDArray[np.bool_] | NDArray[np.uint8]) -> None:
         self.problem = problem
         self._pass = problem.bind_sets(members)
-        self._held_out: list[Problem] | None = None
-        self._ranges: tuple[_Vector, _Vector] | None = None  # middles and half lengths
+        self._held_out = None
+        self._ranges = None
 
     def part(self, number: int, penalty: Penalty) -> Problem:
         """Return the problem of one set alone."""

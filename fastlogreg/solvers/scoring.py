@@ -1,16 +1,19 @@
 """Fisher's scoring: Newton's steps on a matrix that stands for the Hessian and isn't it.
 
-For objectives whose value costs what a matrix costs (Firth's likelihood), so that there is nothing
-to keep: one evaluation a step. Steps leave a fixed share of the way, mostly below a tenth, and what
-they leave says how far the optimum still is.
+For objectives whose value costs about what a matrix costs (Firth's likelihood), so that there is
+nothing to keep: one evaluation a step. What steps did to the gradient corrects the matrix
+(:class:`fastlogreg.solvers.curvature.Secants`), and with it the distance that it says.
 """
+
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogreg.problem.firth import FirthProblem
 from fastlogreg.solvers import Iteration, Result, TwiceDifferentiable
 from fastlogreg.solvers.convergence import Convergence, Limits, Rule
-from fastlogreg.solvers.curvature import Curvature
+from fastlogreg.solvers.curvature import Secants
 from fastlogreg.solvers.direction import Iterate, Proposal
 from fastlogreg.solvers.loop import minimize
 from fastlogreg.solvers.search import Point, search
@@ -19,13 +22,12 @@ from fastlogreg.solvers.trace import Trace
 __all__ = ["scoring"]
 
 _RULE = Rule(0.01)
-_LEAST = 0.05  # of the distance that is left is sure to go by a step, whatever the last ones say
 
 _Vector = NDArray[np.float64]
 
 
 def scoring(
-    objective: TwiceDifferentiable,
+    objective: FirthProblem,
     theta: NDArray[np.float64],
     *,
     tol: float = 1e-8,
@@ -37,8 +39,7 @@ def scoring(
 
     Parameters
     ----------
-    objective : FirthProblem or the like
-        Bounded below by zero.
+    objective : FirthProblem
     theta, tol, max_iter, stop_value, trace
         As for :func:`fastlogreg.solvers.newton.newton`.
 
@@ -62,29 +63,30 @@ def scoring(
     (True, array([-1.9649,  1.3099]))
     """
     trace = Trace() if trace is None else trace
-    convergence = Convergence(objective, Limits(tol, max_iter, stop_value), _RULE)
-    return minimize(objective, theta, _Scoring(objective, convergence), convergence, trace)
+    seen = cast(TwiceDifferentiable, objective)
+    convergence = Convergence(seen, Limits(tol, max_iter, stop_value), _RULE)
+    return minimize(seen, theta, _Scoring(objective, convergence), convergence, trace)
 
 
 class _Scoring:
-    """The direction of scoring."""
+    """The direction of scoring, corrected by the steps before."""
 
-    def __init__(self, objective: TwiceDifferentiable, convergence: Convergence) -> None:
+    def __init__(self, objective: FirthProblem, convergence: Convergence) -> None:
         self._objective = objective
         self._convergence = convergence
-        self._last = np.inf  # half the slope along the last step, where that was taken whole
+        self._model: Secants | None = None
 
     def start(self, theta: _Vector) -> Point:
-        return Point(*self._objective.value_gradient_hessian(theta))
+        return Point(*self._objective.value_gradient_spanned(theta))
 
     def propose(self, at: Iterate) -> Proposal:
         value, gradient, matrix = at.point
-        step = -Curvature(matrix, value).solve(gradient, self._convergence.goal(value))
-        slope = -0.5 * float(gradient @ step)
-        # each step leaves the same share r of the way, and r² of the slope: 1 / (1 - r) in all
-        share = np.sqrt(slope / self._last) if slope < self._last < np.inf else 0.0
-        self._last = slope
-        return Proposal(step, slope / max(1.0 - share, _LEAST), known=True)
+        self._model = Secants(matrix) if self._model is None else self._model.rebased(matrix)
+        step, decrement = self._model.step(gradient, self._convergence.goal(value))
+        if not np.isfinite(decrement) or float(gradient @ step) > 0.0:
+            self._model = Secants(matrix)
+            step, decrement = self._model.step(gradient, self._convergence.goal(value))
+        return Proposal(step, decrement, known=True)
 
     def proves(self, at: Iterate) -> bool:
         return True
@@ -104,9 +106,12 @@ class _Scoring:
             evaluate=self.start,
         )
 
-    def renew(self, at: Iterate) -> None:
-        return None
+    def renew(self, at: Iterate) -> Point | None:
+        if self._model is None or not self._model.has_pairs:
+            return None
+        self._model = None
+        return at.point
 
     def moved(self, before: Iterate, at: Iterate, proposal: Proposal) -> None:
-        if at.length < 1.0:
-            self._last = np.inf
+        assert self._model is not None
+        self._model.add(at.theta - before.theta, before.point.gradient, at.point.gradient)

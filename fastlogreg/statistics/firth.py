@@ -47,7 +47,7 @@ class FirthLikelihood:
         return self._problem.log_likelihood(self._problem.value(parameters))
 
     def derivatives(self, parameters: _Array) -> Derivatives:
-        """Return it with its score and the information."""
+        """Return it with its score and a matrix near minus its second derivative."""
         value, gradient, hessian = self._problem.value_gradient_hessian(parameters)
         total = self.likelihood.total_weight
         return Derivatives(self._problem.log_likelihood(value), -total * gradient, total * hessian)
@@ -62,6 +62,7 @@ class FirthFit:
     objective : FirthLikelihood
     parameters : ndarray of shape (p,)
     derivatives : Derivatives
+        With the information, where the objective has a matrix nearer to its second derivative.
     statistics : ndarray of shape (p,)
         Twice the penalized log-likelihood that is lost where a parameter is 0.
     null : float
@@ -106,4 +107,5 @@ def fit_firth(likelihood: Likelihood, names: list[str], near: _Array | None = No
     first = np.zeros(objective.size, dtype=bool)
     first[: int(likelihood.intercept)] = True
     null = maximize(objective, np.where(first, parameters, 0.0), first)[1].value
+    top = top._replace(information=likelihood.derivatives(parameters).information)
     return FirthFit(objective, parameters, top, statistics.clip(0.0), null)
