@@ -350,7 +350,7 @@ class PartedRows:
     def _bound(self, spec: PassSpec) -> PartedPass:
         return PartedPass(self._parts, spec, self._forget_samples)
 
-    def bind_sets(self, members: NDArray[np.bool_], spec: PassSpec) -> SetsPass:
+    def bind_sets(self, members: NDArray[np.bool_] | NDArray[np.uint8], spec: PassSpec) -> SetsPass:
         """Refuse: folds are fitted in memory."""
         raise NotImplementedError("sets of rows that come in parts are not offered")
 

@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from fastlogreg.data import validation as check
-from fastlogreg.data.memory import Rows
+from fastlogreg.data.labels import encode_counts
+from fastlogreg.data.memory import Columns, Rows
 from fastlogreg.estimators.input import checked_rows, training_data, validated
 from fastlogreg.estimators.logistic import LogisticRegression
 from fastlogreg.floating_point import numpy_defaults
@@ -15,7 +16,7 @@ from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.penalties import ElasticNet
 from fastlogreg.statistics.bootstrap import bootstrap
 from fastlogreg.statistics.covariance import COV_TYPES, bread, check_groups, decrement, robust
-from fastlogreg.statistics.firth import FirthFit
+from fastlogreg.statistics.firth import FirthFit, fit_firth
 from fastlogreg.statistics.likelihood import Derivatives, Likelihood
 from fastlogreg.statistics.multinomial import MNLogitResults
 from fastlogreg.statistics.results import Design, Fit, LogitResults, Results, check_level
@@ -23,8 +24,14 @@ from fastlogreg.statistics.results import Design, Fit, LogitResults, Results, ch
 __all__ = ["Asked", "check_asked", "inference", "referred", "results_of"]
 
 _FAR = 1e-2  # of the log-likelihood: what estimates may be below the maximum, 0.14 errors at most
-_NEAR = 1e-18  # for each row: how near estimates are where another step would show in no error
+_NEAR = 1e-15  # for each row: how near estimates are where another step would show in no error
 _WEIGHTS = ("frequency", "sampling")
+NO_WEIGHTS = "{} is not taken beside counts, which are weights themselves"
+_NOT_THERE = (
+    "the coefficients are not at the maximum of the likelihood of these rows: the log-likelihood, "
+    "{:.6g}, could rise by some {:.2g}. Hand over the rows, labels, weights and offset that model "
+    "was fitted to, or fit it with a smaller tol"
+)
 
 _Array = NDArray[np.float64]
 
@@ -49,11 +56,14 @@ def check_asked(
     random_state: Any,
     n: int,
     weights: Any,
+    counts: bool = False,
 ) -> Asked:
     """Return what was asked for, checked, of n rows."""
     check.check_choice(cov_type, "cov_type", COV_TYPES)
     level = check_level(level)
     check.check_choice(weight_type, "weight_type", _WEIGHTS)
+    if counts and weight_type == "sampling":
+        raise ValueError("weight_type='sampling' is of sample_weight, which counts do not take")
     count = check.check_count(n_bootstrap, "n_bootstrap", low=2)
     assert count is not None
     if weight_type == "sampling" and weights is not None and cov_type == "nonrobust":
@@ -72,7 +82,8 @@ def check_asked(
         if cov_type == "bootstrap" and len(codes) > 1:
             raise ValueError("groups: the bootstrap draws clusters of one way, got two")
     random = check_random_state(random_state)
-    return Asked(cov_type, codes, level, weight_type == "sampling", count, random)
+    # the score of a row of counts is that of all its trials, as that of a sampled row is weighted
+    return Asked(cov_type, codes, level, weight_type == "sampling" or counts, count, random)
 
 
 @numpy_defaults
@@ -100,11 +111,15 @@ def inference(
     Parameters
     ----------
     model : LogisticRegression
-        Fitted with ``C=np.inf`` (or penalty factors of 0), to these rows.
+        Fitted with ``C=np.inf`` (or penalty factors of 0), to these rows. With ``firth=True``
+        tests and intervals are those of the penalized likelihood, as of ``logit(method="firth")``.
     X : array-like or sparse matrix of shape (n_samples, n_features)
-    y : array-like of shape (n_samples,)
+    y : array-like of shape (n_samples,), or of whole numbers (n_samples, 2)
+        Labels; or counts of successes (the second class) and failures, each row an observation, of
+        a model that was fitted to the rows twice, with the counts as weights.
     sample_weight : array-like of shape (n_samples,), optional
-        As they were fitted; the model's ``class_weight`` is multiplied with them.
+        As they were fitted; the model's ``class_weight`` is multiplied with them. None beside
+        counts.
     offset : array-like of shape (n_samples,), or (n_samples, n_classes), optional
         As it was fitted.
     cov_type : {"nonrobust", "HC0", "HC1", "cluster", "bootstrap"}, default="nonrobust"
@@ -168,10 +183,14 @@ def inference(
     settings = model._settings()
     if not hasattr(model, "classes_"):
         raise ValueError("model must be fitted: it has no classes_")
-    matrix, labels, columns = training_data(model, X, y, reset=False)
-    rows = checked_rows(
-        model, matrix, labels, sample_weight, offset, labels=np.asarray(model.classes_)
-    )
+    counts = len(np.shape(y)) == 2 and np.shape(y)[1] == 2
+    if counts:
+        rows, columns = _rows_of_counts(model, X, y, sample_weight, offset)
+    else:
+        matrix, labels, columns = training_data(model, X, y, reset=False)
+        rows = checked_rows(
+            model, matrix, labels, sample_weight, offset, labels=np.asarray(model.classes_)
+        )
     asked = check_asked(
         cov_type,
         groups,
@@ -179,22 +198,31 @@ def inference(
         weight_type,
         n_bootstrap,
         random_state,
-        matrix.shape[0],
+        rows.matrix.shape[0],
         rows.weights,
+        counts,
     )
     if not settings.intercept:
         theta = np.ascontiguousarray(theta[:, 1:])
     layout = Layout(columns.number, settings.intercept, len(theta))
-    total = float(matrix.shape[0] if rows.weights is None else rows.weights.sum())
+    total = float(rows.matrix.shape[0] if rows.weights is None else rows.weights.sum())
     ridge = _ridge(settings, total, layout, penalized)
     rows, theta, code = referred(rows, theta, reference)
-    likelihood = Likelihood(rows, settings.intercept, code, settings.n_threads)
+    likelihood = Likelihood(rows, settings.intercept, code, settings.n_threads, counts=counts)
     names = ["Intercept"] * int(settings.intercept) + (
         [f"x{j}" for j in range(columns.number)]
         if columns.names is None
         else [str(name) for name in columns.names]
     )
     parameters = likelihood.parameters(theta)
+    firth = None
+    if settings.firth:
+        refuse_covariance_beside_firth(asked.cov_type)
+        firth = fit_firth(likelihood, names, near=parameters)
+        gain = firth.derivatives.value - firth.objective.value(parameters)
+        if gain > _FAR:
+            raise ValueError(_NOT_THERE.format(firth.derivatives.value - gain, gain))
+        parameters = firth.parameters
     notes = []
     if model.class_weight is not None:
         notes.append("Weights of the classes are in the likelihood: its errors take them as data.")
@@ -208,7 +236,28 @@ def inference(
         notes=notes,
         ridge=ridge,
         target="y" if target is None else str(target),
+        firth=firth,
     )
+
+
+def _rows_of_counts(
+    model: LogisticRegression, X: Any, y: Any, sample_weight: Any, offset: Any
+) -> tuple[Rows, Columns]:
+    """Return rows whose targets are shares of successes, and weights the trials."""
+    if sample_weight is not None or model.class_weight is not None:
+        raise ValueError(NO_WEIGHTS.format("sample_weight or class_weight"))
+    classes = np.asarray(model.classes_)
+    if classes.size != 2:
+        raise ValueError(f"counts are for two classes, and model has {classes.size}")
+    matrix, _, columns = validated(model, X, reset=False)
+    check.check_finite(matrix)
+    n = matrix.shape[0]
+    if len(y) != n:
+        raise ValueError(f"y must have a row of counts for each of the {n} rows of X, got {len(y)}")
+    names = [str(name) for name in classes[::-1].tolist()]
+    _, shares, trials = encode_counts(np.asarray(y), names)
+    known = check.check_offset(offset, n, 1, finite=True)
+    return Rows(matrix, shares, trials, known, classes), columns
 
 
 class _ModelDesign:
@@ -227,6 +276,12 @@ class _ModelDesign:
             offset, matrix.shape[0], 1 if n_classes == 2 else n_classes, finite=True
         )
         return matrix, known, None
+
+
+def refuse_covariance_beside_firth(cov_type: str) -> None:
+    """Refuse robust covariances of Firth's method."""
+    if cov_type != "nonrobust":
+        raise ValueError(f"cov_type={cov_type!r} is not offered for Firth's method")
 
 
 def _ridge(settings: Any, total: float, layout: Layout, penalized: bool) -> _Array | None:
@@ -300,16 +355,14 @@ def results_of(
     derivatives = likelihood.derivatives(parameters) if firth is None else firth.derivatives
     if firth is None:
         derivatives = _at_optimum(likelihood, parameters, derivatives, names, ridge, polish)
-    probabilities = likelihood.probabilities(parameters)
     added = 0.0 if ridge is None else ridge
-    found = bread(likelihood, derivatives, probabilities, names, added)
+    found, at = bread(likelihood, derivatives, parameters, names, added), parameters
     if polish:
         step = found.covariance @ derivatives.score
         parameters = parameters + step
         if decrement(derivatives) > _NEAR * nobs:  # else errors would not change
             derivatives = likelihood.derivatives(parameters)
-            probabilities = likelihood.probabilities(parameters)
-            found = bread(likelihood, derivatives, probabilities, names, added)
+            found, at = bread(likelihood, derivatives, parameters, names, added), parameters
             step = found.covariance @ derivatives.score
             parameters = parameters + step
         gain = 0.5 * float(step @ derivatives.score)
@@ -325,8 +378,6 @@ def results_of(
         if asked.cov_type != "nonrobust":
             raise ValueError(f"cov_type={asked.cov_type!r} is not offered for a penalized fit")
     covariance = found.covariance
-    if firth is not None and asked.cov_type != "nonrobust":
-        raise ValueError(f"cov_type={asked.cov_type!r} is not offered for method='firth'")
     if asked.cov_type in ("HC1", "cluster") and nobs <= likelihood.size:
         raise ValueError(
             f"cov_type={asked.cov_type!r} needs more observations than parameters, got {nobs:g} "
@@ -349,7 +400,7 @@ def results_of(
         covariance, more = robust(
             likelihood,
             found,
-            likelihood.residuals(probabilities),
+            likelihood.residuals(likelihood.probabilities(at)),
             asked.cov_type,
             asked.groups,
             nobs=nobs,
@@ -362,7 +413,7 @@ def results_of(
     fit = Fit(
         likelihood=likelihood,
         parameters=parameters,
-        llf=derivatives.value,
+        llf=derivatives.value + likelihood.constant,
         covariance=covariance,
         information_inverse=found.covariance,
         names=names,
@@ -404,12 +455,7 @@ def _at_optimum(
         distance = decrement(derivatives)
         refuse_separated(likelihood, parameters, names, distance)
     if distance > _FAR and not polish:
-        raise ValueError(
-            "the coefficients are not at the maximum of the likelihood of these rows: the "
-            f"log-likelihood, {derivatives.value:.6g}, could rise by some {distance:.2g}. Hand "
-            "over the rows, labels, weights and offset that model was fitted to, or fit it with a "
-            "smaller tol"
-        )
+        raise ValueError(_NOT_THERE.format(derivatives.value, distance))
     return derivatives
 
 
