@@ -30,7 +30,10 @@ class Derivatives(NamedTuple):
 
 
 class ProblemSets:
-    """Problems on sets of the rows of one, for a single column of margins.
+    """Problems on sets of the rows of one.
+
+    With a single column of margins one reading of the rows serves all sets; with several, whose
+    arithmetic is far dearer than reading, each set is read for itself.
 
     Parameters
     ----------
@@ -76,7 +79,8 @@ class ProblemSets:
 
     def _begin(self, problem: Problem, members: NDArray[np.bool_] | NDArray[np.uint8]) -> None:
         self.problem = problem
-        self._pass = problem.bind_sets(members)
+        self._pass = problem.bind_sets(members) if problem.layout.n_outputs == 1 else None
+        self._alone: dict[int, Problem] = {}  # of each set, where it is read for itself
         self._held_out = None
         self._ranges = None
 
@@ -88,6 +92,12 @@ class ProblemSets:
             else self.problem.subset(self._parts[number], penalty)
         )
 
+    def _of(self, number: int) -> Problem:
+        """Return the problem of one set alone, made once: its penalty is anything."""
+        if number not in self._alone:
+            self._alone[number] = self.part(number, self.problem.penalty)
+        return self._alone[number]
+
     def value_gradient(
         self, theta: _Vector, sets: NDArray[np.int64]
     ) -> tuple[_Vector, NDArray[np.float64]]:
@@ -95,6 +105,12 @@ class ProblemSets:
         if len(sets) == 1 and sets[0] == self._whole:
             value, gradient = self.problem.mean_loss_gradient(theta[0])
             return np.array([value]), gradient[None]
+        if self._pass is None:
+            found = [
+                self._of(number).mean_loss_gradient(own)
+                for number, own in zip(sets, theta, strict=True)
+            ]
+            return np.array([loss for loss, _ in found]), np.array([slope for _, slope in found])
         self.problem.count(1.0)
         losses, gradients = self._pass(theta, sets)
         assert gradients is not None
@@ -105,21 +121,32 @@ class ProblemSets:
         """Return what no margin changes by more, (m,), along each step, (m, p), by no reading.
 
         From the ranges of the columns: loose where a step is large, and enough where it is small.
+        Of several margins of a row it is the largest difference of their changes that counts:
+        those of all rows alike change no probability.
         """
         layout = self.problem.layout
         if self._ranges is None:
             low, high = self.problem.column_ranges()
             self._ranges = 0.5 * low + 0.5 * high, 0.5 * high - 0.5 * low
         middle, radius = self._ranges
-        along = steps[:, layout.first :]
-        constant = along @ middle
-        if layout.first:
-            constant = constant + steps[:, 0]
-        most: _Vector = np.abs(constant) + np.abs(along) @ radius
+        rows = steps.reshape(-1, layout.n_outputs, layout.width)
+        along = rows[..., layout.first :]
+        constant = along @ middle + rows[..., : layout.first].sum(axis=-1)
+        around = np.abs(along) @ radius
+        if layout.n_outputs == 1:
+            most: _Vector = (np.abs(constant) + around)[:, 0]
+            return most
+        most = (constant + around).max(axis=1) - (constant - around).min(axis=1)
         return most
 
     def largest_changes(self, steps: _Vector, sets: NDArray[np.int64]) -> _Vector:
-        """Return by how much each step, (m, p), changes a margin of its set, (m,): one reading."""
+        """Return by how much each step, (m, p), changes a margin of its set, (m,): one reading.
+
+        Of several margins of a row at least the largest difference of their changes.
+        """
+        if self._pass is None:
+            of = zip(sets, steps, strict=True)
+            return np.array([2.0 * self._of(number).largest_change(step) for number, step in of])
         self.problem.count(1.0)
         return self._pass.largest_margins(steps, sets)
 
@@ -152,7 +179,9 @@ class ProblemSets:
 
     def own(self, number: int, theta: _Vector) -> Derivatives:
         """Return what one set has at theta, (p,), from its own rows."""
-        return Derivatives(*self.part(number, self.problem.penalty).mean_loss(theta))
+        keeps = self._pass is None
+        part = self._of(number) if keeps else self.part(number, self.problem.penalty)
+        return Derivatives(*part.mean_loss(theta))
 
 
 class DrawnSets(ProblemSets):

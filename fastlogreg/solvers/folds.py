@@ -119,7 +119,7 @@ def fit_folds(
     limits = {"tol": tol, "max_iter": max_iter, **limits}
     fits: _Separately | _Together
     once = all((np.diff(rows) > 0).all() for rows in training)  # no row twice
-    if once and _go_together(problem, penalty, solve):
+    if once and _go_together(problem, len(training), penalty, solve):
         fits = _Together(ProblemSets(problem, list(training)), limits)
     else:
         fits = _Separately(problem, training, solve, limits)
@@ -162,14 +162,15 @@ def _numbered(penalty: _PenaltyOf, number: int) -> Callable[[float], Penalty]:
     return lambda weight: penalty(weight, number)
 
 
-def _go_together(problem: Problem, penalty: _PenaltyOf, solve: Callable[..., Result]) -> bool:
-    """Whether Hessians are cheap, and all there is to know."""
-    return (
-        problem.layout.n_outputs == 1
-        and solve in (auto, newton)
-        and is_cheap(cast(TwiceDifferentiable, problem))
-        and type(penalty(1.0, 0)) is L2
-    )
+def _go_together(
+    problem: Problem, n_sets: int, penalty: _PenaltyOf, solve: Callable[..., Result]
+) -> bool:
+    """Whether Hessians are cheap, one reading for all sets at least, and all there is to know."""
+    if problem.layout.n_outputs == 1:
+        cheap = is_cheap(cast(TwiceDifferentiable, problem))
+    else:
+        cheap = problem.size <= _KEPT and problem.hessian_passes <= _KEPT_PASSES * n_sets
+    return solve in (auto, newton) and cheap and type(penalty(1.0, 0)) is L2
 
 
 class _Separately:
@@ -473,11 +474,14 @@ class _Fit:
         return -self._curvature.solve(self.gradient, 0.0)
 
     def _bound(self, change: float, left: float) -> tuple[float, float]:
-        """Return the distance by how margins have changed and may, over the decrement, and it."""
+        """Return the distance by how margins have changed and may, over the decrement, and it.
+
+        Where the Hessian is too large, the step that is left is too short by as much.
+        """
         decrement = 0.5 * float(self.gradient @ self._curvature.solve(self.gradient, 0.0))
-        if left > _LEFT or change > _CHANGE:
+        if change > _CHANGE or left * np.exp(change) > _LEFT:
             return np.inf, np.inf
-        factor = float(np.exp(change + 2.0 * left))
+        factor = float(np.exp(change + 2.0 * left * np.exp(change)))
         return factor, decrement * factor
 
     def would_do(self, change: float, left: float, tol: float) -> bool:

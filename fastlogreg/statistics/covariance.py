@@ -61,11 +61,11 @@ def decrement(derivatives: Derivatives, ridge: _Array | float = 0.0) -> float:
 def bread(
     likelihood: Likelihood,
     derivatives: Derivatives,
-    probabilities: _Array,
+    at: _Array,
     names: list[str],
     ridge: _Array | float = 0.0,
 ) -> Bread:
-    """Return the inverse of the information, plus a ridge (q,) on its diagonal.
+    """Return the inverse of the information at parameters, plus a ridge (q,) on its diagonal.
 
     Raises
     ------
@@ -78,6 +78,7 @@ def bread(
         information = information + np.diag(np.broadcast_to(ridge, derivatives.score.shape))
     coordinates = Coordinates(likelihood)
     if not ridged and not is_well_conditioned(information):
+        probabilities = likelihood.probabilities(at)
         p = probabilities[:, likelihood.others]
         coordinates = Orthonormal(
             likelihood,

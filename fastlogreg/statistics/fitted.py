@@ -24,7 +24,7 @@ from fastlogreg.statistics.results import Design, Fit, LogitResults, Results, ch
 __all__ = ["Asked", "check_asked", "inference", "referred", "results_of"]
 
 _FAR = 1e-2  # of the log-likelihood: what estimates may be below the maximum, 0.14 errors at most
-_NEAR = 1e-18  # for each row: how near estimates are where another step would show in no error
+_NEAR = 1e-15  # for each row: how near estimates are where another step would show in no error
 _WEIGHTS = ("frequency", "sampling")
 NO_WEIGHTS = "{} is not taken beside counts, which are weights themselves"
 _NOT_THERE = (
@@ -355,16 +355,14 @@ def results_of(
     derivatives = likelihood.derivatives(parameters) if firth is None else firth.derivatives
     if firth is None:
         derivatives = _at_optimum(likelihood, parameters, derivatives, names, ridge, polish)
-    probabilities = likelihood.probabilities(parameters)
     added = 0.0 if ridge is None else ridge
-    found = bread(likelihood, derivatives, probabilities, names, added)
+    found, at = bread(likelihood, derivatives, parameters, names, added), parameters
     if polish:
         step = found.covariance @ derivatives.score
         parameters = parameters + step
         if decrement(derivatives) > _NEAR * nobs:  # else errors would not change
             derivatives = likelihood.derivatives(parameters)
-            probabilities = likelihood.probabilities(parameters)
-            found = bread(likelihood, derivatives, probabilities, names, added)
+            found, at = bread(likelihood, derivatives, parameters, names, added), parameters
             step = found.covariance @ derivatives.score
             parameters = parameters + step
         gain = 0.5 * float(step @ derivatives.score)
@@ -402,7 +400,7 @@ def results_of(
         covariance, more = robust(
             likelihood,
             found,
-            likelihood.residuals(probabilities),
+            likelihood.residuals(likelihood.probabilities(at)),
             asked.cov_type,
             asked.groups,
             nobs=nobs,

@@ -35,7 +35,7 @@ from fastlogreg.statistics.results import LogitResults
 
 __all__ = ["logit"]
 
-_TOL = 1e-12
+_TOL = 1e-11  # one more Newton step then leads to rounding
 _STEPS = 200
 
 _Array = NDArray[np.float64]
@@ -236,9 +236,16 @@ class _Table:
         ways = [_column(frame, way, "groups") for way in ways]
         for way in ways:
             kept &= ~_missing(way, n, "groups")
-        matrix = _made(parsed.rhs, frame[kept], "formula")
-        here = np.zeros(n, dtype=bool)
-        here[matrix.index.to_numpy()] = True
+        plain = _plain_terms(parsed.rhs, frame)
+        if plain is None:
+            matrix = _made(parsed.rhs, frame[kept], "formula")
+            here = np.zeros(n, dtype=bool)
+            here[matrix.index.to_numpy()] = True
+        else:  # formulaic would copy them some times; of a row or two it says what comes of them
+            for name in plain:
+                kept &= frame[name].notna().to_numpy()
+            here = kept
+            matrix = _made(parsed.rhs, frame[kept].iloc[:2], "formula")
         if not here.any():
             raise ValueError("no rows are left without those that lack a value")
         self._spec = matrix.model_spec
@@ -246,9 +253,13 @@ class _Table:
         self.intercept = "Intercept" in names
         if self.intercept and names[0] != "Intercept":
             raise ValueError("formula must not have a column of its own called 'Intercept'")
-        self.matrix = _by_column(matrix, int(self.intercept))
+        if plain is None:
+            self.matrix = _by_column(matrix, int(self.intercept))
+        else:
+            every = frame if here.all() else frame[here]
+            self.matrix = _by_column(every[plain], 0)
         self.names = names[int(self.intercept) :]
-        self.n = len(matrix)
+        self.n = len(self.matrix)
         self.rows = np.flatnonzero(here)
         self.n_missing = n - self.n
         self.labels = np.asarray(labels)[here]
@@ -316,6 +327,23 @@ def _sides(terms: list[str]) -> list[str]:
         ast.unparse(each) if isinstance(each, ast.Name) else f"I({ast.unparse(each)})"
         for each in call.args
     ]
+
+
+def _plain_terms(terms: Any, frame: Any) -> list[str] | None:
+    """Return the names of the columns, where a formula is a sum of numeric columns; else None."""
+    names = []
+    for term in terms:
+        if str(term) == "1":
+            continue
+        (factor, *others) = term.factors
+        name = factor.expr
+        if others or factor.eval_method.value != "lookup" or list(frame.columns).count(name) != 1:
+            return None
+        dtype = frame[name].dtype
+        if not (isinstance(dtype, np.dtype) and dtype.kind in "iuf"):
+            return None
+        names.append(name)
+    return names or None
 
 
 def _labels(name: str, frame: Any) -> tuple[str, Any]:
