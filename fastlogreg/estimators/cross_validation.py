@@ -37,12 +37,15 @@ from fastlogreg.estimators.logistic import (
     IterationMonitor,
     LogisticRegression,
     Settings,
+    by_penalty,
     has_gap,
+    may_separate,
     refuse,
+    within_bounds,
 )
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.plots.models import cross_validation_curve
-from fastlogreg.problem.penalties import Penalty
+from fastlogreg.problem.penalties import ElasticNet, Penalty
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Result, Status
 from fastlogreg.solvers.auto import auto
@@ -93,6 +96,8 @@ class LogisticRegressionCV(LogisticRegression):
         score; else coefficients, ``C_`` and ``l1_ratio_`` are means over each fold's best.
     use_legacy_attributes : bool, optional
         Whether attributes have the shapes of scikit-learn before 1.10, today the default.
+    penalty_factors, lower_bounds, upper_bounds
+        As for :class:`fastlogreg.LogisticRegression`, in each fold too.
 
     Attributes
     ----------
@@ -120,7 +125,7 @@ class LogisticRegressionCV(LogisticRegression):
     objective_ : float
         As for :class:`fastlogreg.LogisticRegression`, at ``C_`` and ``l1_ratio_``.
     duality_gap_ : float
-        Only after a refit with L1.
+        Only after a refit with L1 or bounds.
     converged_ : bool
         Whether the fit on all rows and those of all folds are within ``tol``.
 
@@ -149,7 +154,6 @@ class LogisticRegressionCV(LogisticRegression):
 
     __metadata_request__score = {"sample_weight": UNUSED}  # noqa: RUF012
     warm_start = False  # no parameters here
-    penalty_factors = lower_bounds = upper_bounds = None
     firth = False
 
     def __init__(
@@ -173,6 +177,9 @@ class LogisticRegressionCV(LogisticRegression):
         intercept_scaling: float = 1.0,
         random_state: Any = None,
         use_legacy_attributes: bool | str = "warn",
+        penalty_factors: ArrayLike | None = None,
+        lower_bounds: ArrayLike | None = None,
+        upper_bounds: ArrayLike | None = None,
     ) -> None:
         self.Cs = Cs
         self.l1_ratios = l1_ratios
@@ -192,6 +199,9 @@ class LogisticRegressionCV(LogisticRegression):
         self.intercept_scaling = intercept_scaling
         self.random_state = random_state
         self.use_legacy_attributes = use_legacy_attributes
+        self.penalty_factors = penalty_factors
+        self.lower_bounds = lower_bounds
+        self.upper_bounds = upper_bounds
 
     @numpy_defaults
     def fit(
@@ -249,10 +259,7 @@ class LogisticRegressionCV(LogisticRegression):
 
         if alone:
             scores.refuse_left_out()
-        stop_value = _stop_value(grid, rows, folds)
-        cells = [
-            _fit_grid(problem, folds, settings, grid, share, stop_value) for share in grid.shares
-        ]
+        cells = [_fit_grid(problem, rows, folds, settings, grid, share) for share in grid.shares]
         if alone:  # the fits of all rows are those of one fold
             everything = np.arange(matrix.shape[0])
             folds = [(everything, everything)]
@@ -274,6 +281,7 @@ class LogisticRegressionCV(LogisticRegression):
         else:
             value = full.value(theta)
         coef, intercept = self._coefficients(problem.layout.rows(theta), matrix)
+        coef = within_bounds(coef, full)
         named = l1_ratio if grid.ratios is not None else None
         self._become(
             columns,
@@ -298,7 +306,7 @@ class LogisticRegressionCV(LogisticRegression):
                 ConvergenceWarning,
             )
         if result is not None and not result.converged and result.status is not Status.STOPPED:
-            self._warn(result, separation)
+            self._warn(result, separation, C)
         return self
 
     @numpy_defaults
@@ -549,12 +557,13 @@ def _folds(
 # --- fits ----------------------------------------------------------------------------------------
 
 
-def _stop_value(grid: _Grid, rows: Rows, folds: list[_Fold]) -> float:
+def _stop_value(may_separate: bool, rows: Rows, folds: list[_Fold]) -> float:
     """Return a mean loss that ends a fit: above 0 where some set of rows may have no optimum.
 
-    That is without penalty, and where a training set is of one class: its intercept has no end.
+    That is where coefficients grow at no cost, and where a training set is of one class: its
+    intercept has no end.
     """
-    if np.inf in grid.Cs:
+    if may_separate:
         return SEPARATED
     held = np.ones(rows.targets.size, bool) if rows.weights is None else rows.weights > 0.0
     for trained, _ in folds:
@@ -566,33 +575,51 @@ def _stop_value(grid: _Grid, rows: Rows, folds: list[_Fold]) -> float:
 
 def _fit_grid(
     problem: Problem,
+    rows: Rows,
     folds: list[_Fold],
     settings: Settings,
     grid: _Grid,
     share: float,
-    stop_value: float,
 ) -> FoldFits:
     """Return the fits of all rows and of each fold at each C, in the user's order of Cs."""
     order = np.argsort(grid.Cs, kind="stable")
+    layout = problem.layout
 
     def penalty(total_weight: float, number: int) -> Penalty:
         at = replace(settings, C=float(grid.Cs[order[number]]), l1_ratio=share)
-        return at.penalty(total_weight, problem.layout)
+        return at.penalty(total_weight, layout)
 
+    penalties = [penalty(1.0, number) for number in range(grid.Cs.size)]
+    growing = [may_separate(layout, each) for each in penalties]
+    kinds = {isinstance(each, ElasticNet) for each in penalties}
     with problem.solving():
         found = fit_folds(
             problem,
             [training for training, _ in folds],
             grid.Cs.size,
             penalty,
-            proximal if share > 0.0 else auto,
+            by_penalty if len(kinds) > 1 else proximal if True in kinds else auto,
             tol=settings.tol,
             max_iter=settings.max_iter,
-            stop_value=stop_value,
+            stop_value=_stop_value(any(growing), rows, folds),
         )
+    for number in np.flatnonzero(growing):  # whatever a solver took for the optimum
+        grows = penalties[number].grows()
+        for fits, (trained, _) in zip(found.sets, folds, strict=True):
+            if fits[number].finite and settings.separation(
+                _only(rows, trained), problem, grows, fits[number]
+            ):
+                fits[number] = replace(fits[number], converged=False)
     back = np.argsort(order)
     whole, *sets = ([results[i] for i in back] for results in [found.whole, *found.sets])
     return FoldFits(whole, sets)
+
+
+def _only(rows: Rows, chosen: NDArray[np.int64]) -> Rows:
+    """Return the rows with weights of 0 for all but some: X is not copied."""
+    weights = np.zeros(rows.targets.size)
+    np.add.at(weights, chosen, 1.0 if rows.weights is None else rows.weights[chosen])
+    return rows._replace(weights=weights)
 
 
 class _Table:

@@ -30,7 +30,7 @@ from fastlogreg.estimators.linear_classifier import LinearClassifier
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.problem.firth import FirthProblem
 from fastlogreg.problem.layout import Layout
-from fastlogreg.problem.penalties import L2, ElasticNet
+from fastlogreg.problem.penalties import L2, ElasticNet, Penalty
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Iteration, Result, Status
 from fastlogreg.solvers.auto import auto
@@ -42,7 +42,17 @@ from fastlogreg.solvers.proximal import proximal
 from fastlogreg.solvers.scoring import scoring
 from fastlogreg.solvers.trace import Trace
 
-__all__ = ["SEPARATED", "IterationMonitor", "LogisticRegression", "Settings", "has_gap", "refuse"]
+__all__ = [
+    "SEPARATED",
+    "IterationMonitor",
+    "LogisticRegression",
+    "Settings",
+    "by_penalty",
+    "has_gap",
+    "may_separate",
+    "refuse",
+    "within_bounds",
+]
 
 _SOLVERS: dict[str, Callable[..., Result]] = {
     "auto": auto,
@@ -326,7 +336,7 @@ class LogisticRegression(LinearClassifier):
             if not result.finite:
                 refuse(rows, start, settings.n_threads)
             coef, intercept = self._coefficients(problem.layout.rows(result.theta), rows.matrix)
-            coef = _within(coef, problem)
+            coef = within_bounds(coef, problem)
             self._become(
                 columns,
                 classes_=rows.classes,
@@ -343,7 +353,7 @@ class LogisticRegression(LinearClassifier):
                 history_=np.array(monitor.records, dtype=_HISTORY),
             )
         if not result.converged and result.status is not Status.STOPPED:
-            self._warn(result, separation)
+            self._warn(result, separation, settings.C)
         return self
 
     def _settings(self) -> "Settings":
@@ -407,7 +417,7 @@ class LogisticRegression(LinearClassifier):
         if self.penalty is not None:
             check.check_choice(self.penalty, "penalty", ("deprecated", "l1", "l2", "elasticnet"))
 
-    def _warn(self, result: Result, separation: Separation | None) -> None:
+    def _warn(self, result: Result, separation: Separation | None, C: float) -> None:
         measure = "duality gap" if hasattr(self, "duality_gap_") else "half the Newton decrement"
         figures = (
             f"objective {result.value:.6g}, estimated distance above the optimum "
@@ -420,7 +430,7 @@ class LogisticRegression(LinearClassifier):
                 width = self.n_features_in_ + int(self.fit_intercept)
                 names = names_of_entries(names, self.classes_, width, self.fit_intercept)
             remedy = "give C a finite value"
-            if self.C < np.inf:
+            if C < np.inf:
                 remedy = "give their columns a penalty factor above 0"
             text = f"{separation.describe(names)}; {separation.advice(remedy)} ({figures})"
         else:
@@ -512,8 +522,8 @@ class Settings:
         )
         theta = np.zeros(problem.size) if start is None else start
         grows = problem.penalty.grows()
-        may_separate = bool(problem.layout.coefficients(grows[0] | grows[1]).any())
-        stop_value = SEPARATED if may_separate else 0.0
+        separable = may_separate(problem.layout, problem.penalty)
+        stop_value = SEPARATED if separable else 0.0
         with problem.solving():
             result = solver(
                 problem,
@@ -524,11 +534,11 @@ class Settings:
                 trace=trace,
                 **stages,
             )
-        if not may_separate or not result.finite:
+        if not separable or not result.finite:
             return result, None
         if result.status is Status.STOPPED and not result.converged:
             return result, None
-        separation = self._separation(rows, problem, grows, result)
+        separation = self.separation(rows, problem, grows, result)
         if separation is None and result.status is Status.STOP_VALUE:
             # rows that overlap weigh next to nothing: there is an optimum below
             with problem.solving():
@@ -541,14 +551,15 @@ class Settings:
                     tol=self.tol,
                     **dict.fromkeys(stages, False),
                 )
-            separation = self._separation(rows, problem, grows, result)
+            separation = self.separation(rows, problem, grows, result)
         if separation is not None:  # whatever a solver took for the optimum
             result = replace(result, converged=False)
         return result, separation
 
-    def _separation(
+    def separation(
         self, rows: Rows, problem: Problem, grows: NDArray[np.bool_], result: Result
     ) -> Separation | None:
+        """Return what separates the rows, (2, p) of theta growing without cost; None if nothing."""
         layout, source = problem.layout, problem.source
         if isinstance(source, PartedRows):
             theta = layout.for_pass(result.theta)
@@ -583,7 +594,19 @@ def has_gap(problem: Problem) -> bool:
     return isinstance(problem.penalty, ElasticNet)
 
 
-def _within(coef: NDArray[np.floating], problem: Problem) -> NDArray[np.floating]:
+def may_separate(layout: Layout, penalty: Penalty) -> bool:
+    """Whether coefficients may grow without bound at no cost, so that there may be no optimum."""
+    grows = penalty.grows()
+    return bool(layout.coefficients(grows[0] | grows[1]).any())
+
+
+def by_penalty(problem: Problem, theta: NDArray[np.float64], **limits: Any) -> Result:
+    """Minimize by the solver that the penalty asks for, where others of a grid ask for another."""
+    solver: Callable[..., Result] = proximal if has_gap(problem) else auto
+    return solver(problem, theta, **limits)
+
+
+def within_bounds(coef: NDArray[np.floating], problem: Problem) -> NDArray[np.floating]:
     """Return coefficients within their bounds: rounding to float32 may lead over one."""
     if coef.dtype == np.float64 or not isinstance(problem.penalty, ElasticNet):
         return coef
