@@ -31,12 +31,14 @@ from sklearn.utils.validation import _check_method_params
 from fastlogreg import backends
 from fastlogreg.data import validation as check
 from fastlogreg.data.memory import Rows
+from fastlogreg.data.weightless import set_aside
 from fastlogreg.estimators.input import training
 from fastlogreg.estimators.logistic import (
     SEPARATED,
     IterationMonitor,
     LogisticRegression,
     Settings,
+    all_rows,
     by_penalty,
     has_gap,
     may_separate,
@@ -255,33 +257,41 @@ class LogisticRegressionCV(LogisticRegression):
         if not alone:
             folds = _folds(self.cv, matrix, y, split_params, rows.weights, weights)
         problem = settings.problem(rows)
+        of_held, held = set_aside(rows, self.class_weight, settings.intercept)
+        fitted = problem
+        if held is not None:
+            fitted = settings.problem(of_held, softmax=True)
         scores = _Scores(problem, rows, y, weights, settings, scoring, score_params)
 
         if alone:
             scores.refuse_left_out()
-        cells = [_fit_grid(problem, rows, folds, settings, grid, share) for share in grid.shares]
+        cells = [_fit_grid(fitted, of_held, folds, settings, grid, share) for share in grid.shares]
         if alone:  # the fits of all rows are those of one fold
             everything = np.arange(matrix.shape[0])
             folds = [(everything, everything)]
             cells = [cell._replace(sets=[cell.whole]) for cell in cells]
         if not all(result.finite for cell in cells for fold in cell.sets for result in fold):
             refuse(rows, None, settings.n_threads)
+        if held is not None:
+            cells = [_of_all_classes(cell, fitted, held) for cell in cells]
         kind = _LeaveOneOut if alone else _Table
         table = kind(grid, problem, rows.classes, folds, cells, scores)
         n_missed = sum(not r.converged for r in table.results())
         theta, C, l1_ratio = table.best() if refit else table.mean_of_bests()
         final = replace(settings, C=C, l1_ratio=l1_ratio)
-        full = problem.with_penalty(final.penalty(scores.total_weight, problem.layout))
+        full = fitted.with_penalty(final.penalty(scores.total_weight, fitted.layout))
         result, separation = None, None
         if refit:
             trace = Trace(IterationMonitor(begun, settings.prints, None))
             # from 0: to the bit what LogisticRegression finds at this C
-            result, separation = final.solve(full, rows, None, trace)
-            theta, value = result.theta, result.value
+            result, separation = final.solve(full, of_held, None, trace)
+            theta, value = all_rows(result.theta, full, held), result.value
         else:
-            value = full.value(theta)
-        coef, intercept = self._coefficients(problem.layout.rows(theta), matrix)
+            theta = problem.layout.rows(theta)
+            value = full.value((theta if held is None else theta[held]).reshape(-1))
+        coef, intercept = self._coefficients(theta, matrix)
         coef = within_bounds(coef, full)
+        n_passes = problem.n_passes + (0.0 if held is None else fitted.n_passes)
         named = l1_ratio if grid.ratios is not None else None
         self._become(
             columns,
@@ -292,7 +302,7 @@ class LogisticRegressionCV(LogisticRegression):
             C_1se_=table.one_standard_error(),
             objective_=value,
             # the check of X for NaN and infinity is one reading too
-            n_passes_=1.0 + problem.n_passes + scores.n_passes,
+            n_passes_=1.0 + n_passes + scores.n_passes,
             converged_=n_missed == 0 and (result is None or result.converged),
             forget=("duality_gap_",),
             **data.fitted,
@@ -306,7 +316,7 @@ class LogisticRegressionCV(LogisticRegression):
                 ConvergenceWarning,
             )
         if result is not None and not result.converged and result.status is not Status.STOPPED:
-            self._warn(result, separation, C)
+            self._warn(result, separation, C, of_held.classes)
         return self
 
     @numpy_defaults
@@ -612,6 +622,16 @@ def _fit_grid(
                 fits[number] = replace(fits[number], converged=False)
     back = np.argsort(order)
     whole, *sets = ([results[i] for i in back] for results in [found.whole, *found.sets])
+    return FoldFits(whole, sets)
+
+
+def _of_all_classes(fits: FoldFits, problem: Problem, held: NDArray[np.bool_]) -> FoldFits:
+    """Return the fits with those classes that were set aside."""
+
+    def grown(result: Result) -> Result:
+        return replace(result, theta=all_rows(result.theta, problem, held).reshape(-1))
+
+    whole, *sets = ([grown(result) for result in fit] for fit in (fits.whole, *fits.sets))
     return FoldFits(whole, sets)
 
 

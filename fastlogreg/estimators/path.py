@@ -18,11 +18,13 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastlogreg.data import validation as check
 from fastlogreg.data.memory import Columns, Rows
+from fastlogreg.data.weightless import set_aside
 from fastlogreg.estimators.input import training
 from fastlogreg.estimators.logistic import (
     SEPARATED,
     LogisticRegression,
     Settings,
+    all_rows,
     may_separate,
     refuse,
 )
@@ -410,9 +412,10 @@ def regularization_path(
     grid = _checked_grid(Cs, C_min_ratio)
     ends_early = check.check_flag(early_stopping, "early_stopping") and isinstance(grid, int)
     data = training(estimator, X, y, sample_weight, offset, finite=False)
-    rows, columns = data.rows, data.columns
+    columns, classes = data.columns, data.rows.classes
+    rows, held = set_aside(data.rows, class_weight, settings.intercept)
     names = _names(feature_names, columns)
-    problem = settings.problem(rows)
+    problem = settings.problem(rows, softmax=classes.size > 2)
     layout, total = problem.layout, problem.source.total_weight
     with problem.solving():
         none = np.zeros(layout.size)
@@ -442,7 +445,8 @@ def regularization_path(
         if separable:
             points = [_judged(result, settings, rows, problem, unit) for result in points]
     k = len(points)
-    thetas = np.array([layout.rows(result.theta) for result in points])
+    full = problem.with_penalty(unit)  # its bounds
+    thetas = np.array([all_rows(result.theta, full, held) for result in points])
     first = layout.first
     coefs = thetas[:, :, first:]
     intercepts = thetas[:, :, 0] if first else np.zeros(thetas.shape[:2])
@@ -467,7 +471,7 @@ def regularization_path(
         n_passes_total=problem.n_passes,
         converged=np.array([result.converged for result in points]),
         status=status,
-        classes_=rows.classes,
+        classes_=classes,
         feature_names=names,
         n_samples=rows.matrix.shape[0] if weights is None else int(np.count_nonzero(weights)),
         _estimator=estimator,
