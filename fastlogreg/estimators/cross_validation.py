@@ -52,7 +52,7 @@ from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Result, Status
 from fastlogreg.solvers.auto import auto
 from fastlogreg.solvers.folds import FoldFits, fit_folds
-from fastlogreg.solvers.leave_one_out import leave_one_out_margins
+from fastlogreg.solvers.leave_one_out import LARGEST, LARGEST_TABLE, leave_one_out_margins
 from fastlogreg.solvers.proximal import proximal
 from fastlogreg.solvers.trace import Trace
 
@@ -78,9 +78,10 @@ class LogisticRegressionCV(LogisticRegression):
     fit_intercept : bool, default=True
     cv : int, splitter or iterable, optional
         As in scikit-learn; default 5 stratified folds. "loo" leaves each row out in turn,
-        approximately: from the fit of all rows alone, for two classes and the three scores that
-        copy no rows. It is close where rows are many beside the coefficients that are not 0, and
-        may fail where they are not (n below p with little penalty), or where one row decides one.
+        approximately: from the fit of all rows alone, for the three scores that copy no rows and
+        up to 3,000 coefficients of all classes together. It is close where rows are many beside
+        the coefficients that are not 0, and may fail where they are not (n below p with little
+        penalty), where one row decides one, or classes are nearly separated.
     dual : bool, default=False
         Without effect.
     penalty : {"l1", "l2", "elasticnet"}, optional
@@ -843,10 +844,22 @@ class _Scores:
 
     def refuse_left_out(self) -> None:
         """Refuse what can't be scored by leaving rows out from the fit of all."""
-        if self._problem.layout.n_outputs > 1 or self._from_margins is None:
+        instead = "cv=sklearn.model_selection.LeaveOneOut() is for any"
+        if self._from_margins is None:
             raise ValueError(
-                'cv="loo" is for two classes and the scores "accuracy", "neg_log_loss" and '
-                '"neg_brier_score"; cv=sklearn.model_selection.LeaveOneOut() is for any'
+                'cv="loo" is for the scores "accuracy", "neg_log_loss" and "neg_brier_score"; '
+                f"{instead}"
+            )
+        size, n, K = self._problem.size, self._rows.targets.size, self._problem.layout.n_outputs
+        if size > LARGEST:
+            raise ValueError(
+                f'cv="loo" inverts the Hessian of all {size:,} coefficients and intercepts, and '
+                f"takes {LARGEST:,} at most; {instead}"
+            )
+        if K > 1 and n * K * K > LARGEST_TABLE:
+            raise ValueError(
+                f'cv="loo" keeps {K} x {K} values for each of {n:,} rows, and takes '
+                f"{LARGEST_TABLE:,} values at most; {instead}"
             )
 
     def left_out(self, theta: _Vector, C: float, l1_ratio: float) -> tuple[float, float]:
@@ -855,7 +868,7 @@ class _Scores:
         assert self._from_margins is not None
         at = replace(self._settings, C=C, l1_ratio=l1_ratio)
         problem = self._problem.with_penalty(at.penalty(self.total_weight, layout))
-        margins = self._problem.source.bind(self._spec).margins(theta)
+        margins = self._problem.source.bind(self._spec).margins(layout.for_pass(theta))
         problem.count(1.0)
         left = leave_one_out_margins(problem, theta, margins, rows.targets, rows.weights)
         values = self._from_margins(left, rows.targets.astype(np.intp))
