@@ -49,7 +49,7 @@ def test_never_wrong_and_never_silent_on_tables_that_deceive(first):
 
 @pytest.mark.parametrize("fits", ["warm", "folds", "path"])
 def test_never_wrong_and_never_silent_however_models_come_about(fits):
-    found = {seed: judge(seed, fits) for seed in (2000, 2006, 2013, 2014, 2020, 2024, 2063)}
+    found = {seed: judge(seed, fits) for seed in (2000, 2006, 2013, 2063)}
     assert not {seed: each for seed, each in found.items() if each and each.verdict in FAULTS}
 
 
