@@ -77,10 +77,18 @@ class Curvature:
         The objective where it was made; it says how large the gradient's rounding is. A residual is
         at most the loss of its row, so a scaled component sums terms with squares that sum to
         the value at most.
+    layout : Layout, optional
+    theta : ndarray of shape (p,), optional
+        Where it was made, if that is where gradients are of: margins are as inexact as the terms
+        that they sum are large, which columns far from 0 cancel.
     """
 
     def __init__(
-        self, hessian: NDArray[np.float64], value: float = 0.0, layout: Layout | None = None
+        self,
+        hessian: NDArray[np.float64],
+        value: float = 0.0,
+        layout: Layout | None = None,
+        theta: _Vector | None = None,
     ) -> None:
         self._layout = layout if layout is not None and layout.n_outputs > 1 else None
         if self._layout is not None:
@@ -93,6 +101,8 @@ class Curvature:
         scaled = hessian * self.scale[:, None]
         scaled *= self.scale
         self.rounded = _ROUNDED * np.sqrt(value)
+        if theta is not None:
+            self.rounded += _EPS * float(np.abs(theta) @ np.sqrt(diagonal))
         self._factor(scaled)
 
     def _factor(self, scaled: NDArray[np.float64]) -> None:
