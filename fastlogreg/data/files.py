@@ -281,6 +281,39 @@ class TableRows:
         if self._table.stamp() != self._stamp:
             raise ValueError(f"{self.name} has changed since it was opened: open it anew")
 
+    def codes_of(self, name: str) -> NDArray[np.int64]:
+        """Return codes of a column's values, (n,), in one reading of it: 8 bytes a row.
+
+        Raises
+        ------
+        ValueError
+            If there is no such column, or a value is missing.
+        """
+        if name not in self._table.names:
+            raise ValueError(f"{self.name} has no column {name!r}")
+        self._check_unchanged()
+        types = self._table.types([name], [])
+        known: dict[Any, int] = {}
+        found = []
+        for batch in _reading(self._table, types, _LARGEST_BATCH, 0, self._split):
+            values = batch.data.column(0)
+            if not hasattr(values, "dictionary"):
+                values = values.dictionary_encode()
+            levels = values.dictionary.to_pylist()
+            indices = values.indices.to_numpy(zero_copy_only=False).astype(np.float64)
+            nothing = np.array([each is None or each != each for each in levels], dtype=bool)
+            missing = np.isnan(indices)
+            missing[~missing] = nothing[indices[~missing].astype(np.intp)]
+            if missing.any():
+                where = batch.place.row(int(np.flatnonzero(missing)[0]))
+                raise ValueError(f"{where}: column {name!r} has no value, and so no cluster")
+            codes = np.array([known.setdefault(each, len(known)) for each in levels], np.int64)
+            found.append(codes[indices.astype(np.intp)])
+        self._check_unchanged()
+        codes = np.concatenate(found)
+        self._check_count(codes.size)
+        return codes
+
     def encoded_by(self, schema: Schema, roles: Sequence[str] = ()) -> Iterator[Encoded]:
         """Return the rows in batches as the schema of a model encodes them.
 

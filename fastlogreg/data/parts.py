@@ -350,6 +350,21 @@ class PartedRows:
     def _bound(self, spec: PassSpec) -> PartedPass:
         return PartedPass(self._parts, spec, self._forget_samples)
 
+    def ask(
+        self,
+        answer: Callable[..., Any],
+        *asked: Any,
+        cut: NDArray[Any] | None = None,
+        add: Callable[[Any, Any], Any] | None = None,
+        spec: PassSpec,
+    ) -> Any:
+        """Return what all parts answer, added, in one reading; see :class:`Question`.
+
+        ``cut`` has a value for each row, of which a part gets its own.
+        """
+        question = Question(answer, asked, () if cut is None else (cut,), add)
+        return self._parts.ask(question, spec)
+
     def bind_sets(self, members: NDArray[np.bool_], spec: PassSpec) -> SetsPass:
         """Refuse: folds are fitted in memory."""
         raise NotImplementedError("sets of rows that come in parts are not offered")
@@ -364,12 +379,12 @@ class PartedRows:
 
     def column_ranges(self) -> tuple[_Vector, _Vector]:
         """Return the smallest and the largest value of each column, (d,) each."""
-        low, high = self._parts.ask(Question(_ranges, add=_wider), PassSpec())
+        low, high = self.ask(_ranges, add=_wider, spec=PassSpec())
         return low, high
 
     def squared_lengths(self, matrix: _Vector, intercept: bool) -> _Vector:
         """Return the squared length of ``[1, x] matrix``, or ``x matrix``, for each row, (n,)."""
-        return np.concatenate(self._parts.ask(Question(_lengths, (matrix, intercept)), PassSpec()))
+        return np.concatenate(self.ask(_lengths, matrix, intercept, spec=PassSpec()))
 
     def first_not_finite(self) -> tuple[int, int] | None:
         """Return None: what is not finite is refused where the parts become numbers."""

@@ -22,14 +22,16 @@ from fastlogreg.data.labels import (
     weights_by_class,
 )
 from fastlogreg.data.memory import Columns, Rows
-from fastlogreg.data.parts import PartedRows
+from fastlogreg.data.parts import PartedRows, joined
 from fastlogreg.data.schema import Encoded, Schema
 
 __all__ = [
     "Training",
     "checked_rows",
+    "encoded_matrix",
     "encoded_rows",
     "is_lazy",
+    "is_opened",
     "is_plain",
     "training",
     "training_data",
@@ -93,7 +95,7 @@ def training_data(
     0.3 ms, as long as a fit of a hundred rows. ``reset`` says whether columns may be others
     than before.
     """
-    if _is_opened(X) or is_lazy(X):
+    if is_opened(X) or is_lazy(X):
         what = "a collection of Dask" if is_lazy(X) else "rows of open_rows"
         raise TypeError(f"{what} is taken by fit, not in pieces: X must be an array")
     plain = (
@@ -194,7 +196,7 @@ def training(
                 "take LogisticRegression.fit"
             )
         return _of_collection(estimator, X, y, metadata)
-    if not _is_opened(X):
+    if not is_opened(X):
         matrix, labels, columns = training_data(estimator, X, y)
         if isinstance(sample_weight, Real):  # one for all: callbacks hear of each
             metadata["sample_weight"] = sample_weight = np.full(matrix.shape[0], sample_weight)
@@ -255,7 +257,7 @@ def is_lazy(X: Any) -> bool:
     return is_collection(X)
 
 
-def _is_opened(X: Any) -> bool:
+def is_opened(X: Any) -> bool:
     """Whether X is rows of ``open_rows``; what only they need is imported by them."""
     return type(X).__name__ == "TableRows" and type(X).__module__ == "fastlogreg.data.files"
 
@@ -267,7 +269,7 @@ def encoded_rows(estimator: Any, X: Any, *, score: bool = False) -> Iterator[Enc
     encoded rows. ``score`` says whether target and weights are read, too.
     """
     schema: Schema | None = getattr(estimator, "schema_", None)
-    opened = _is_opened(X)
+    opened = is_opened(X)
     if schema is None:
         if opened:
             raise ValueError(
@@ -292,6 +294,17 @@ def encoded_rows(estimator: Any, X: Any, *, score: bool = False) -> Iterator[Enc
     if schema.has_categories and set(table.names) == set(schema.names()):
         return None
     return encoded_batches(schema, table, roles)
+
+
+def encoded_matrix(
+    estimator: Any, X: Any
+) -> tuple[backends.Matrix, NDArray[np.float64] | None] | None:
+    """Return a table to predict as one matrix, and its offset; None where X is none."""
+    batches = encoded_rows(estimator, X)
+    if batches is None:
+        return None
+    matrices, _, _, offsets = (list(each) for each in zip(*batches, strict=True))
+    return joined(matrices), joined(offsets)
 
 
 def is_plain(X: Any) -> bool:

@@ -7,15 +7,31 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from fastlogreg.data import validation as check
-from fastlogreg.data.memory import Rows
-from fastlogreg.estimators.input import checked_rows, training_data, validated
+from fastlogreg.data.memory import Columns, Rows
+from fastlogreg.estimators.input import (
+    Training,
+    checked_rows,
+    encoded_matrix,
+    is_lazy,
+    is_opened,
+    training,
+    training_data,
+    validated,
+)
 from fastlogreg.estimators.logistic import LogisticRegression
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.penalties import ElasticNet
 from fastlogreg.statistics.bootstrap import bootstrap
-from fastlogreg.statistics.covariance import COV_TYPES, bread, check_groups, decrement, robust
+from fastlogreg.statistics.covariance import (
+    COV_TYPES,
+    SumsInMemory,
+    check_groups,
+    decrement,
+    robust,
+)
 from fastlogreg.statistics.firth import FirthFit
+from fastlogreg.statistics.in_parts import PartedLikelihood, SumsOfParts
 from fastlogreg.statistics.likelihood import Derivatives, Likelihood
 from fastlogreg.statistics.multinomial import MNLogitResults
 from fastlogreg.statistics.results import Design, Fit, LogitResults, Results, check_level
@@ -48,7 +64,7 @@ def check_asked(
     n_bootstrap: Any,
     random_state: Any,
     n: int,
-    weights: Any,
+    weighted: bool,
 ) -> Asked:
     """Return what was asked for, checked, of n rows."""
     check.check_choice(cov_type, "cov_type", COV_TYPES)
@@ -56,7 +72,7 @@ def check_asked(
     check.check_choice(weight_type, "weight_type", _WEIGHTS)
     count = check.check_count(n_bootstrap, "n_bootstrap", low=2)
     assert count is not None
-    if weight_type == "sampling" and weights is not None and cov_type == "nonrobust":
+    if weight_type == "sampling" and weighted and cov_type == "nonrobust":
         raise ValueError(
             "weight_type='sampling' asks for a robust cov_type ('HC0', 'HC1', 'cluster' or "
             "'bootstrap'): sampling weights say nothing of the information in a row"
@@ -79,12 +95,12 @@ def check_asked(
 def inference(
     model: LogisticRegression,
     X: ArrayLike,
-    y: ArrayLike,
+    y: ArrayLike | None = None,
     *,
     sample_weight: ArrayLike | None = None,
     offset: ArrayLike | None = None,
     cov_type: str = "nonrobust",
-    groups: ArrayLike | None = None,
+    groups: ArrayLike | str | None = None,
     level: float = 0.95,
     weight_type: str = "frequency",
     reference: Any = None,
@@ -97,12 +113,22 @@ def inference(
     The model stays as it is. One reading of the rows gives the information, and a robust
     covariance takes one more.
 
+    Rows beyond memory (``open_rows`` above its ``memory_limit``, collections of Dask) are read in
+    parts, and give the same numbers: two or three readings for the information and whether the
+    classes can be separated, one more for a robust covariance, and what a result needs when it is
+    asked for. Estimates, errors, tests, intervals (those of profiles take many readings), measures
+    and :meth:`~LogitResults.predict` of new rows work so; what has a value for each row of the fit
+    (residuals, leverages, calibration, marginal effects) and the bootstrap need rows in memory, and
+    say so.
+
     Parameters
     ----------
     model : LogisticRegression
         Fitted with ``C=np.inf`` (or penalty factors of 0), to these rows.
     X : array-like or sparse matrix of shape (n_samples, n_features)
+        Or rows of :func:`fastlogreg.open_rows`, or a collection of Dask.
     y : array-like of shape (n_samples,)
+        None beside rows of ``open_rows``, which name their target, weights and offset.
     sample_weight : array-like of shape (n_samples,), optional
         As they were fitted; the model's ``class_weight`` is multiplied with them.
     offset : array-like of shape (n_samples,), or (n_samples, n_classes), optional
@@ -112,7 +138,8 @@ def inference(
         model does not; "cluster" where rows of a group depend on each other; "bootstrap" is the
         covariance of fits to rows, or groups, drawn with replacement.
     groups : array-like of shape (n_samples,), or a pair of those, optional
-        Clusters: one way or two.
+        Clusters: one way or two. Of rows of ``open_rows`` also the name of a column, or a list of
+        two names. Codes of the clusters, 8 bytes a row, are held in memory.
     level : float, default=0.95
         Of intervals where none is asked for.
     weight_type : {"frequency", "sampling"}, default="frequency"
@@ -168,27 +195,47 @@ def inference(
     settings = model._settings()
     if not hasattr(model, "classes_"):
         raise ValueError("model must be fitted: it has no classes_")
-    matrix, labels, columns = training_data(model, X, y, reset=False)
-    rows = checked_rows(
-        model, matrix, labels, sample_weight, offset, labels=np.asarray(model.classes_)
-    )
+    data = _training(model, X, y, sample_weight, offset)
+    columns = data.columns
+    if is_opened(X) and groups is not None:
+        groups = _groups_of_columns(X, groups)
+    elif groups is not None and is_lazy(groups):
+        groups = np.asarray(groups.compute())
+    source = data.source
+    n = data.rows.targets.size if source is None else source.n_rows
+    weighted = data.metadata["sample_weight"] is not None or model.class_weight is not None
+    if source is not None and is_opened(X):
+        weighted |= X.schema.sample_weight is not None
     asked = check_asked(
-        cov_type,
-        groups,
-        level,
-        weight_type,
-        n_bootstrap,
-        random_state,
-        matrix.shape[0],
-        rows.weights,
+        cov_type, groups, level, weight_type, n_bootstrap, random_state, n, weighted
     )
+    if source is not None and cov_type == "bootstrap":
+        raise ValueError(
+            "cov_type='bootstrap' draws rows in memory: raise memory_limit in open_rows, or take "
+            "'HC1' or 'cluster'"
+        )
     if not settings.intercept:
         theta = np.ascontiguousarray(theta[:, 1:])
     layout = Layout(columns.number, settings.intercept, len(theta))
-    total = float(matrix.shape[0] if rows.weights is None else rows.weights.sum())
+    if source is None:
+        weights = data.rows.weights
+        total = float(n if weights is None else weights.sum())
+    else:
+        total = source.total_weight
     ridge = _ridge(settings, total, layout, penalized)
-    rows, theta, code = referred(rows, theta, reference)
-    likelihood = Likelihood(rows, settings.intercept, code, settings.n_threads)
+    likelihood: Likelihood
+    if source is None:
+        rows, theta, code = referred(data.rows, theta, reference)
+        likelihood = Likelihood(rows, settings.intercept, code, settings.n_threads)
+    else:
+        likelihood = PartedLikelihood(
+            source,
+            data.rows.classes,
+            settings.intercept,
+            _reference_of_parts(data.rows.classes, reference),
+            settings.n_threads,
+            has_offset=data.rows.offset is not None or offset is not None,
+        )
     names = ["Intercept"] * int(settings.intercept) + (
         [f"x{j}" for j in range(columns.number)]
         if columns.names is None
@@ -198,7 +245,7 @@ def inference(
     notes = []
     if model.class_weight is not None:
         notes.append("Weights of the classes are in the likelihood: its errors take them as data.")
-    target = getattr(y, "name", None)
+    target = X.schema.target if is_opened(X) else getattr(y, "name", None)
     return results_of(
         likelihood,
         parameters,
@@ -211,6 +258,63 @@ def inference(
     )
 
 
+def _training(model: Any, X: Any, y: Any, sample_weight: Any, offset: Any) -> Training:
+    """Return the rows that a model was fitted to, checked against the model."""
+    if not (is_opened(X) or is_lazy(X)):
+        matrix, labels, columns = training_data(model, X, y, reset=False)
+        rows = checked_rows(
+            model, matrix, labels, sample_weight, offset, labels=np.asarray(model.classes_)
+        )
+        metadata = {"sample_weight": sample_weight, "offset": offset}
+        return Training(rows, columns, labels, metadata)
+    data = training(model, X, y, sample_weight, offset, parts=True, partitions=True)
+    _check_columns(model, data.columns)
+    if data.rows.classes.tolist() != model.classes_.tolist():
+        raise ValueError(
+            f"rows have the classes {data.rows.classes.tolist()}, and model was fitted to "
+            f"{model.classes_.tolist()}"
+        )
+    return data
+
+
+def _check_columns(model: Any, columns: Columns) -> None:
+    known = getattr(model, "feature_names_in_", None)
+    same = columns.number == model.n_features_in_
+    if same and known is not None and columns.names is not None:
+        same = [str(name) for name in columns.names] == [str(name) for name in known]
+    if not same:
+        raise ValueError(
+            "the columns of the rows are not those of the fit: hand over the rows that model was "
+            "fitted to, opened as they were then"
+        )
+
+
+def _groups_of_columns(rows: Any, groups: Any) -> Any:
+    """Return codes of clusters that columns of a table name; what is no name stays as it is."""
+    names = [groups] if isinstance(groups, str) else groups
+    if isinstance(names, list | tuple) and names and all(isinstance(n, str) for n in names):
+        if len(names) > 2:
+            raise ValueError(f"groups must be one or two ways of clustering, got {len(names)}")
+        codes = [rows.codes_of(name) for name in names]
+        return codes[0] if len(codes) == 1 else np.column_stack(codes)
+    return groups
+
+
+def _reference_of_parts(classes: NDArray[Any], reference: Any) -> int:
+    names = classes.tolist()
+    if reference is None:
+        return 0
+    if reference not in names:
+        raise ValueError(f"reference must be one of the classes {names}, got {reference!r}")
+    code = names.index(reference)
+    if len(names) == 2 and code == 1:
+        raise ValueError(
+            "reference must be the first of two classes where rows come in parts; against the "
+            "other, estimates and intervals change their sign alone"
+        )
+    return code
+
+
 class _ModelDesign:
     """Rows as the model takes them."""
 
@@ -220,8 +324,13 @@ class _ModelDesign:
         self._model = state
 
     def rows(self, X: Any, offset: Any) -> tuple[Any, _Array | None, NDArray[np.bool_] | None]:
-        matrix = validated(self._model, X, reset=False)[0]
-        check.check_finite(matrix)
+        encoded = encoded_matrix(self._model, X)
+        if encoded is not None:
+            matrix, own = encoded
+            offset = own if offset is None else offset
+        else:
+            matrix = validated(self._model, X, reset=False)[0]
+            check.check_finite(matrix)
         n_classes = len(self._model.classes_)
         known = check.check_offset(
             offset, matrix.shape[0], 1 if n_classes == 2 else n_classes, finite=True
@@ -292,24 +401,21 @@ def results_of(
 
     ``polish`` lets one more step be taken from what is known at the estimates.
     """
-    weights = likelihood.rows.weights
-    if weights is None:
-        nobs = float(likelihood.n_rows)
-    else:
-        nobs = float(np.count_nonzero(weights)) if asked.sampling else likelihood.total_weight
+    nobs = float(likelihood.n_counted) if asked.sampling else likelihood.total_weight
+    sums_at = SumsOfParts if isinstance(likelihood, PartedLikelihood) else SumsInMemory
     derivatives = likelihood.derivatives(parameters) if firth is None else firth.derivatives
     if firth is None:
         derivatives = _at_optimum(likelihood, parameters, derivatives, names, ridge, polish)
-    probabilities = likelihood.probabilities(parameters)
+    sums: Any = sums_at(likelihood, parameters)  # type: ignore[arg-type]
     added = 0.0 if ridge is None else ridge
-    found = bread(likelihood, derivatives, probabilities, names, added)
+    found = sums.bread(derivatives, names, added)
     if polish:
         step = found.covariance @ derivatives.score
         parameters = parameters + step
         if decrement(derivatives) > _NEAR * nobs:  # else errors would not change
             derivatives = likelihood.derivatives(parameters)
-            probabilities = likelihood.probabilities(parameters)
-            found = bread(likelihood, derivatives, probabilities, names, added)
+            sums = sums_at(likelihood, parameters)  # type: ignore[arg-type]
+            found = sums.bread(derivatives, names, added)
             step = found.covariance @ derivatives.score
             parameters = parameters + step
         gain = 0.5 * float(step @ derivatives.score)
@@ -347,9 +453,9 @@ def results_of(
         notes = [*notes, f"{asked.n_bootstrap} bootstrap replicates of {of}{lost}."]
     elif asked.cov_type != "nonrobust":
         covariance, more = robust(
-            likelihood,
+            sums,
             found,
-            likelihood.residuals(probabilities),
+            likelihood.size,
             asked.cov_type,
             asked.groups,
             nobs=nobs,
