@@ -38,9 +38,6 @@ __all__ = [
 ]
 
 _STAGE = 8  # solvers begin on one row of 8, of 64, ...: see fastlogreg.solvers.handover
-_UNSURE = 16.0  # how much too small an estimated distance above the optimum may be
-_TINY = 1e-11  # residuals up to this may have been left out of that estimate as rounding
-_STEP = 0.75  # rows overlap where Newton's step changes no margin by more
 
 _Vector: TypeAlias = NDArray[np.float64]
 
@@ -213,14 +210,6 @@ class PartedPass:
         """Return the largest size of ``A vector`` in rows of weight above 0."""
         return float(self._ask(_largest_margin, vector, add=max))
 
-    def least_residual(self, theta: _Vector) -> float:
-        """Return the smallest weight times probability of another class, of rows of weight."""
-        return float(self._ask(_least_residual, theta, add=min))
-
-    def largest_newton_change(self, theta: _Vector, step: _Vector) -> float:
-        """Return the largest probability of the other class times change towards the own one."""
-        return float(self._ask(_newton_change, theta, step, add=max))
-
 
 # --- what a block answers -------------------------------------------------------------------------
 
@@ -264,35 +253,6 @@ def _coupling(bound: Pass, rows: MemoryRows, h: _Vector) -> _Vector:
 
 def _largest_margin(bound: Pass, rows: MemoryRows, vector: _Vector) -> float:
     return 0.0 if rows.total_weight == 0.0 else bound.largest_margin(vector)
-
-
-def _own(z: _Vector, y: _Vector) -> _Vector:
-    """Return margins towards the own one of two classes."""
-    return np.where(y > 0.5, z, -z)
-
-
-def _least_residual(bound: Pass, rows: MemoryRows, theta: _Vector) -> float:
-    _, y, weights, _ = rows.arrays
-    if theta.ndim == 1:
-        with np.errstate(over="ignore"):
-            others = 1.0 / (1.0 + np.exp(_own(bound.margins(theta), y)))
-    else:
-        p = bound.predict(theta)
-        p[np.arange(y.size), y.astype(np.intp)] = np.inf
-        others = p.min(axis=1)
-    if weights is not None:
-        others = (weights * others)[weights > 0.0]
-    return float(others.min(initial=np.inf))
-
-
-def _newton_change(bound: Pass, rows: MemoryRows, theta: _Vector, step: _Vector) -> float:
-    _, y, weights, _ = rows.arrays
-    with np.errstate(over="ignore"):
-        own = 1.0 / (1.0 + np.exp(-_own(bound.margins(theta), y)))
-    change = own * _own(bound.margins(step, with_offset=False), y)
-    if weights is not None:
-        change = change[weights > 0.0]
-    return float(change.max(initial=-np.inf))
 
 
 def _ranges(bound: Pass, rows: MemoryRows) -> list[_Vector]:
@@ -345,10 +305,7 @@ class PartedRows:
 
     def bind(self, spec: PassSpec) -> Pass:
         """Return a pass over the rows, to be called many times."""
-        return cast(Pass, self._bound(spec))
-
-    def _bound(self, spec: PassSpec) -> PartedPass:
-        return PartedPass(self._parts, spec, self._forget_samples)
+        return cast(Pass, PartedPass(self._parts, spec, self._forget_samples))
 
     def ask(
         self,
@@ -425,40 +382,6 @@ class PartedRows:
         """Return what reads the parts one after the other; None where they are not to be moved."""
         read = getattr(self._parts, "read", None)
         return None if read is None else lambda: (block.rows for block in read())
-
-    # --- separated rows -----------------------------------------------------------------------
-
-    def may_be_separated(
-        self,
-        spec: PassSpec,
-        theta: _Vector,
-        grows: NDArray[np.bool_],
-        decrement: float,
-    ) -> bool:
-        """Whether directions without penalty may separate rows; False is certain.
-
-        By the first two of the questions of :mod:`fastlogreg.data.separation`: the residuals, and
-        Newton's certificate. ``theta`` is (p,) or (K, p), and ``grows`` says which of its entries,
-        (2, theta.size), may fall or rise without bound.
-        """
-        bound = self._bound(spec)
-        limit = max(_UNSURE * decrement, _TINY)
-        if bound.least_residual(theta) / self.total_weight > limit:
-            return False
-        if theta.ndim == 2:
-            return True
-        held: NDArray[np.bool_] = np.asarray(grows.any(axis=0))
-        held[: int(spec.intercept)] = True
-        _, gradient, hessian = bound(theta, 2)
-        assert gradient is not None and hessian is not None
-        scale = np.sqrt(np.maximum(np.diag(hessian)[held], np.finfo(float).tiny))
-        scaled = hessian[np.ix_(held, held)] / np.outer(scale, scale)
-        values, vectors = np.linalg.eigh(scaled)
-        if values[0] < _TINY:
-            return True
-        step = np.zeros(theta.size)
-        step[held] = vectors @ ((vectors.T @ (-gradient[held] / scale)) / values) / scale
-        return bound.largest_newton_change(theta, step) >= _STEP
 
 
 def pick(block: Block, places: dict[int, NDArray[np.int64]]) -> dict[int, tuple[Any, ...]]:

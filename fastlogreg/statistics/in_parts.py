@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fastlogreg.backends import Pass, PassSpec
 from fastlogreg.data.memory import MemoryRows, Rows
 from fastlogreg.data.parts import PartedRows
-from fastlogreg.data.separation import Separation
+from fastlogreg.data.separation import Separation, may_be_separated
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers.path import null_model
 from fastlogreg.statistics.coordinates import Coordinates, is_well_conditioned
@@ -120,7 +120,7 @@ class PartedLikelihood(Likelihood):
         """Return that the classes may be separated; None where nothing separates them."""
         theta, distance = self.theta(parameters), decrement / self.total_weight
         grows = np.ones((2, theta.size), dtype=bool)
-        if not self.source.may_be_separated(self.spec, theta, grows, distance):
+        if not may_be_separated(self.source, self.spec, theta, grows, distance):
             return None
         return Separation(False, np.zeros(1, dtype=bool), complete=False, counted=self.n_rows)
 
