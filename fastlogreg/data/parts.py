@@ -12,6 +12,7 @@ Where a solver begins on a part of the rows, these are copied into memory: the r
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, TypeAlias, cast
@@ -28,8 +29,10 @@ __all__ = [
     "Facts",
     "PartedPass",
     "PartedRows",
+    "PartedSetsPass",
     "Parts",
     "Question",
+    "SomeParts",
     "effective_rows",
     "gathered",
     "joined",
@@ -37,6 +40,7 @@ __all__ = [
     "sample_places",
 ]
 
+_MOST_SAMPLED = 1 << 17  # rows in a sample of some rows
 _STAGE = 8  # solvers begin on one row of 8, of 64, ...: see fastlogreg.solvers.handover
 
 _Vector: TypeAlias = NDArray[np.float64]
@@ -139,6 +143,49 @@ class Question:
         """Return a block's answer; the question is to it."""
         return self.answer(block.bound(spec), block.rows, *self.asked, *self.cut)
 
+    def adder(self) -> "Question":
+        """Return a question that adds answers as this one does, without what it asks."""
+        return replace(self, asked=(), cut=())
+
+
+@dataclass(frozen=True)
+class _OfSome(Question):
+    """What is asked of some of a part's rows: ``rows`` are their numbers, ascending.
+
+    ``cut`` has one row for each of these. A part that has none of them answers None.
+    """
+
+    rows: NDArray[np.int64] | None = None
+
+    def of(self, first: int, last: int) -> "_OfSome":
+        """Return the question to the part that has these rows."""
+        assert self.rows is not None
+        low, high = np.searchsorted(self.rows, [first, last])
+        cut = tuple(None if array is None else array[low:high] for array in self.cut)
+        return replace(self, cut=cut, rows=self.rows[low:high] - first)
+
+    def added(self, one: Any, other: Any) -> Any:
+        """Return two answers as one."""
+        if one is None or other is None:
+            return deepcopy(other) if one is None else one
+        return super().added(one, other)
+
+    def ask(self, block: Block, spec: PassSpec) -> Any:
+        """Return a block's answer; the question is to it."""
+        at = self.rows
+        assert at is not None
+        if not at.size:
+            return None
+        n = block.rows.n_rows
+        if at.size == n and at[0] == 0 and at[-1] == n - 1 and (np.diff(at) == 1).all():
+            return super().ask(block, spec)
+        own = MemoryRows(*(None if array is None else array[at] for array in block.rows.arrays))
+        return self.answer(own.bind(spec), own, *self.asked, *self.cut)
+
+    def adder(self) -> "_OfSome":
+        """Return a question that adds answers as this one does, without what it asks."""
+        return replace(self, asked=(), cut=(), rows=None)
+
 
 class Parts(Protocol):
     """Whoever has the rows."""
@@ -211,6 +258,33 @@ class PartedPass:
         return float(self._ask(_largest_margin, vector, add=max))
 
 
+class PartedSetsPass:
+    """A pass over sets of the rows of all parts; see :class:`fastlogreg.backends.SetsPass`."""
+
+    def __init__(self, source: "PartedRows", members: NDArray[np.bool_], spec: PassSpec) -> None:
+        self._source, self._spec = source, spec
+        self._members = np.ascontiguousarray(members.T)  # a row for each row
+        self.n_rows = source.n_rows
+
+    def __call__(
+        self, theta: _Vector, sets: NDArray[np.int64], order: int = 1
+    ) -> tuple[_Vector, _Vector | None]:
+        """Return the sums of losses, (m,), and of gradients, (m, p), in one reading."""
+        asked = theta, sets, order, self._spec
+        found = self._source.ask(
+            _of_sets, *asked, cut=self._members, add=_add_each, spec=self._spec
+        )
+        return found[0], found[1]
+
+    def largest_margins(self, vectors: _Vector, sets: NDArray[np.int64]) -> _Vector:
+        """Return the largest size of ``A vectors[k]``, (m,), in the rows of each one's set."""
+        asked = vectors, sets, self._spec
+        found: _Vector = self._source.ask(
+            _largest_of_sets, *asked, cut=self._members, add=np.maximum, spec=self._spec
+        )
+        return found
+
+
 # --- what a block answers -------------------------------------------------------------------------
 
 
@@ -253,6 +327,40 @@ def _coupling(bound: Pass, rows: MemoryRows, h: _Vector) -> _Vector:
 
 def _largest_margin(bound: Pass, rows: MemoryRows, vector: _Vector) -> float:
     return 0.0 if rows.total_weight == 0.0 else bound.largest_margin(vector)
+
+
+def _labels(bound: Pass, rows: MemoryRows) -> list[tuple[_Vector, _Vector | None]]:
+    _, y, weights, _ = rows.arrays
+    return [(y.copy(), None if weights is None else weights.copy())]
+
+
+def _copied_rows(bound: Pass, rows: MemoryRows) -> list[tuple[Any, ...]]:
+    return [tuple(None if array is None else array.copy() for array in rows.arrays)]
+
+
+def _of_sets(
+    bound: Pass,
+    rows: MemoryRows,
+    theta: _Vector,
+    sets: NDArray[np.int64],
+    order: int,
+    spec: PassSpec,
+    members: NDArray[np.bool_],
+) -> list[Any]:
+    own = rows.bind_sets(np.ascontiguousarray(members.T), spec)
+    return list(own(theta, sets, order))
+
+
+def _largest_of_sets(
+    bound: Pass,
+    rows: MemoryRows,
+    vectors: _Vector,
+    sets: NDArray[np.int64],
+    spec: PassSpec,
+    members: NDArray[np.bool_],
+) -> _Vector:
+    own = rows.bind_sets(np.ascontiguousarray(members.T), spec)
+    return own.largest_margins(vectors, sets)
 
 
 def _ranges(bound: Pass, rows: MemoryRows) -> list[_Vector]:
@@ -322,13 +430,39 @@ class PartedRows:
         question = Question(answer, asked, () if cut is None else (cut,), add)
         return self._parts.ask(question, spec)
 
-    def bind_sets(self, members: NDArray[np.bool_], spec: PassSpec) -> SetsPass:
-        """Refuse: folds are fitted in memory."""
-        raise NotImplementedError("sets of rows that come in parts are not offered")
+    @cached_property
+    def labels(self) -> tuple[_Vector, _Vector | None]:
+        """Return the targets and the weights of all rows, (n,) each, read once and kept."""
+        found = self.ask(_labels, spec=PassSpec())
+        targets, weights = (list(each) for each in zip(*found, strict=True))
+        return joined(targets), joined(weights)
 
-    def subset(self, rows: NDArray[np.int64]) -> Any:
-        """Refuse: folds are fitted in memory."""
-        raise NotImplementedError("subsets of rows that come in parts are not offered")
+    def bind_sets(self, members: NDArray[np.bool_], spec: PassSpec) -> SetsPass:
+        """Return a pass over sets of the rows, ``members`` (n_sets, n), for one column each."""
+        return cast(SetsPass, PartedSetsPass(self, members, spec))
+
+    def subset(self, rows: NDArray[np.int64]) -> "PartedRows":
+        """Return some of the rows, numbered in ascending order, as rows of their own.
+
+        A pass over them reads all rows, and counts so.
+        """
+        targets, weights = self.labels
+        y = targets[rows].astype(np.intp)
+        size = int(targets.max()) + 1
+        s = None if weights is None else weights[rows]
+        squares = None if s is None else s * s
+        counts, sums, second = (
+            np.bincount(y, each, size).astype(np.float64) for each in (None, s, squares)
+        )
+        facts = replace(
+            self._parts.facts,
+            n_rows=rows.size,
+            total_weight=float(sums.sum()),
+            effective=effective_rows(counts.astype(np.int64), sums, second, None)
+            if sums.any()
+            else 0.0,
+        )
+        return PartedRows(SomeParts(self._parts, rows, facts))
 
     def columns(self, chosen: NDArray[np.intp]) -> "PartedRows":
         """Return the same rows with some of the columns, which are cut out anew each time."""
@@ -382,6 +516,45 @@ class PartedRows:
         """Return what reads the parts one after the other; None where they are not to be moved."""
         read = getattr(self._parts, "read", None)
         return None if read is None else lambda: (block.rows for block in read())
+
+
+class SomeParts:
+    """Some of the rows of parts; see :class:`Parts`. All parts are read for a question.
+
+    Parameters
+    ----------
+    parts : Parts
+    rows : ndarray of int64
+        Their numbers, ascending.
+    facts : Facts
+    """
+
+    def __init__(self, parts: Parts, rows: NDArray[np.int64], facts: Facts) -> None:
+        self._parts, self._rows, self.facts = parts, rows, facts
+
+    def _question(self, question: Question, rows: NDArray[np.int64]) -> Question:
+        return _OfSome(question.answer, question.asked, question.cut, question.add, rows)
+
+    def ask(self, question: Question, spec: PassSpec) -> Any:
+        """Return the answers of all parts that have some of the rows, added."""
+        return self._parts.ask(self._question(question, self._rows), spec)
+
+    def samples(self, steps: list[int]) -> tuple[dict[int, MemoryRows], float]:
+        """Return samples of one row of each of ``steps``, a reading each."""
+        found = {}
+        for step in steps:
+            rows = self._rows[sample_places(self._rows.size, step, _MOST_SAMPLED)]
+            pieces = self._parts.ask(self._question(Question(_copied_rows), rows), PassSpec())
+            found[step] = MemoryRows(*(joined(list(each)) for each in zip(*pieces, strict=True)))
+        return found, float(len(steps))
+
+    def columns(self, chosen: NDArray[np.intp]) -> "SomeParts":
+        """Return the same rows with some of their columns."""
+        parts = self._parts.columns(chosen)
+        facts = replace(
+            self.facts, n_columns=parts.facts.n_columns, n_values=parts.facts.n_values
+        )
+        return SomeParts(parts, self._rows, facts)
 
 
 def pick(block: Block, places: dict[int, NDArray[np.int64]]) -> dict[int, tuple[Any, ...]]:

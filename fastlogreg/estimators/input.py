@@ -169,6 +169,33 @@ class Training(NamedTuple):
     metadata: dict[str, Any]
     source: PartedRows | None = None
     fitted: dict[str, Any] = {}  # noqa: RUF012
+    by_class: NDArray[np.float64] | None = None
+
+    def with_labels(self) -> "Training":
+        """Return the same with the targets and weights of all rows in memory, where they weren't.
+
+        The matrix of ``rows`` is still that of the first ones. Labels and the user's weights,
+        ``metadata["sample_weight"]``, are those of all rows.
+        """
+        if self.source is None:
+            return self
+        targets, weights = self.source.labels
+        codes = targets.astype(np.intp)
+        given = weights
+        if weights is not None and self.by_class is not None:
+            each = self.by_class[codes]
+            given = np.divide(weights, each, out=np.zeros_like(weights), where=each > 0.0)
+        rows = self.rows._replace(targets=targets, weights=weights, offset=None)
+        metadata = {"sample_weight": given if self.is_weighted else None, "offset": None}
+        return self._replace(rows=rows, y=self.rows.classes[codes], metadata=metadata)
+
+    @property
+    def is_weighted(self) -> bool:
+        """Return whether the rows in parts have weights of the user's."""
+        schema = self.fitted.get("schema_")
+        if schema is not None:
+            return schema.sample_weight is not None
+        return self.metadata["sample_weight"] is not None
 
 
 def training(
@@ -223,7 +250,7 @@ def training(
             )
         first = X.first_rows()
         given = labels[first.targets.astype(np.intp)]
-        return Training(first, columns, given, metadata, X.source(by_class), fitted)
+        return Training(first, columns, given, metadata, X.source(by_class), fitted, by_class)
     rows = X.collect()
     metadata = {"sample_weight": rows.weights, "offset": rows.offset}
     codes = rows.targets.astype(np.intp)
@@ -245,7 +272,8 @@ def _of_collection(estimator: Any, X: Any, y: Any, metadata: dict[str, Any]) -> 
         by_class = check_class_weight(estimator.class_weight, found.classes, codes, sums)
     matrix, labels = found.first_rows()
     first = Rows(matrix, np.zeros(matrix.shape[0]), None, None, found.classes)
-    return Training(first, found.columns, labels, metadata, PartedRows(found.source(by_class)))
+    source = PartedRows(found.source(by_class))
+    return Training(first, found.columns, labels, metadata, source, by_class=by_class)
 
 
 def is_lazy(X: Any) -> bool:

@@ -309,7 +309,8 @@ def regularization_path(
     X : array-like or sparse matrix of shape (n_samples, n_features)
         float32 and float64 arrays and CSR matrices are used in place. Columns are not
         standardized; the penalty is that of the columns as they are. Or rows of
-        :func:`fastlogreg.open_rows` that fit into its memory limit.
+        :func:`fastlogreg.open_rows`, or a collection of Dask; beyond memory they are read for each
+        pass, and ``n_passes_total`` says how often.
     y : array-like of shape (n_samples,)
         Labels: two different values or more.
     Cs : int or array-like of shape (n_points,), default=100
@@ -389,10 +390,12 @@ def regularization_path(
     settings = estimator._settings()
     grid = _checked_grid(Cs, C_min_ratio)
     ends_early = check.check_flag(early_stopping, "early_stopping") and isinstance(grid, int)
-    data = training(estimator, X, y, sample_weight, offset, finite=False)
+    data = training(
+        estimator, X, y, sample_weight, offset, finite=False, parts=True, partitions=True
+    )
     rows, columns = data.rows, data.columns
     names = _names(feature_names, columns)
-    problem = settings.problem(rows)
+    problem = settings.problem(rows, data.source)
     layout, total = problem.layout, problem.source.total_weight
     with problem.solving():
         theta, point = null_model(problem)
@@ -418,7 +421,13 @@ def regularization_path(
     if layout.n_outputs == 1:
         coefs, intercepts = coefs[:, 0], intercepts[:, 0]
     losses = np.array([r.value - p.value(r.theta) for r, p in zip(points, penalties, strict=False)])
-    weights = rows.weights
+    if data.source is not None:
+        weights = data.source.labels[1]
+        n_samples = data.source.n_rows
+    else:
+        weights, n_samples = rows.weights, rows.targets.size
+    if weights is not None:
+        n_samples = int(np.count_nonzero(weights))
     path = Path(
         Cs=grid[:k],
         lambdas=lambdas[:k],
@@ -438,7 +447,7 @@ def regularization_path(
         status=status,
         classes_=rows.classes,
         feature_names=names,
-        n_samples=rows.matrix.shape[0] if weights is None else int(np.count_nonzero(weights)),
+        n_samples=n_samples,
         _estimator=estimator,
         _columns=columns,
     )
