@@ -36,7 +36,7 @@ from fastlogreg.data.parts import (
 from fastlogreg.data.schema import Buffers, Counts, Encoded, Request, Schema, learn
 from fastlogreg.data.tables import Batch, Table, open_table
 
-__all__ = ["TableRows", "encoded_batches", "open_rows"]
+__all__ = ["TableRows", "encoded_batches", "keyed_batches", "open_rows"]
 
 _BATCH_BYTES = 1 << 24  # of encoded values in a batch, roughly
 _LEAST_BATCH, _LARGEST_BATCH = 1 << 10, 1 << 18  # rows
@@ -580,16 +580,40 @@ def encoded_batches(
 
     ``roles`` are what is read beside the features: of "target", "sample_weight", "offset".
     """
-    types = schema.check_table(table, roles=roles)
+    return (encoded for encoded, _ in keyed_batches(schema, table, roles, split))
+
+
+def keyed_batches(
+    schema: Schema,
+    table: Table,
+    roles: Sequence[str] = (),
+    split: Split | None = None,
+    keys: Sequence[str] = (),
+) -> Iterator[tuple[Encoded, dict[str, Any]]]:
+    """Return encoded batches, each with columns of the table as they stand, Arrow arrays by name.
+
+    ``keys`` are their names. Of a CSV file they are text, unless they are features, too.
+    """
+    missing = [name for name in keys if name not in table.names]
+    if missing:
+        raise ValueError(f"{table.name} has no column {missing[0]!r}")
+    types = schema.check_table(table, roles=roles, also=keys)
+    types = {**table.types(list(keys), list(keys)), **types}
     size = schema.values_a_row * (np.dtype(schema.dtype).itemsize + 4) + 24
     batches = (
-        schema.encode(batch, *roles)
+        (schema.encode(batch, *roles), {name: _plain(batch.data, name) for name in keys})
         for batch in _reading(table, types, _batch_rows(size), 0, split)
     )
     first = next(batches, None)
     if first is None:
         raise ValueError(f"{table.name} has no rows")
     return ahead(chain([first], batches))
+
+
+def _plain(data: Any, name: str) -> Any:
+    """Return a column of a batch, text as text."""
+    values = data.column(data.schema.get_field_index(name))
+    return values.dictionary_decode() if hasattr(values, "dictionary") else values
 
 
 def _reading(

@@ -58,7 +58,7 @@ def test_what_needs_rows_in_memory_is_refused(frame):
         ({"cv": "loo"}, "needs all rows in memory"),
         ({"scoring": "roc_auc"}, "rows beyond memory are scored by"),
     ):
-        settings = {"l1_ratios": (0.0,), "use_legacy_attributes": False, **asked}
+        settings = {"l1_ratios": (0.0,), "use_legacy_attributes": False, "scoring": None, **asked}
         model = flr.LogisticRegressionCV(**settings)
         with pytest.raises(ValueError, match=message):
             model.fit(opened(frame))
@@ -81,8 +81,8 @@ def test_the_readings_of_folds_side_by_side_are_counted(frame, monkeypatch):
         Cs=5, cv=5, l1_ratios=(0.0,), scoring="neg_log_loss", use_legacy_attributes=False
     ).fit(rows)
     # a fit each for 5 values of C and 5 folds beside all rows: 30 of them
-    assert len(readings) <= 60
-    assert model.n_passes_ == pytest.approx(len(readings), rel=0.35)
+    assert len(readings) <= 80
+    assert model.n_passes_ == pytest.approx(len(readings), abs=2.0)
 
 
 @pytest.mark.parametrize("l1_ratio", [1.0, 0.0])
