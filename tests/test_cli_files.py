@@ -85,7 +85,6 @@ def test_predictions_stand_beside_their_keys(folder):
     (folder / "keys.csv").unlink()
 
 
-
 @pytest.mark.parametrize("kind", ["csv", "parquet", "feather"])
 def test_predict_writes_what_the_model_says(kind, folder):
     output = folder / f"scores.{kind}"

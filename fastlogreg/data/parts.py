@@ -551,9 +551,7 @@ class SomeParts:
     def columns(self, chosen: NDArray[np.intp]) -> "SomeParts":
         """Return the same rows with some of their columns."""
         parts = self._parts.columns(chosen)
-        facts = replace(
-            self.facts, n_columns=parts.facts.n_columns, n_values=parts.facts.n_values
-        )
+        facts = replace(self.facts, n_columns=parts.facts.n_columns, n_values=parts.facts.n_values)
         return SomeParts(parts, self._rows, facts)
 
 

@@ -248,7 +248,14 @@ class LogisticRegressionCV(LogisticRegression):
         alone = isinstance(self.cv, str) and self.cv == "loo"
         folds: list[_Fold] = []
         if not alone:
-            folds = _folds(self.cv, rows.targets.size if data.source else matrix, y, split_params, rows.weights, weights)
+            folds = _folds(
+                self.cv,
+                rows.targets.size if data.source else matrix,
+                y,
+                split_params,
+                rows.weights,
+                weights,
+            )
         problem = settings.problem(rows, data.source)
         scores_of = _Scores if data.source is None else _ScoresOfParts
         scores = scores_of(problem, rows, y, weights, settings, scoring, score_params)

@@ -504,9 +504,10 @@ _FOUND: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("loss_curve_", "validation_scores_"), (_is_curve, "a list of numbers")),
     "history_": (_is_history, "a table of numbers"),
     **dict.fromkeys(
-        ("n_iter_", "Cs_", "C_", "l1_ratio_", "l1_ratios_", "score_std_errors_", "n_updates_"),
-        (_is_some, "numbers"),
+        ("n_iter_", "Cs_", "C_", "score_std_errors_"),
+        (lambda value: _is_real(value) or _is_numeric(value), "numbers"),
     ),
+    **dict.fromkeys(("l1_ratio_", "l1_ratios_"), (_is_some, "numbers")),
     **dict.fromkeys(("scores_", "coefs_paths_"), (_is_by_class, "arrays of numbers")),
 }
 

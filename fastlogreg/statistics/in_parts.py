@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.backends import Pass, PassSpec
+from fastlogreg.backends import Pass
 from fastlogreg.data.memory import MemoryRows, Rows
 from fastlogreg.data.parts import PartedRows
 from fastlogreg.data.separation import Separation, may_be_separated
@@ -238,9 +238,7 @@ class SumsOfParts:
         room = max(1, _ROOM // q)
         meat, n = np.zeros((q, q)), 0
         for low in range(0, size, room):
-            found = self._ask(
-                of.coordinates, _by_cluster, low, low + room, cut=codes, add=_merged
-            )
+            found = self._ask(of.coordinates, _by_cluster, low, low + room, cut=codes, add=_merged)
             meat += found[1].T @ found[1]
             n += found[0].size
         return meat * cluster_factor(n, nobs, q)

@@ -120,7 +120,7 @@ def test_what_is_refused(frame):
     rows = opened(twice, features=["dose", "age", "again"])
     in_memory = opened(twice, streams=False, features=["dose", "age", "again"])
     model = flr.LogisticRegression(**SETTINGS).fit(in_memory)
-    with pytest.raises(ValueError, match="collinear.*'age', 'again'"):
+    with pytest.raises(ValueError, match=r"collinear.*'age', 'again'"):
         flr.inference(model, rows)
 
 
