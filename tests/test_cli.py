@@ -54,9 +54,9 @@ def test_an_interrupted_comparison_keeps_what_it_has(tmp_path, monkeypatch):
         (("--sizes", "0"), "at least 1"),
         (("--sizes", "ten"), "not a number of rows"),
         (("--sizes", "1.5"), "whole number"),
-        (("--features", "0"), "greater than or equal to 1"),
+        (("--features", "0"), "Invalid value for '--features'"),
         (("--dtype", "float16"), "not one of float64, float32"),
-        (("--threads", "0"), "greater than or equal to 1"),
+        (("--threads", "0"), "Invalid value for '--threads'"),
     ],
 )
 def test_bad_options_of_compare(arguments, message, tmp_path):

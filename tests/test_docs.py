@@ -17,7 +17,9 @@ from fastlogreg.cli.app import app
 DOCS = Path(fastlogreg.__file__).parents[1] / "docs"
 
 
-pytestmark = pytest.mark.skipif(not DOCS.exists(), reason="an installed package has no docs")
+pytestmark = pytest.mark.skipif(
+    not (DOCS.parent / ".ci").exists(), reason="an installed package has no docs"
+)
 
 
 def example(name):
@@ -129,6 +131,19 @@ def measured(text):
     """Lines without what differs between machines: times, and digits beyond the third."""
     kept = [line for line in stripped(text) if not line.startswith(("time ", "distance "))]
     return [re.sub(r"\d+\.\d+(e-\d+)?", lambda n: f"{float(n[0]):.3g}", line) for line in kept]
+
+
+def test_links_that_lead_nowhere_are_found(tmp_path):
+    links = runpy.run_path(str(DOCS.parent / ".ci" / "links.py"))
+    (tmp_path / "a.html").write_text(
+        '<p id="here"><a href="#here"></a><a href="b.html#there"></a><img src="https://x.org/y.png">'
+    )
+    (tmp_path / "b.html").write_text('<h1 id="there"><a href="a.html">')
+    assert list(links["faults"](tmp_path)) == []
+    (tmp_path / "b.html").write_text('<a href="a.html#no"></a><img src="c.png"><a href="https:">')
+    assert [fault.rpartition(": ")[2] for fault in links["faults"](tmp_path)] == [
+        *("no such place", "no such place", "no such file", "no address"),
+    ]
 
 
 def test_every_public_name_is_in_the_reference():

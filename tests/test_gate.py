@@ -37,12 +37,45 @@ def test_a_loss_that_persists_is_one():
     assert b["held"]
 
 
-def test_what_a_processor_has_no_reference_for_gets_the_lowest_of_others():
-    stored = {"old": {"a": 5.0, "b": 2.0}, "new": {"a": 9.0, "b": 1.0, "c": 3.0}}
-    assert gate.references_for("new", stored) == (stored["new"], {})
-    assert gate.references_for("old", stored) == (stored["old"], {"c": 3.0})
-    assert gate.references_for("other", stored) == ({}, {"a": 5.0, "b": 1.0, "c": 3.0})
-    assert gate.references_for("other", {}) == ({}, {})
+def test_a_processor_is_held_to_the_nearest_that_is_known():
+    stored = {"znver3": {"a": 5.0, "b": 2.0}, "znver5": {"a": 9.0, "b": 1.0, "c": 3.0}}
+    stored["icelake-server"] = {"a": 4.0, "d": 6.0}
+
+    def known(cpu):
+        return {
+            (of.loss, *item)
+            for of in gate.references_for(cpu, stored)
+            for item in of.ratios.items()
+        }
+
+    own, family, other = gate.LOSS, gate.LOSS_IN_FAMILY, gate.LOSS_ELSEWHERE
+    assert known("znver3") == {
+        *((own, "a", 5.0), (own, "b", 2.0), (family, "c", 3.0), (other, "d", 6.0)),
+    }
+    assert known("znver4") == {
+        *((family, "a", 5.0), (family, "b", 1.0), (family, "c", 3.0), (other, "d", 6.0)),
+    }
+    assert known("sapphirerapids") == {
+        *((family, "a", 4.0), (family, "d", 6.0), (other, "b", 1.0), (other, "c", 3.0)),
+    }
+    assert known("generic") == {
+        *((other, "a", 4.0), (other, "b", 1.0), (other, "c", 3.0), (other, "d", 6.0)),
+    }
+    assert gate.references_for("generic", {}) == []
+
+
+@pytest.mark.parametrize(
+    ("cpu", "family"),
+    [
+        ("znver4", "Zen"),
+        ("skylake", "Intel with 256-bit vectors"),
+        ("skylake-avx512", "Intel with 512-bit vectors"),
+        ("apple-m1", "Apple"),
+        ("generic", ""),
+    ],
+)
+def test_families(cpu, family):
+    assert gate.family_of(cpu) == family
 
 
 def test_the_stored_references_are_of_todays_ratios():

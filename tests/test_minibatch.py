@@ -407,7 +407,7 @@ class TestEstimator:
         model.partial_fit(mapped, targets)
         assert np.shares_memory(seen[-1], mapped)
 
-    @pytest.mark.parametrize("number", [2, 3, 4])
+    @pytest.mark.parametrize("number", [2, 3, 4, 5])
     def test_models_of_former_releases(self, number):
         """Written by ``python -m tests.store_model`` when that was the format of states."""
         stored = pickle.loads((DATA / f"minibatch_format_{number}.pickle").read_bytes())

@@ -1,13 +1,16 @@
 """The peers' runs: who reaches what, who is cut off or missing, pieces that add up."""
 
+import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
 pytest.importorskip("typer")
 from benchmarks import cases
+from benchmarks.harness import processes
 from benchmarks.peers import environments
 from benchmarks.peers.__main__ import beaten, merged
 from benchmarks.peers.adapters import PEERS
@@ -99,3 +102,14 @@ def test_the_command_says_what_is_missing(tmp_path):
     )
     assert "not installed: run without --no-install" in " ".join(done.stdout.split())
     assert '"peer": "glum"' in output.read_text()
+
+
+def test_a_call_in_its_own_process_ends_at_its_limit(monkeypatch):
+    assert processes.within(60.0, max, 2, 3) == 3
+    with pytest.raises(RuntimeError, match="ValueError: invalid literal"):
+        processes.within(60.0, int, "x")
+    with pytest.raises(processes.CutOff, match="ended"):
+        processes.within(60.0, os._exit, 1)
+    monkeypatch.setattr(processes, "_START_SECONDS", 0.5)
+    with pytest.raises(processes.CutOff, match="cut off after"):
+        processes.within(0.1, time.sleep, 60.0)

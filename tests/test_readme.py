@@ -36,15 +36,23 @@ def test_every_subcommand_it_names_exists():
     assert named <= known
 
 
-def test_its_figures_are_those_that_are_stored():
-    from benchmarks.harness.stored import FOLDER
-    from benchmarks.report.__main__ import load
-    from benchmarks.report.readme import BEGIN, CHARTS, END, figures
+def test_it_is_short():
+    assert len(README.read_text().splitlines()) < 150
 
-    text = README.read_text(encoding="utf-8")
-    between = text[text.index(BEGIN) : text.index(END) + len(END)]
+
+def test_the_figures_of_readme_and_site_are_those_that_are_stored():
+    from benchmarks.harness.stored import FOLDER
+    from benchmarks.report import readme
+    from benchmarks.report.__main__ import load
+
     sections = load(FOLDER)
-    assert between == figures(sections)
+    for path, expected in (
+        (readme.README, readme.figures(sections)),
+        (readme.PAGE, readme.page(sections)),
+    ):
+        text = path.read_text(encoding="utf-8")
+        begin, end = text.index(readme.BEGIN), text.index(readme.END) + len(readme.END)
+        assert text[begin:end] == expected
     for section, data in sections:
-        if data is not None and section.name in CHARTS:
+        if data is not None and section.name in readme.CHARTS:
             assert (FOLDER / f"{section.name}.png").exists()

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ class Commands:
         self.interrupted_at = self.fails_at = None
         self.status = {}
 
-    def __call__(self, arguments):
+    def __call__(self, arguments, minutes=None):
         module, output = arguments[1], arguments[arguments.index("--output") + 1]
         case = arguments[-1] if "--cases" in arguments else None
         name = next(n for n, figure in TABLE.items() if figure.run[0] == module)
@@ -137,7 +138,7 @@ def test_what_fails_is_named_and_the_others_are_measured(commands, run, tmp_path
     commands.fails_at = ("table", "b")
     done = run()
     assert done.exit_code == 1
-    assert "failed: table" in done.output
+    assert "failed: table (b: status 1)" in done.output
     assert set(figures(tmp_path)) == {"short", "long", "whole"}
 
 
@@ -155,6 +156,31 @@ def test_what_says_no_is_stored_and_what_was_interrupted_is_gone_on_with(command
     assert run().exit_code == 0
     assert commands.called == [("long", None)]
     assert len(figures(tmp_path)["long"]["rows"]) == 2  # it was given what there was
+
+
+def test_after_its_minutes_no_command_is_started(commands, run, tmp_path):
+    done = run("--minutes", "0")
+    assert done.exit_code == 1
+    assert commands.called == []
+    assert "failed: short (no time left)" in done.output
+
+
+def test_what_is_slow_is_measured_where_it_is_asked_for(commands, run, monkeypatch):
+    slow = replace(TABLE["short"], slow=True)
+    monkeypatch.setattr(refresh, "FIGURES", TABLE | {"short": slow})
+    run()
+    assert ("short", None) not in commands.called
+    run("--only", "short")
+    assert commands.called[-1] == ("short", None)
+    commands.called.clear()
+    run("--again", "--slow")
+    assert commands.called == EVERYTHING
+
+
+def test_a_command_that_takes_too_long_is_ended():
+    sleep = ["-c", "import time; time.sleep(60)"]
+    assert refresh._run(sleep, 0.005) == refresh._CUT
+    assert refresh._run(["-c", "raise SystemExit(3)"], 1.0) == 3
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of a group are POSIX")
@@ -216,11 +242,20 @@ def test_a_name_that_is_none_is_an_error(commands, run):
 
 
 def test_every_stored_file_and_command_is_in_the_table():
+    from importlib import import_module
     from importlib.util import find_spec
+    from inspect import signature
+
+    from benchmarks import cases
 
     assert {path.stem for path in stored.FOLDER.glob("*.json")} <= set(stored.FIGURES)
     for figure in stored.FIGURES.values():
         assert find_spec(figure.run[0]) is not None
+        options = [option for option in figure.run[1:] if option.startswith("--")]
+        if options or figure.pieces:
+            main = signature(import_module(figure.run[0].replace(".peers", ".peers.__main__")).main)
+            assert {o[2:].replace("-", "_") for o in options} <= set(main.parameters)
+            assert set(figure.pieces) <= set(cases.FITS)
 
 
 def test_an_edit_of_the_package_is_told_and_a_commit_that_leaves_it_alone_is_not(

@@ -84,6 +84,70 @@ def test_png(sections, tmp_path):
     assert (tmp_path / "chart.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_names_of_the_roofline_hide_nothing():
+    (section,) = (section for section in SECTIONS if section.name == "roofline")
+    figure = section.chart(json.loads((FOLDER / "roofline.json").read_text()), False)
+    figure.draw_without_rendering()
+    texts = [text for text in figure.axes[0].texts if " x " in text.get_text()]
+    assert len(texts) == 18
+    boxes = [text.get_window_extent() for text in texts]
+    for k, box in enumerate(boxes):
+        assert box.count_overlaps(boxes[k + 1 :]) == 0, texts[k].get_text()
+
+
+FIT = {"case": "a", "ours": 0.1, "above": 0.0, "passes": 3.0, "nonzeros": 2}
+CUT = {**FIT, "case": "b", "peer": "", "best": None}
+DEFAULT = {"default": 60.0, "default_above": None, "default_off": None, "grid_search": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "concludes"),
+    [
+        (
+            "class_fits",
+            [{**FIT, **DEFAULT, "peer": "lbfgs", "best": 0.4}, {**CUT, **DEFAULT}],
+            "4.0 x over scikit-learn's best solver within 1e-6 (1 of 2 cases), 600.0 x over",
+        ),
+        ("l1_fits", [{**FIT, "peer": "saga", "best": 0.4}, CUT], "4.0 x over the best peer"),
+        (
+            "cross_validation",
+            [{**FIT, **DEFAULT, "off": 0.0, "peer": "lbfgs", "best": 0.2}],
+            "2.0 x over scikit-learn's best solver within 1e-4, 600.0 x over its default, 10.0 x",
+        ),
+        (
+            "paths",
+            [
+                {**FIT, "run": "ours tol=1e-06", "seconds": 0.5, "gap": 0.0},
+                {"case": "a", "run": "adelie", "seconds": 60.0, "cut": True},
+            ],
+            "ours at tol=1e-6: a 0.5 s",
+        ),
+        (
+            "inference",
+            [
+                {**CUT, "cov_type": "HC0", "run": run, "seconds": seconds, "below": 0.0, "bse": 0.0}
+                for run, seconds in (("flr.logit", 1.0), ("statsmodels formula", 3.0))
+            ]
+            + [{"case": "b", "cov_type": "HC0", "run": "glum", "error": "cut off after 60 s"}],
+            "3.0 x over statsmodels from a formula",
+        ),
+    ],
+)
+def test_what_was_cut_off_is_shown_and_left_out_of_means(name, rows, concludes):
+    (section,) = (section for section in SECTIONS if section.name == name)
+    table = section.table({"rows": rows})
+    assert len(table.rows) == len(rows)
+    assert {len(row) for row in table.rows} == {len(table.header)}
+    assert concludes in section.concludes({"rows": rows})
+
+
+def test_readme_and_site_show_sections_that_there_are():
+    from benchmarks.report import readme
+
+    names = {section.name for section in SECTIONS}
+    assert {*readme.CHARTS, *readme.CONCLUSIONS, *readme.MORE} <= names
+
+
 def test_plain_rows_of_any_kind_make_a_table(tmp_path):
     machine = json.loads((FOLDER / "compare.json").read_text())["machine"]
     rows = [{"case": "a <b>", "epoch_seconds": 0.0123456, "n": 1000, "peers": [1, 2], "x": None}]

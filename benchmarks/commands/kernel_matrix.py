@@ -17,7 +17,7 @@ from benchmarks import cases
 from benchmarks.harness.stored import show
 from benchmarks.harness.tables import geometric_mean, ms
 from fastlogreg.backends import numba as kernels
-from fastlogreg.cli.measuring import best_of_rounds, new_table
+from fastlogreg.cli.measuring import PAUSE, best_of_rounds, new_table
 
 
 def measure(n: int, d: int, dtype: str, seconds: float) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def measure(n: int, d: int, dtype: str, seconds: float) -> dict[str, Any]:
         ),
         "fastlogreg": evaluate,
     }
-    times = best_of_rounds(calls, seconds)
+    times = best_of_rounds(calls, seconds, pause=PAUSE)
     return {"n": n, "d": d, "dtype": dtype, **{name: min(own) for name, own in times.items()}}
 
 

@@ -9,7 +9,6 @@ everyone; the optimum is the lowest that anybody reached, a tight fit of ours in
 """
 
 import json
-import multiprocessing
 import time
 import warnings
 from pathlib import Path
@@ -24,6 +23,7 @@ from threadpoolctl import threadpool_limits
 
 import fastlogreg as flr
 from benchmarks.class_cases import CLASS_FITS
+from benchmarks.harness.processes import CutOff, within
 from benchmarks.harness.stored import command, command_in_pieces, show
 from benchmarks.harness.tables import console, geometric_mean, ms, ratio, tiny
 from fastlogreg.cli.measuring import PAUSE, best_of_rounds, new_table
@@ -73,30 +73,12 @@ def fit(X: Any, y: NDArray[np.int64], solver: str | None, tol: float | None) -> 
     return Run(name, seconds, made.coef_, made.intercept_, len(caught))
 
 
-def _send(pipe: Any, *arguments: Any) -> None:
-    with threadpool_limits(1, user_api="blas"):
-        pipe.send(fit(*arguments))
-
-
-def within(limit: float, X: Any, y: NDArray[np.int64], solver: str, tol: float | None) -> Run:
-    """Fit in a process of its own; a run without coefficients where the limit cut it off."""
-    here, there = multiprocessing.get_context("spawn").Pipe(duplex=False)
-    process = multiprocessing.get_context("spawn").Process(
-        target=_send, args=(there, X, y, solver, tol)
-    )
-    process.start()
-    there.close()
+def peer(limit: float, X: Any, y: NDArray[np.int64], solver: str, tol: float | None) -> Run:
+    """Fit scikit-learn's; a run without coefficients where the limit cut it off."""
     try:
-        # a process needs seconds to start and to read its data
-        if here.poll(limit + 10.0):
-            return here.recv()
-    except EOFError:
-        pass
-    finally:
-        process.kill()
-        process.join()
-    name = f"{solver}{'' if tol is None else f' tol={tol:g}'}"
-    return Run(name, limit, None, None, 0)
+        return within(limit, fit, X, y, solver, tol)
+    except CutOff:
+        return Run(f"{solver}{'' if tol is None else f' tol={tol:g}'}", limit, None, None, 0)
 
 
 def measure(name: str, seconds: float, limit: float) -> dict[str, Any]:
@@ -108,7 +90,7 @@ def measure(name: str, seconds: float, limit: float) -> dict[str, Any]:
     best = min(objective(X, y, ours), objective(X, y, tight))
     for solver in SOLVERS:
         for tol in TOLERANCES:
-            run = within(limit, X, y, solver, tol)
+            run = peer(limit, X, y, solver, tol)
             peers[solver, tol] = run
             if run.coef is None:
                 break

@@ -3,13 +3,15 @@
 A path of 100 penalties down to a thousandth of the strongest: ours at three tolerances, adelie at
 two, and skglm fitted from one penalty to the next at two, where they are installed. Who is not
 within 1e-6 of the optimum at each point is shown as well, with how far it is. All solve for the
-same penalties, with one thread for the BLAS. Objectives are computed by NumPy for everyone; the
+same penalties, with one thread for the BLAS; peers in processes of their own, which are ended at a
+limit of seconds. Objectives are computed by NumPy for everyone; the
 optimum at a point is the lowest that anybody reached, a tight path of ours included.
 """
 
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -26,6 +28,7 @@ from benchmarks.cases import census
 from benchmarks.class_cases import sparse
 from benchmarks.commands.l1_fits import CASES as FITS
 from benchmarks.commands.l1_fits import NEAR, drawn
+from benchmarks.harness.processes import CutOff, within
 from benchmarks.harness.stored import command, show
 from benchmarks.harness.tables import console, geometric_mean, ratio, tiny
 from fastlogreg.cli.measuring import new_table
@@ -105,15 +108,23 @@ def skglm(X: Any, y: NDArray[np.int64], lambdas: NDArray[np.float64], tol: float
 
 def settings() -> dict[str, Callable[..., Run]]:
     """Return who is run, by name."""
-    found = {f"ours tol={tol:g}": _with(ours, tol) for tol in (1e-4, 1e-6, 1e-8)}
+    found = {f"ours tol={tol:g}": partial(ours, tol=tol) for tol in (1e-4, 1e-6, 1e-8)}
     for name, run, tols in (("adelie", adelie, (1e-7, 1e-9)), ("skglm", skglm, (1e-4, 1e-6))):
         if find_spec(name) is not None:
-            found |= {f"{name} tol={tol:g}": _with(run, tol) for tol in tols}
+            found |= {f"{name} tol={tol:g}": partial(_warm, run, tol=tol) for tol in tols}
     return found
 
 
-def _with(run: Callable[..., Run], tol: float) -> Callable[..., Run]:
-    return lambda X, y, lambdas: run(X, y, lambdas, tol)
+def _warm(
+    run: Callable[..., Run],
+    X: Any,
+    y: NDArray[np.int64],
+    lambdas: NDArray[np.float64],
+    tol: float,
+) -> Run:
+    """Return a peer's path, after a short one that imports and compiles."""
+    run(X, y, lambdas[:2], tol)
+    return run(X, y, lambdas, tol)
 
 
 def objectives(
@@ -127,19 +138,27 @@ def objectives(
     return np.array(values)
 
 
-def measure(name: str, points: int) -> list[dict[str, Any]]:
+def measure(name: str, points: int, limit: float) -> list[dict[str, Any]]:
     """Return the figures of a case, one row for each setting."""
     X, y = CASES[name]()
     top = float(np.abs(X.T @ (y - y.mean())).max()) / y.size
     lambdas = np.geomspace(top, RATIO * top, points)
     runs, values = {}, {}
+    cut: list[str] = []
     with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         ours(X, y, lambdas[:: max(1, points // 4)], 1e-4)  # compiled
         best = objectives(X, y, lambdas, ours(X, y, lambdas, 1e-9))
         for label, run in settings().items():
             console().print(f"[dim]{name}: {label}[/dim]")
-            runs[label] = run(X, y, lambdas)
+            if label.startswith("ours"):
+                runs[label] = run(X, y, lambdas)
+            else:
+                try:
+                    runs[label] = within(limit, run, X, y, lambdas)
+                except CutOff:
+                    cut.append(label)
+                    continue
             values[label] = objectives(X, y, lambdas, runs[label])
             best = np.minimum(best, values[label])
     return [
@@ -153,14 +172,14 @@ def measure(name: str, points: int) -> list[dict[str, Any]]:
             "nonzeros": int(np.count_nonzero(run.coefs[-1])),
         }
         for label, run in runs.items()
-    ]
+    ] + [{"case": name, "run": label, "seconds": limit, "cut": True} for label in cut]
 
 
 def speedups(rows: list[dict[str, Any]]) -> list[float]:
     """Return, by case, the seconds of the best peer within 1e-6 over those of our best."""
     found = []
     for name in dict.fromkeys(row["case"] for row in rows):
-        near = [row for row in rows if row["case"] == name and row["above"] <= NEAR]
+        near = [row for row in rows if row["case"] == name and row.get("above", np.inf) <= NEAR]
         mine = [row["seconds"] for row in near if row["run"].startswith("ours")]
         theirs = [row["seconds"] for row in near if not row["run"].startswith("ours")]
         if mine and theirs:
@@ -181,6 +200,9 @@ def matrix(rows: list[dict[str, Any]]) -> Table:
         "non-zeros at the end",
     )
     for row in rows:
+        if "cut" in row:
+            table.add_row(row["case"], row["run"], f"cut off at {row['seconds']:g}")
+            continue
         table.add_row(
             row["case"],
             row["run"],
@@ -199,11 +221,12 @@ def matrix(rows: list[dict[str, Any]]) -> Table:
 
 def main(
     quick: Annotated[bool, typer.Option(help="One small case, few points: no figures.")] = False,
+    limit: Annotated[float, typer.Option(help="Seconds for one path of a peer.")] = 60.0,
     output: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
     """Measure whole paths against packages that fit them."""
     names = list(CASES)[:1] if quick else list(CASES)
-    rows = [row for name in names for row in measure(name, 10 if quick else POINTS)]
+    rows = [row for name in names for row in measure(name, 10 if quick else POINTS, limit)]
     show(matrix(rows), rows, output, command=command())
 
 

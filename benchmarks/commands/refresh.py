@@ -3,13 +3,18 @@
 Figures that are of this machine and of the code as it is are left as they are, so that a run that
 was interrupted goes on where it stopped when it is started again; ``--again`` measures them too. A
 figure is put in its place when it is complete: until then it lies in ``.refresh/``, and one that is
-measured case by case goes on at the case that is missing. At the end the README's figures and its
-charts are written (:mod:`benchmarks.report.readme`). ``--list`` measures nothing and says of each
-figure what is not as it is here.
+measured case by case goes on at the case that is missing. A command that fails or takes longer than
+its figure allows is ended and named, and the next is measured. After ``--minutes`` no other command
+is started: the same command, started again, goes on. At the end the README's figures and its charts
+are written (:mod:`benchmarks.report.readme`). ``--list`` measures nothing and says of each figure
+what is not as it is here. What takes an hour is measured where ``--slow`` or ``--only`` asks for
+it.
 """
 
+import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +29,7 @@ from fastlogreg.cli.measuring import new_table
 WORK = ROOT / ".refresh"
 _STORE_SECONDS = 10.0  # that an interrupted command gets
 _INTERRUPTED = 130  # its exit status
+_CUT = 124  # of a command that its limit ended
 
 
 def state(figure: Figure, folder: Path) -> tuple[Data | None, list[str]]:
@@ -43,20 +49,42 @@ def _missing(figure: Figure, data: Data | None) -> list[str]:
     return [piece for piece in figure.pieces if piece not in known]
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str], minutes: float | None = None) -> int:
     typer.echo(f"$ python {' '.join(arguments)}", err=True)
+    begun = time.monotonic()
     process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT)
     try:
-        return process.wait()
-    except KeyboardInterrupt:
+        return process.wait(None if minutes is None else 60.0 * minutes)
+    except (KeyboardInterrupt, subprocess.TimeoutExpired) as end:
+        if isinstance(end, subprocess.TimeoutExpired):
+            process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):  # it was told too, and may have a result to store
             process.wait(_STORE_SECONDS)
         process.kill()
-        raise
+        if isinstance(end, KeyboardInterrupt):
+            raise
+        return _CUT
+    finally:
+        typer.echo(f"  {time.monotonic() - begun:.0f} s", err=True)
 
 
-def measure(figure: Figure, folder: Path, work: Path) -> bool:
-    """Measure a figure, from where a run left it; return whether it is in its place now."""
+def _failure(status: int, figure: Figure) -> str:
+    return f"cut off after {figure.minutes:g} min" if status == _CUT else f"status {status}"
+
+
+def measure(figure: Figure, folder: Path, work: Path, deadline: float = float("inf")) -> str:
+    """Measure a figure, from where a run left it; return why it is not in its place, if it isn't.
+
+    Parameters
+    ----------
+    figure : Figure
+    folder, work : Path
+        Of what is stored, and of what is unfinished.
+    deadline : float
+        On the clock of ``time.monotonic``; no command is begun later.
+    """
+    if time.monotonic() >= deadline:
+        return "no time left"
     path = work / f"{figure.name}.json"
     before = stored.read(path)
     if before is None or differences(before) or not (figure.pieces or figure.resumes):
@@ -65,20 +93,24 @@ def measure(figure: Figure, folder: Path, work: Path) -> bool:
     work.mkdir(parents=True, exist_ok=True)
     if figure.pieces:
         for piece in _missing(figure, before):
-            if _run([*figure.command(work), "--cases", piece]):
-                return False
+            if time.monotonic() >= deadline:
+                return f"no time left for {piece} and what follows"
+            status = _run([*figure.command(work), "--cases", piece], figure.minutes)
+            if status:
+                return f"{piece}: {_failure(status, figure)}"
     else:
-        status = _run([*figure.command(work), *(["--resume"] if figure.resumes else [])])
-        if status == _INTERRUPTED or (status and figure.resumes):
-            return False
+        more = ["--resume"] if figure.resumes else []
+        status = _run([*figure.command(work), *more], figure.minutes)
+        if status in (_INTERRUPTED, _CUT) or (status and figure.resumes):
+            return _failure(status, figure)
         if status:  # the gate's when it says no; its figures are as good
             typer.echo(f"{figure.name}: its command ended with status {status}", err=True)
     data = stored.read(path)
     if data is None or _missing(figure, data):
-        return False
+        return "it wrote nothing"
     stored.write({"code": stored.code(), **data, "command": figure.typed}, folder / path.name)
     path.unlink()
-    return True
+    return ""
 
 
 def show(figures: list[Figure], folder: Path) -> None:
@@ -98,6 +130,8 @@ def main(
     only: Annotated[str, typer.Option(help="Names of figures, separated by commas.")] = "",
     show_only: Annotated[bool, typer.Option("--list", help="Measure nothing.")] = False,
     again: Annotated[bool, typer.Option(help="Also what is up to date.")] = False,
+    slow: Annotated[bool, typer.Option(help="Also what takes an hour or more.")] = False,
+    minutes: Annotated[float, typer.Option(help="After these no command is started.")] = 40.0,
     folder: Annotated[Path, typer.Option(help="Where the figures are stored.")] = FOLDER,
     work: Annotated[Path, typer.Option(help="Where unfinished figures lie.")] = WORK,
 ) -> None:
@@ -106,7 +140,12 @@ def main(
     unknown = [name for name in names if name not in FIGURES]
     if unknown:
         raise typer.BadParameter(f"no figure {unknown[0]!r}; there are: {', '.join(FIGURES)}")
-    chosen = [figure for name, figure in FIGURES.items() if not names or name in names]
+    chosen = [
+        figure
+        for name, figure in FIGURES.items()
+        if name in names or (not names and (slow or show_only or not figure.slow))
+    ]
+    deadline = time.monotonic() + 60.0 * minutes
     if show_only:
         show(chosen, folder)
         return
@@ -115,8 +154,8 @@ def main(
         for figure in chosen:
             if not again and not state(figure, folder)[1]:
                 typer.echo(f"{figure.name}: up to date", err=True)
-            elif not measure(figure, folder, work):
-                failed.append(figure.name)
+            elif reason := measure(figure, folder, work, deadline):
+                failed.append(f"{figure.name} ({reason})")
     except KeyboardInterrupt:
         typer.echo("interrupted: the same command goes on from here", err=True)
         raise typer.Exit(130) from None

@@ -1,9 +1,20 @@
 """Functions of benchmarks in processes of their own."""
 
 import json
+import multiprocessing
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable
 from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+_START_SECONDS = 20.0  # to start, to import, and to read the data
+
+
+class CutOff(Exception):
+    """A call that its limit ended, or that ended its process."""
 
 
 def fresh(module: str, call: str) -> Any:
@@ -13,3 +24,54 @@ def fresh(module: str, call: str) -> Any:
     if ran.returncode:
         raise RuntimeError(ran.stderr)
     return json.loads(ran.stdout.splitlines()[-1])
+
+
+def within(limit: float, call: Callable[..., Any], *arguments: Any, blas: int | None = 1) -> Any:
+    """Return what a call returns in a process of its own, which is ended at a limit of seconds.
+
+    Parameters
+    ----------
+    limit : float
+        Seconds, beside those that the process needs to start.
+    call : callable
+        A function of a module, with what it returns picklable.
+    *arguments : object
+        Picklable.
+    blas : int or None, default=1
+        Threads of the BLAS: with several it is slower beside others. None: as many as it likes.
+
+    Raises
+    ------
+    CutOff
+        It took longer, or its process crashed.
+    RuntimeError
+        It raised an exception, whose text this is.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    here, there = spawn.Pipe(duplex=False)
+    process = spawn.Process(target=_send, args=(there, blas, call, arguments))
+    process.start()
+    there.close()
+    try:
+        if not here.poll(limit + _START_SECONDS):
+            raise CutOff(f"cut off after {limit:g} s")
+        error, result = here.recv()
+    except EOFError:
+        raise CutOff("its process ended (out of memory or a crash)") from None
+    finally:
+        process.kill()
+        process.join()
+        here.close()
+    if error is not None:
+        raise RuntimeError(error)
+    return result
+
+
+def _send(pipe: Any, blas: int | None, call: Callable[..., Any], arguments: Any) -> None:
+    with threadpool_limits(blas, user_api="blas"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            answer = None, call(*arguments)
+        except Exception as error:
+            answer = f"{type(error).__name__}: {error}", None
+    pipe.send(answer)

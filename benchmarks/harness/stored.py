@@ -44,6 +44,8 @@ class Figure:
     pieces: tuple[str, ...] = ()
     resumes: bool = False
     whole_folder: bool = False  # it is given the folder and not the file
+    minutes: float = 4.0  # after which the command, or that of one piece, is ended
+    slow: bool = False  # it takes an hour or so, and is measured where it is asked for
 
     def command(self, folder: Path) -> list[str]:
         """Return what comes after ``python`` to write the figure to a folder."""
@@ -59,9 +61,15 @@ class Figure:
         return shlex.join(["python", *command])
 
 
-def _benchmark(name: str, command: str = "", pieces: tuple[str, ...] = ()) -> Figure:
-    return Figure(name, (f"benchmarks.{command or name}",), pieces)
+def _benchmark(name: str, command: str = "", *options: str, **more: Any) -> Figure:
+    return Figure(name, (f"benchmarks.{command or name}", *options), **more)
 
+
+#: what is kept of the peers: each kind of data, at one penalty
+_PEERS_CASES = (
+    *("breast cancer", "census-like", "1e6 x 10", "3e5 x 50", "2e4 x 1000", "2e3 x 5000"),
+    "CSR 2e4 x 5e4",
+)
 
 #: in the order in which they are measured: what takes longest comes last
 FIGURES = {
@@ -70,27 +78,36 @@ FIGURES = {
         Figure("compare", ("fastlogreg", "compare"), whole_folder=True),
         _benchmark("gate"),
         _benchmark("kernels", "kernel_matrix"),
-        _benchmark("softmax_kernels"),
+        _benchmark("softmax_kernels", "", "--seconds", "4"),
         _benchmark("growth"),
         _benchmark("threads"),
         _benchmark("roofline"),
-        _benchmark("interrupt"),
-        _benchmark("memory"),
-        _benchmark("cold_start"),
-        _benchmark("minibatch", "minibatch_table"),
-        _benchmark("minibatch_classes"),
-        _benchmark("minibatch_memory"),
-        _benchmark("degenerate"),
-        Figure("random_tables", ("benchmarks.random_tables", "--seeds", "0:3000"), resumes=True),
-        _benchmark("class_tables"),
-        _benchmark("penalty_tables"),
-        _benchmark("multiclass_fits"),
-        _benchmark("l1_fits"),
-        _benchmark("cross_validation"),
-        _benchmark("files"),
+        _benchmark("minibatch", "minibatch_table", "--seconds", "6", "--repeats", "2"),
+        _benchmark("minibatch_classes", "", "--seconds", "15"),
         _benchmark("cluster"),
-        _benchmark("fit_matrix", pieces=tuple(cases.FITS)),
-        _benchmark("peers", pieces=tuple(cases.FITS)),
+        _benchmark("files", "", "--rows", "4000000", "--limit-mb", "80"),
+        _benchmark("shell"),
+        _benchmark("inference", "", "--rounds", "2"),
+        _benchmark("cross_validation", "", "--limit", "30"),
+        _benchmark("paths", "", "--limit", "30"),
+        _benchmark("l1_fits", "", "--limit", "15"),
+        _benchmark("multiclass_fits", "", "--limit", "10", minutes=6.0),
+        _benchmark("interrupt", "", "--times", "5"),
+        _benchmark("memory"),
+        _benchmark("minibatch_memory"),
+        _benchmark("cold_start"),
+        _benchmark("degenerate"),
+        _benchmark("fit_matrix", "", "--seconds", "2", "--limit", "4", pieces=tuple(cases.FITS)),
+        _benchmark("peers", "", "--limit", "5", "--budget", "10", pieces=_PEERS_CASES),
+        _benchmark("class_tables", slow=True, minutes=60.0),
+        _benchmark("penalty_tables", slow=True, minutes=60.0),
+        Figure(
+            "random_tables",
+            ("benchmarks.random_tables", "--seeds", "0:3000"),
+            resumes=True,
+            slow=True,
+            minutes=120.0,
+        ),
     )
 }
 

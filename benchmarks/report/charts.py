@@ -4,13 +4,16 @@ Colours are those of :data:`INK` and :data:`SERIES` only: the page replaces them
 that one drawing serves light and dark. Narrow is for a phone: one column, fewer ticks.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.transforms import Affine2D, Bbox
 
 from fastlogreg.cli.measuring import duration
 
@@ -152,15 +155,6 @@ def roofline(data: Data, narrow: bool) -> Figure:
             label=kernel,
             ms=5,
         )
-        for row in own if not narrow else []:
-            axes.annotate(
-                f"{_count(row['n'])} x {row['d']}",
-                (row["multiply_adds"] / row["n_bytes"], row["multiply_adds"] / row["seconds"]),
-                textcoords="offset points",
-                xytext=(5, -9),
-                fontsize=7,
-                color=INK["muted"],
-            )
     axes.annotate(
         f"{peak / 1e9:.0f} G multiply-adds/s",
         (high, peak),
@@ -176,7 +170,58 @@ def roofline(data: Data, narrow: bool) -> Figure:
     _log(axes.xaxis, lambda value: f"{value:g}")
     _log(axes.yaxis, lambda value: f"{value / 1e9:g} G")
     _legend(figure, axes, 2 if narrow else 5)
+    if not narrow:
+        _name_points(figure, axes, [row for row in rows if row["kernel"] in marks])
     return figure
+
+
+def _name_points(figure: Figure, axes: Axes, rows: list[Data]) -> None:
+    """Write its name beside each point of the roofline, nearest where it hides nothing."""
+    figure.draw_without_rendering()  # where things lie is known then
+    to_points = axes.transData + Affine2D().scale(72.0 / figure.dpi)
+    at = to_points.transform(
+        [
+            (row["multiply_adds"] / row["n_bytes"], row["multiply_adds"] / row["seconds"])
+            for row in rows
+        ]
+    )
+    taken = [Bbox.from_bounds(x - 3.0, y - 3.0, 6.0, 6.0) for x, y in at]
+    for line in axes.lines:
+        if line.get_linestyle() != "None":
+            ends = to_points.transform(line.get_xydata())
+            for first, last in itertools.pairwise(ends):
+                for share in np.linspace(0.0, 1.0, 100):
+                    x, y = first + share * (last - first)
+                    taken.append(Bbox.from_bounds(x - 0.5, y - 0.5, 1.0, 1.0))
+    for row, (x, y) in sorted(zip(rows, at, strict=True), key=lambda each: -each[1][1]):
+        name = f"{_count(row['n'])} x {row['d']}"
+        width, height = 4.2 * len(name), 8.0  # of the font below
+        best = None
+        for away, up in sorted(
+            itertools.product((6.0, 18.0, 30.0), np.arange(-48.0, 49.0, 4.0)),
+            key=lambda each: math.hypot(each[0], each[1]),
+        ):
+            for left in (x + away, x - away - width):
+                box = Bbox.from_bounds(left, y + up - 0.5 * height, width, height)
+                if best is None and box.count_overlaps(taken) == 0:
+                    best = box
+        if best is None:
+            continue
+        taken.append(best)
+        on_right = best.x0 > x
+        offset = (best.x0 if on_right else best.x1) - x, 0.5 * (best.y0 + best.y1) - y
+        thread = {"arrowstyle": "-", "color": SERIES["other"], "lw": 0.5, "shrinkB": 3.0}
+        axes.annotate(
+            name,
+            (row["multiply_adds"] / row["n_bytes"], row["multiply_adds"] / row["seconds"]),
+            textcoords="offset points",
+            xytext=offset,
+            ha="left" if on_right else "right",
+            va="center",
+            fontsize=7,
+            color=INK["muted"],
+            arrowprops=thread if math.hypot(*offset) > 9.0 else None,
+        )
 
 
 def _bars(

@@ -1,7 +1,8 @@
-"""The README's figures, from the stored JSON: ``python -m benchmarks.report.readme``.
+"""The figures of README and site, from the stored JSON: ``python -m benchmarks.report.readme``.
 
-Rewrites what stands between the two marks in README.md and draws the charts it shows;
-``tests/test_readme.py`` checks that README and JSON agree.
+Rewrites what stands between the two marks in README.md, which says what each figure comes to, and
+in docs/benchmarks.md, which has the tables, and draws the charts that they show;
+``tests/test_readme.py`` checks that both agree with the JSON.
 """
 
 from typing import Any
@@ -12,17 +13,24 @@ from benchmarks.harness.stored import FOLDER, ROOT
 from benchmarks.harness.tables import tiny
 from benchmarks.report.__main__ import load
 from benchmarks.report.page import as_png, markdown_table
-from benchmarks.report.sections import Section, Table
+from benchmarks.report.sections import Section
+from benchmarks.report.tables import Table
 from fastlogreg.cli.measuring import duration
 
 README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN = "<!-- figures: python -m benchmarks.report.readme writes them from docs/benchmarks -->"
 END = "<!-- end of figures -->"
-#: charts that the README shows
+#: charts that are shown
 CHARTS = ("vectorization", "speedups")
-#: sections whose table it shows, and those of which it shows what they come to
-TABLES = ("kernels",)
-CONCLUSIONS = ("fits", "suboptimality")
+#: sections of which the README says what they come to
+CONCLUSIONS = (
+    *("kernels", "suboptimality", "fits", "class_fits", "l1_fits", "paths", "cross_validation"),
+    *("softmax", "epochs", "class_epochs", "files", "cluster", "shell", "inference"),
+)
+#: sections that the site shows beside these, and those whose tables are too long for it
+MORE = ("memory", "minibatch_memory", "cold_start", "growth", "threads")
+LONG = ("suboptimality",)
 
 Data = dict[str, Any]
 
@@ -52,34 +60,53 @@ def _cancer(data: Data) -> str:
 
 
 def figures(sections: list[tuple[Section, Data | None]]) -> str:
-    """Return the Markdown between the marks."""
+    """Return the README's figures, from mark to mark."""
+    known = {section.name: (section, data) for section, data in sections if data is not None}
+    parts = [BEGIN]
+    if "vectorization" in known:
+        section, data = known["vectorization"]
+        parts += [
+            f"{section.says} {section.concludes(data)}",
+            f"![{section.title}](docs/benchmarks/{section.name}.png)",
+            _cancer(data),
+        ]
+    rows = []
+    for name in CONCLUSIONS:
+        if name in known:
+            section, data = known[name]
+            command = section.measured_by.split(" --")[0]
+            rows.append((section.title, section.concludes(data), f"`{command}`"))
+    table = markdown_table(Table(("what", "comes to", "measured by"), rows))
+    return "\n\n".join([*parts, table.replace("---:", "---"), END])
+
+
+def page(sections: list[tuple[Section, Data | None]]) -> str:
+    """Return the site's figures, from mark to mark."""
     parts = [BEGIN]
     for section, data in sections:
-        if data is None or section.name not in {*CHARTS, *TABLES, *CONCLUSIONS}:
+        if data is None or section.name not in {*CHARTS, *CONCLUSIONS, *MORE}:
             continue
-        if section.name != "speedups":  # it belongs to the section before it
-            parts.append(f"**{section.title}.** {section.says} {section.concludes(data)}".rstrip())
-            parts.append(f"`{section.measured_by}` ({_machine(data)})")
+        parts.append(f"## {section.title}\n\n{section.says} {section.concludes(data)}".rstrip())
+        parts.append(f"`{section.measured_by}` ({_machine(data)})")
         if section.name in CHARTS:
-            parts.append(f"![{section.title}](docs/benchmarks/{section.name}.png)")
-        if section.name in TABLES:
-            parts.append(markdown_table(section.table(data)))
-        if section.source == "compare":
-            parts.append(_cancer(data))
+            parts.append(f"![{section.title}](benchmarks/{section.name}.png)")
+        table = section.table(data)
+        if table.rows and section.name not in LONG:
+            parts.append(markdown_table(table))
     return "\n\n".join([*parts, END])
 
 
 def main() -> None:
-    """Write the README's figures and the charts that it shows."""
+    """Write the figures of README and site, and the charts that they show."""
     sections = load(FOLDER)
-    text = README.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    README.write_text(before + figures(sections) + after, encoding="utf-8")
+    for path, made in ((README, figures(sections)), (PAGE, page(sections))):
+        text = path.read_text(encoding="utf-8")
+        before, rest = text.split(BEGIN)
+        path.write_text(before + made + rest.split(END)[1], encoding="utf-8")
+        typer.echo(f"wrote {path}")
     for section, data in sections:
         if data is not None and section.name in CHARTS:
             as_png(section, data, FOLDER / f"{section.name}.png")
-    typer.echo(f"wrote {README}")
 
 
 if __name__ == "__main__":

@@ -9,18 +9,11 @@ from typing import Any
 
 from benchmarks.harness.stored import FIGURES
 from benchmarks.harness.tables import geometric_mean, ms, ratio, tiny
-from benchmarks.report import charts
+from benchmarks.report import charts, products
+from benchmarks.report.tables import Table, anything, of_kind
 from fastlogreg.cli.measuring import duration
 
 Data = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A header and rows of text; the first column is flush left."""
-
-    header: tuple[str, ...]
-    rows: list[tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -218,31 +211,6 @@ def _fit_means(data: Data) -> str:
     )
 
 
-def _anything(data: Data) -> Table:
-    """Return rows of plain values as they are: the fields of the first row are the header."""
-    if not data["rows"]:
-        return Table((), [])
-    plain = (str, int, float, bool, type(None))
-    fields = [k for k, v in data["rows"][0].items() if isinstance(v, plain)]
-    rows = [tuple(_text(row.get(field)) for field in fields) for row in data["rows"]]
-    return Table(tuple(field.replace("_", " ") for field in fields), rows)
-
-
-def _of_kind(kind: str) -> Callable[[Data], Table]:
-    """Return a table of the rows of one kind."""
-    return lambda data: _anything(
-        {"rows": [row for row in data["rows"] if row.get("kind", kind) == kind]}
-    )
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
 def _cold_start(data: Data) -> Table:
     floor = next(row["seconds"] for row in data["rows"] if row["program"] == "python alone")
     rows = [
@@ -370,92 +338,152 @@ SECTIONS = (
         "class_fits",
         "Exact fits of several classes",
         "multiclass_fits",
-        "Seconds of ours at its defaults, of scikit-learn's best within 1e-6 and of its default.",
-        _anything,
+        "Ours at its defaults, scikit-learn's best within 1e-6 of the optimum, and its default.",
+        products.class_fits,
+        None,
+        products.class_fits_mean,
     ),
     Section(
         "l1_fits",
         "Exact fits with L1",
         "l1_fits",
-        "Seconds of ours at its defaults and of the best peer within 1e-6.",
-        _anything,
+        "At 1/10 and 1/100 of the penalty that leaves no column, beside the best peer within 1e-6.",
+        products.l1_fits,
+        None,
+        products.l1_fits_mean,
+    ),
+    Section(
+        "paths",
+        "Regularization paths",
+        "paths",
+        "100 penalties down to a thousandth of the strongest; above: the largest distance from the "
+        "optimum of a point.",
+        products.paths,
+        None,
+        products.paths_mean,
     ),
     Section(
         "cross_validation",
         "Cross-validation",
         "cross_validation",
         "60 fits and their scores, beside scikit-learn's class and a grid search over ours.",
-        _anything,
+        products.cross_validation,
+        None,
+        products.cross_validation_mean,
     ),
     Section(
         "softmax",
         "Softmax: loss and gradient",
         "softmax_kernels",
-        "One evaluation, beside the peers in the same run.",
-        _anything,
+        "One evaluation, beside the peers in the same run; off: from NumPy's gradient.",
+        products.softmax,
+        None,
+        products.softmax_mean,
     ),
     Section(
         "class_epochs",
         "Mini-batches of several classes",
         "minibatch_classes",
         "An epoch, and the distance from the optimum after one and three.",
-        _anything,
+        products.class_epochs,
+        None,
+        products.class_epochs_gain,
+    ),
+    Section(
+        "files",
+        "Files beyond memory",
+        "files",
+        "An exact fit of Parquet files within a memory limit; reads: plain ones by pyarrow.",
+        products.files,
+        None,
+        products.files_cost,
+    ),
+    Section(
+        "cluster",
+        "Dask",
+        "cluster",
+        "The same rows in memory and on two worker processes of one thread each.",
+        products.cluster,
+        None,
+        products.cluster_cost,
+    ),
+    Section(
+        "shell",
+        "A CSV from the shell",
+        "shell",
+        "Text, numbers and missing values: read, encoded, fitted, and a fifth as many rows scored; "
+        "peaks of resident memory.",
+        products.shell,
+        None,
+        products.shell_gain,
+    ),
+    Section(
+        "inference",
+        "Standard errors",
+        "inference",
+        "From a formula and a table; below: of the log-likelihood under the best; bse: the largest "
+        "relative difference of a standard error from Newton's in NumPy.",
+        products.inference,
+        None,
+        products.inference_gain,
     ),
     Section(
         "memory",
         "Memory of a fit",
         "memory",
         "Peak memory of one fit beyond its data, in processes of their own.",
-        _anything,
+        anything,
     ),
     Section(
         "degenerate",
         "Degenerate data",
         "degenerate",
         "What happens to each, ours and scikit-learn's; the judge is Newton in 80 digits.",
-        _anything,
+        anything,
     ),
     Section(
         "class_tables",
         "Several classes on tables built to deceive",
         "class_tables",
         "Tables by verdict, against an optimum by plain NumPy; wrong is farther from it than said.",
-        _anything,
+        anything,
     ),
     Section(
         "penalty_tables",
         "Penalties of all kinds on tables built to deceive",
         "penalty_tables",
         "L1, factors and bounds: tables by verdict, against optima by SciPy.",
-        _anything,
+        anything,
     ),
     Section(
         "epochs",
         "Mini-batch training: an epoch",
         "minibatch",
         "A shuffled epoch by size of batch, in reads of X and beside SGDClassifier's.",
-        _of_kind("epoch"),
+        of_kind("epoch"),
+        None,
+        products.epochs_gain,
     ),
     Section(
         "targets",
         "Mini-batch training: time to the neighbourhood of the optimum",
         "minibatch",
         "Seconds and epochs to 1 % and 0.1 % above the optimum, beside the peers in the same run.",
-        _of_kind("target"),
+        of_kind("target"),
     ),
     Section(
         "minibatch_memory",
         "Mini-batch training: memory",
         "minibatch_memory",
         "A fit on a file larger than the memory that it may use.",
-        _anything,
+        anything,
     ),
     Section(
         "interrupt",
         "Ctrl-C",
         "interrupt",
         "How soon a fit answers.",
-        _anything,
+        anything,
     ),
     Section(
         "cold_start",

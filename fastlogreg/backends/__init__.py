@@ -375,12 +375,12 @@ class CompiledBackend(Backend, Protocol):
         y: NDArray[np.float64],
         sample_weight: NDArray[np.float64] | None,
         offset: NDArray[np.float64] | None,
-        members: NDArray[np.bool_],
+        members: NDArray[np.bool_] | NDArray[np.uint8],
         spec: PassSpec,
     ) -> SetsPass:
         """Return a pass over sets of rows, for one column of margins each.
 
-        ``members``, (n_sets, n), says which rows are in each set.
+        ``members``, (n_sets, n), says whether a row is in a set, or how often, 255 times at most.
         """
 
     def mini_batches(

@@ -12,6 +12,7 @@ __all__ = [
     "check_classes",
     "check_labels_of_model",
     "encode_classes",
+    "encode_counts",
     "encode_known_classes",
     "weights_by_class",
 ]
@@ -49,6 +50,45 @@ def encode_classes(
     if y.dtype == np.float64 and y.flags.c_contiguous and names == list(range(labels.size)):
         return labels, y  # they are the codes
     return labels, codes.astype(np.float64)
+
+
+def encode_counts(
+    counts: NDArray[Any], names: list[str]
+) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the classes, the share of successes in each row's trials, and how many these are.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n, 2)
+        Successes and failures.
+    names : list of str
+        What they are called.
+
+    Returns
+    -------
+    classes : ndarray of shape (2,)
+        Failures come first, as the reference.
+    shares, trials : ndarray of shape (n,), float64
+        A row without trials has a share of 0.
+    """
+    if counts.dtype.kind not in "iuf":
+        raise ValueError(f"counts of {names[0]!r} and {names[1]!r} must be numbers")
+    values = counts.astype(np.float64)
+    wrong = ~(np.isfinite(values) & (values >= 0.0) & (values == np.floor(values)))
+    if wrong.any():
+        row, side = np.argwhere(wrong)[0]
+        raise ValueError(
+            f"counts must be whole numbers of 0 or more, and {names[side]!r} is "
+            f"{values[row, side]:g} at row {row}"
+        )
+    sums = values.sum(axis=0)
+    if not sums.all():
+        raise ValueError(
+            f"all counts of {names[int(np.argmin(sums))]!r} are 0: there is no optimum"
+        )
+    trials = values.sum(axis=1)
+    shares = np.divide(values[:, 0], trials, out=np.zeros_like(trials), where=trials > 0.0)
+    return np.array(names[::-1]), shares, trials
 
 
 def encode_known_classes(y: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:

@@ -118,7 +118,7 @@ class MemoryRows:
         bound = self._backend.bind(*self._arrays, spec)
         return bound if self._chosen is None else bound.sample(self._chosen)
 
-    def bind_sets(self, members: NDArray[np.bool_], spec: PassSpec) -> SetsPass:
+    def bind_sets(self, members: NDArray[np.bool_] | NDArray[np.uint8], spec: PassSpec) -> SetsPass:
         """Return a pass over sets of the rows, ``members`` (n_sets, n), for one column each."""
         assert self._chosen is None, "sets of a part are not offered"
         return backends.get("numba").bind_sets(*self._arrays, members, spec)
@@ -142,6 +142,17 @@ class MemoryRows:
         assert self._chosen is None, "a subset of a part is not offered"
         part = self._with_rows(rows)
         part._is_subset = True
+        return part
+
+    def times(self, counts: NDArray[Any]) -> "MemoryRows":
+        """Return the same rows, each so often, (n,): its weight is multiplied with that."""
+        assert self._chosen is None, "counts of a part are not offered"
+        X, y, weights, offset = self._arrays
+        drawn = counts.astype(np.float64)
+        part = copy(self)
+        for name in ("total_weight", "_effective"):
+            part.__dict__.pop(name, None)
+        part._arrays = X, y, drawn if weights is None else drawn * weights, offset
         return part
 
     def _with_rows(self, rows: NDArray[np.int64]) -> "MemoryRows":

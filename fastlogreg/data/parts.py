@@ -261,7 +261,7 @@ class PartedPass:
 class PartedSetsPass:
     """A pass over sets of the rows of all parts; see :class:`fastlogreg.backends.SetsPass`."""
 
-    def __init__(self, source: "PartedRows", members: NDArray[np.bool_], spec: PassSpec) -> None:
+    def __init__(self, source: "PartedRows", members: NDArray[Any], spec: PassSpec) -> None:
         self._source, self._spec = source, spec
         self._members = np.ascontiguousarray(members.T)  # a row for each row
         self.n_rows = source.n_rows
@@ -437,7 +437,7 @@ class PartedRows:
         targets, weights = (list(each) for each in zip(*found, strict=True))
         return joined(targets), joined(weights)
 
-    def bind_sets(self, members: NDArray[np.bool_], spec: PassSpec) -> SetsPass:
+    def bind_sets(self, members: NDArray[np.bool_] | NDArray[np.uint8], spec: PassSpec) -> SetsPass:
         """Return a pass over sets of the rows, ``members`` (n_sets, n), for one column each."""
         return cast(SetsPass, PartedSetsPass(self, members, spec))
 

@@ -40,10 +40,11 @@ likelihood estimates in logistic regression models, Biometrika 71.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -52,7 +53,7 @@ from fastlogreg.backends import Pass, PassSpec
 from fastlogreg.data.memory import MemoryRows
 from fastlogreg.data.parts import PartedRows
 
-__all__ = ["Separation", "find_separation", "may_be_separated", "suspicion"]
+__all__ = ["Separation", "all_overlap", "find_separation", "may_be_separated", "suspicion"]
 
 _SAFETY = 16.0  # how much too small an estimated distance above the optimum may be
 _TINY = 1e-11  # residuals up to this may have been left out of that estimate as rounding
@@ -183,7 +184,8 @@ def find_separation(
     Parameters
     ----------
     X, y, sample_weight, offset
-        The rows that were fitted, as in :mod:`fastlogreg.backends`; y is 0 or 1.
+        The rows that were fitted, as in :mod:`fastlogreg.backends`; y is 0 or 1, or the share of
+        successes in a row that holds both.
     theta : ndarray of shape (p,), float64
         Where the fit ended: the nearer to the optimum, the cheaper the answer.
     intercept : bool, default=True
@@ -207,6 +209,22 @@ def find_separation(
     >>> found.rows, found.complete, found.alone
     (array([ True, False, False,  True]), False, {0: 1})
     """
+    both = (y > 0.0) & (y < 1.0)
+    if both.any():
+        X, y, sample_weight, offset = _one_row_for_each_label(X, y, sample_weight, offset, both)
+        of_labels = find_separation(
+            X,
+            y,
+            theta,
+            sample_weight=sample_weight,
+            offset=offset,
+            intercept=intercept,
+            grows=grows,
+            decrement=decrement,
+            n_threads=n_threads,
+        )
+        # a row of both labels is never separated
+        return of_labels and replace(of_labels, rows=of_labels.rows[: both.size])
     kernels = backends.get("numba")
     spec = backends.PassSpec(intercept=intercept, n_threads=n_threads)
     bound = kernels.bind(X, None, None, offset, spec)
@@ -222,7 +240,7 @@ def find_separation(
         share = sample_weight / sample_weight.sum()
     limit = suspicion(decrement)
     z = margins(theta, with_offset=True)
-    if counts is None and share * _other(z.max(keepdims=True))[0] > limit:
+    if counts is None and all_overlap(float(share), float(z.max()), decrement):
         return None  # as below, without an exponential for each row
     residuals = _other(z)
     residuals *= share
@@ -428,6 +446,36 @@ def _largest_share(
         share = np.where((length == 0.0) & (moves == 0.0).all(axis=(1, 2)), 0.0, share)
         largest = max(largest, float(np.where(np.isnan(share), np.inf, share).max(initial=0.0)))
     return largest
+
+
+def all_overlap(share: float, largest: float, decrement: float) -> bool:
+    """Whether no row can be separated, by the first step of :func:`find_separation` alone.
+
+    Parameters
+    ----------
+    share : float
+        The least weight of a row that counts, over the sum of all.
+    largest : float
+        No margin towards the own class is larger.
+    decrement : float
+        As of :func:`find_separation`.
+    """
+    return bool(share * _other(np.array([largest]))[0] > suspicion(decrement))
+
+
+def _one_row_for_each_label(
+    X: Any, y: _Vector, sample_weight: _Vector | None, offset: _Vector | None, both: _Mask
+) -> tuple[Any, _Vector, _Vector, _Vector | None]:
+    """Return the rows, and those that hold both labels once more at the end."""
+    stacked = np.vstack if isinstance(X, np.ndarray) else sp.vstack
+    weights = np.ones(y.size) if sample_weight is None else sample_weight
+    share = np.where(both, y, 1.0)
+    return (
+        stacked([X, X[both]]),
+        np.concatenate([(y > 0.0).astype(np.float64), np.zeros(int(both.sum()))]),
+        np.concatenate([weights * share, (weights * (1.0 - share))[both]]),
+        None if offset is None else np.concatenate([offset, offset[both]]),
+    )
 
 
 def _other(z: _Vector) -> _Vector:

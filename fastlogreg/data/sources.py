@@ -42,8 +42,11 @@ class RowSource(Protocol):
     def bind(self, spec: PassSpec) -> Pass:
         """Return a pass over the rows, to be called many times."""
 
-    def bind_sets(self, members: NDArray[np.bool_], spec: PassSpec) -> SetsPass:
-        """Return a pass over sets of the rows, ``members`` (n_sets, n), for one column each."""
+    def bind_sets(self, members: NDArray[np.bool_] | NDArray[np.uint8], spec: PassSpec) -> SetsPass:
+        """Return a pass over sets of the rows for one column of margins each.
+
+        ``members``, (n_sets, n), says whether a row is in a set, or how often, 255 times at most.
+        """
 
     def sample(self, step: int) -> "RowSource":
         """Return one row, drawn with a fixed seed, of every ``step`` rows."""

@@ -601,6 +601,26 @@ def warn(text: str, category: type[Warning] = UserWarning) -> None:
     warnings.warn(text, category, stacklevel=level)
 
 
+def refuse_penalties_beside_firth(C: float, lower: Any, upper: Any) -> None:
+    """Refuse a penalty of ``C`` or bounds beside Firth's."""
+    if C < np.inf:
+        raise ValueError(
+            f"firth=True is a penalty of its own: set C=np.inf beside it, got C={C:g}; or set "
+            "firth=False"
+        )
+    if lower is not None or upper is not None:
+        raise ValueError("firth=True is not offered with lower_bounds or upper_bounds")
+
+
+def check_two_classes(n_classes: int, name: str) -> None:
+    """Refuse more than two classes."""
+    if n_classes > 2:
+        raise ValueError(
+            f"{name} is for two classes. Only binary classification is supported: y has "
+            f"{n_classes} classes; leave some out"
+        )
+
+
 def check_penalty(C: float, total: float) -> float:
     """Return the strength of the penalty on the mean loss, for ``total`` the sum of weights."""
     strength = C * total

@@ -150,6 +150,7 @@ class LogisticRegressionCV(LogisticRegression):
     __metadata_request__score = {"sample_weight": UNUSED}  # noqa: RUF012
     warm_start = False  # no parameters here
     penalty_factors = lower_bounds = upper_bounds = None
+    firth = False
 
     def __init__(
         self,

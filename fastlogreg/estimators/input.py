@@ -220,7 +220,7 @@ def training(
         if not partitions:
             raise TypeError(
                 "all rows must be in memory here, and X is a collection of Dask: compute() it, or "
-                "take LogisticRegression.fit"
+                "take LogisticRegression.fit (without firth)"
             )
         return _of_collection(estimator, X, y, metadata)
     if not is_opened(X):
@@ -246,7 +246,7 @@ def training(
             raise ValueError(
                 f"all rows must be in memory here, and those of {X.name} take up more than half of "
                 f"memory_limit={X.memory_limit:,} bytes: raise it in open_rows, or take "
-                "LogisticRegression.fit, which reads them again and again"
+                "LogisticRegression.fit (without firth), which reads them again and again"
             )
         first = X.first_rows()
         given = labels[first.targets.astype(np.intp)]

@@ -38,8 +38,8 @@ __all__ = ["STATE_FORMAT", "LinearClassifier"]
 
 # of stored models; 0 had no number, nor l1_ratio, random_state, history_; 1 had no penalty, dual,
 # intercept_scaling, n_jobs; 2 had other arrays in the state of mini-batches; 3 had no
-# penalty_factors, lower_bounds, upper_bounds
-STATE_FORMAT = 4
+# penalty_factors, lower_bounds, upper_bounds; 4 had no firth
+STATE_FORMAT = 5
 _MOVED = 1e-4  # how far float32 coefficients may move margins: the root of the mean square
 _MOST_COEFFICIENTS = 1 << 30  # of a stored model
 _JUDGED = 1_000_000  # values of X that this is judged on, at most

@@ -16,6 +16,7 @@ from typing import Any, NoReturn, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import Tags
 
 from fastlogreg.backends import PassSpec
 from fastlogreg.data import validation as check
@@ -27,16 +28,18 @@ from fastlogreg.estimators.callbacks import FitMonitor, FitTasks, fit_tasks
 from fastlogreg.estimators.input import training
 from fastlogreg.estimators.linear_classifier import LinearClassifier
 from fastlogreg.floating_point import numpy_defaults
+from fastlogreg.problem.firth import FirthProblem
 from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.penalties import L2, ElasticNet
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Iteration, Result, Status
 from fastlogreg.solvers.auto import auto
-from fastlogreg.solvers.handover import go_on
+from fastlogreg.solvers.handover import fits, go_on
 from fastlogreg.solvers.lbfgs import lbfgs
 from fastlogreg.solvers.newton import newton
 from fastlogreg.solvers.newton_cg import newton_cg
 from fastlogreg.solvers.proximal import proximal
+from fastlogreg.solvers.scoring import scoring
 from fastlogreg.solvers.trace import Trace
 
 __all__ = ["SEPARATED", "IterationMonitor", "LogisticRegression", "Settings", "has_gap", "refuse"]
@@ -145,6 +148,10 @@ class LogisticRegression(LinearClassifier):
         Between which coefficients must lie, of each class the same; ``-np.inf`` and ``np.inf``,
         the default, are no bounds. The intercept has none. With bounds all solvers do the same, as
         with L1.
+    firth : bool, default=False
+        Whether Firth's penalty is added, for two classes and rows in memory, with ``C=np.inf`` and
+        no bounds: finite coefficients where rows can be separated, and less bias in few rows.
+        ``solver`` has no effect then.
 
     Attributes
     ----------
@@ -160,7 +167,9 @@ class LogisticRegression(LinearClassifier):
         Readings of all rows.
     objective_ : float
         The objective at the solution, divided by ``C`` times the sum of weights: the mean
-        loss plus the penalty divided by ``C sum_i s_i``.
+        loss plus the penalty divided by ``C sum_i s_i``. With ``firth=True`` the penalty on the
+        mean loss is half the logarithm of how much smaller the information's determinant is than
+        where all probabilities are 1/2, divided by ``sum_i s_i``.
     duality_gap_ : float
         Only with L1 or bounds: a bound on how far ``objective_`` is above the optimum.
     gradient_norm_ : float
@@ -194,7 +203,8 @@ class LogisticRegression(LinearClassifier):
     References
     ----------
     The lecture "Insight into Logistic Regression" (loss, gradient, convexity); Boyd and
-    Vandenberghe, Convex Optimization, section 9.5 (damped Newton).
+    Vandenberghe, Convex Optimization, section 9.5 (damped Newton); Firth (1993), Bias reduction of
+    maximum likelihood estimates, Biometrika 80.
 
     Examples
     --------
@@ -206,6 +216,13 @@ class LogisticRegression(LinearClassifier):
     0.958
     >>> bool(model.history_["decrement"][-1] <= 1e-8 * model.objective_)
     True
+
+    Separated rows have finite coefficients with Firth's penalty:
+
+    >>> import numpy as np
+    >>> separated = LogisticRegression(C=np.inf, firth=True).fit([[0], [1], [2], [3]], [0, 0, 1, 1])
+    >>> separated.coef_.round(3)
+    array([[1.31]])
     """
 
     def __init__(
@@ -229,6 +246,7 @@ class LogisticRegression(LinearClassifier):
         penalty_factors: ArrayLike | None = None,
         lower_bounds: ArrayLike | None = None,
         upper_bounds: ArrayLike | None = None,
+        firth: bool = False,
     ) -> None:
         self.penalty = penalty
         self.C = C
@@ -248,6 +266,7 @@ class LogisticRegression(LinearClassifier):
         self.penalty_factors = penalty_factors
         self.lower_bounds = lower_bounds
         self.upper_bounds = upper_bounds
+        self.firth = firth
 
     @numpy_defaults
     def fit(
@@ -293,8 +312,9 @@ class LogisticRegression(LinearClassifier):
         """
         begun = time.perf_counter()
         settings = self._settings()
+        beyond = not settings.firth  # memory
         data = training(
-            self, X, y, sample_weight, offset, finite=False, parts=True, partitions=True
+            self, X, y, sample_weight, offset, finite=not beyond, parts=beyond, partitions=beyond
         )
         rows, columns = data.rows, data.columns
         problem = settings.problem(rows, data.source)
@@ -328,7 +348,11 @@ class LogisticRegression(LinearClassifier):
 
     def _settings(self) -> "Settings":
         """Return the parameters, checked."""
-        return self._settings_at(*check.resolve_penalty(self.penalty, self.C, self.l1_ratio))
+        C, l1_ratio = check.resolve_penalty(self.penalty, self.C, self.l1_ratio)
+        settings = self._settings_at(C, l1_ratio)
+        if settings.firth:
+            check.refuse_penalties_beside_firth(C, self.lower_bounds, self.upper_bounds)
+        return settings
 
     def _settings_at(self, C: float, l1_ratio: float) -> "Settings":
         """Return all parameters, of which those of the penalty are known."""
@@ -345,9 +369,28 @@ class LogisticRegression(LinearClassifier):
             raise TypeError(f"verbose must be an integer, got {self.verbose!r}")
         prints = bool(self.verbose > 0)
         shape = self.penalty_factors, self.lower_bounds, self.upper_bounds
+        firth = check.check_flag(self.firth, "firth")
+        if firth:
+            solver = scoring
         return Settings(
-            C, l1_ratio, shape, intercept, warm_start, tol, max_iter, solver, n_threads, prints
+            C,
+            l1_ratio,
+            shape,
+            intercept,
+            warm_start,
+            tol,
+            max_iter,
+            solver,
+            n_threads,
+            prints,
+            firth,
         )
+
+    def __sklearn_tags__(self) -> Tags:
+        """Return scikit-learn's tags: Firth's penalty is for two classes."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = self.firth is not True
+        return tags
 
     def _check_stored(self) -> None:
         """Refuse wrong parameters too; what penalties are deprecated is not said again."""
@@ -408,6 +451,7 @@ class Settings:
     solver: Callable[..., Result]
     n_threads: int | None
     prints: bool
+    firth: bool = False
 
     def problem(self, rows: Rows, parts: PartedRows | None = None) -> Problem:
         """Return what is to be minimized, on rows in memory or on those that come in parts."""
@@ -415,6 +459,14 @@ class Settings:
         if parts is None:
             source = MemoryRows(rows.matrix, rows.targets, rows.weights, rows.offset)
         spec = self.spec(rows.classes.size)
+        if self.firth:
+            check.check_two_classes(rows.classes.size, "firth=True")
+            if not fits(source.n_columns):
+                raise ValueError(
+                    f"firth=True holds the information of all pairs of columns, and X has "
+                    f"{source.n_columns:,}: take fewer, or a penalty (a finite C, firth=False)"
+                )
+            return FirthProblem(source, spec)
         layout = Layout(source.n_columns, self.intercept, spec.n_outputs)
         return Problem(source, self.penalty(source.total_weight, layout), spec)
 

@@ -224,7 +224,7 @@ class Problem:
         other.penalty = penalty
         return other
 
-    def bind_sets(self, members: NDArray[np.bool_]) -> SetsPass:
+    def bind_sets(self, members: NDArray[np.bool_] | NDArray[np.uint8]) -> SetsPass:
         """Return a pass over sets of the rows; ``members`` is (n_sets, n)."""
         return self.source.bind_sets(members, self._spec)
 

@@ -262,6 +262,11 @@ class Secants:
         if np.isfinite(product) and product > _NOISE * slope:
             self._pairs = [*self._pairs[1 - self.memory :], (step, change, product)]
 
+    @property
+    def has_pairs(self) -> bool:
+        """Whether steps have been taken into account."""
+        return bool(self._pairs)
+
     def add_pair(self, step: _Vector, change: _Vector) -> None:
         """Remember that the Hessian times ``step`` is ``change``."""
         self._pairs = [*self._pairs[1 - self.memory :], (step, change, float(step @ change))]

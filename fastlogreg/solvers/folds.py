@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.penalties import L2, Penalty
 from fastlogreg.problem.problem import Problem
-from fastlogreg.problem.sets import Derivatives, ProblemSets
+from fastlogreg.problem.sets import Derivatives, DrawnSets, ProblemSets
 from fastlogreg.solvers import Result, Status, TwiceDifferentiable
 from fastlogreg.solvers.auto import auto
 from fastlogreg.solvers.curvature import Curvature, Secants
@@ -38,7 +38,7 @@ from fastlogreg.solvers.handover import is_cheap
 from fastlogreg.solvers.newton import newton
 from fastlogreg.solvers.search import ROUNDING
 
-__all__ = ["FoldFits", "fit_folds"]
+__all__ = ["FoldFits", "fit_drawn", "fit_folds"]
 
 _LEFT = 0.5  # change of a margin by the step that is left, at the most
 _CHANGE = 5.0  # of a margin since the Hessian was made: beyond, another one is worth making
@@ -119,7 +119,7 @@ def fit_folds(
     limits = {"tol": tol, "max_iter": max_iter, **limits}
     fits: _Separately | _Together
     once = all((np.diff(rows) > 0).all() for rows in training)  # no row twice
-    if once and _go_together(problem, penalty, solve):
+    if once and _go_together(problem, len(training), penalty, solve):
         fits = _Together(ProblemSets(problem, list(training)), limits)
     else:
         fits = _Separately(problem, training, solve, limits)
@@ -128,18 +128,49 @@ def fit_folds(
     return FoldFits(whole, sets)
 
 
+def fit_drawn(
+    problem: Problem,
+    times: NDArray[np.uint8],
+    theta: _Vector,
+    hessian: NDArray[np.float64],
+    *,
+    tol: float,
+    max_iter: int = 100,
+    stop_value: float = 0.0,
+) -> list[Result]:
+    """Return the fits of sets that rows are drawn into, side by side.
+
+    Parameters
+    ----------
+    problem : Problem
+        Over rows in memory, of one column of margins, whose penalty is that of all sets; it counts
+        the passes.
+    times : ndarray of shape (n_sets, n), uint8
+        How often each row is in a set.
+    theta : ndarray of shape (p,)
+        Where each fit starts: the optimum of all rows.
+    hessian : ndarray of shape (p, p)
+        Of the mean loss of all rows there.
+    tol, max_iter, stop_value
+        As for :func:`fastlogreg.solvers.newton.newton`.
+    """
+    limits = {"tol": tol, "max_iter": max_iter, "stop_value": stop_value}
+    return _Together(DrawnSets(problem, times), limits).fit_from(theta, hessian)
+
+
 def _numbered(penalty: _PenaltyOf, number: int) -> Callable[[float], Penalty]:
     return lambda weight: penalty(weight, number)
 
 
-def _go_together(problem: Problem, penalty: _PenaltyOf, solve: Callable[..., Result]) -> bool:
-    """Whether Hessians are cheap, and all there is to know."""
-    return (
-        problem.layout.n_outputs == 1
-        and solve in (auto, newton)
-        and is_cheap(cast(TwiceDifferentiable, problem))
-        and type(penalty(1.0, 0)) is L2
-    )
+def _go_together(
+    problem: Problem, n_sets: int, penalty: _PenaltyOf, solve: Callable[..., Result]
+) -> bool:
+    """Whether Hessians are cheap, one reading for all sets at least, and all there is to know."""
+    if problem.layout.n_outputs == 1:
+        cheap = is_cheap(cast(TwiceDifferentiable, problem))
+    else:
+        cheap = problem.size <= _KEPT and problem.hessian_passes <= _KEPT_PASSES * n_sets
+    return solve in (auto, newton) and cheap and type(penalty(1.0, 0)) is L2
 
 
 class _Separately:
@@ -224,6 +255,28 @@ class _Together:
                 folds, starts, *self._look(starts, folds), strict=True
             ):
                 fit.jump(start, loss, slope)
+        return self._finished()
+
+    def fit_from(self, theta: _Vector, hessian: NDArray[np.float64]) -> list[Result]:
+        """Return the fits of all sets, without a penalty, from one theta and with one Hessian.
+
+        The Hessian, a mean, is that of rows which all sets are nearly like.
+        """
+        number_of = len(self._sets.total_weights)
+        layout, penalty = self._sets.problem.layout, self._sets.problem.penalty
+        starts = np.broadcast_to(theta, (number_of, theta.size))
+        looks = self._sets.value_gradient(np.ascontiguousarray(starts), np.arange(number_of))
+        for number, (loss, slope) in enumerate(zip(*looks, strict=True)):
+            own = Derivatives(float(loss), slope, hessian)
+            # a copy: the Hessian is not that of this set here, and so never fresh
+            self._fits.append(_Fit(number, penalty, theta.copy(), own, layout))
+            self._fits[-1].made_at = theta
+            self._fits[-1].begin(penalty)
+        self._may_share = False
+        return self._finished()
+
+    def _finished(self) -> list[Result]:
+        """Walk and certify until nothing is uncertain; return the fits."""
         uncertain = self._fits
         for _ in range(_CERTIFICATES):
             self._walk(uncertain)
@@ -421,11 +474,14 @@ class _Fit:
         return -self._curvature.solve(self.gradient, 0.0)
 
     def _bound(self, change: float, left: float) -> tuple[float, float]:
-        """Return the distance by how margins have changed and may, over the decrement, and it."""
+        """Return the distance by how margins have changed and may, over the decrement, and it.
+
+        Where the Hessian is too large, the step that is left is too short by as much.
+        """
         decrement = 0.5 * float(self.gradient @ self._curvature.solve(self.gradient, 0.0))
-        if left > _LEFT or change > _CHANGE:
+        if change > _CHANGE or left * np.exp(change) > _LEFT:
             return np.inf, np.inf
-        factor = float(np.exp(change + 2.0 * left))
+        factor = float(np.exp(change + 2.0 * left * np.exp(change)))
         return factor, decrement * factor
 
     def would_do(self, change: float, left: float, tol: float) -> bool:

@@ -363,6 +363,8 @@ def _least_ritz_value(alphas: list[float], betas: list[float]) -> float:
         return 1.0
     a, b = np.array(alphas), np.array(betas[:-1])
     diagonal = 1.0 / a
+    if a.size == 1:  # which SciPy before 1.13 refuses
+        return float(max(diagonal[0], 1e-12))
     diagonal[1:] += b / a[:-1]
     beyond = np.sqrt(b) / a[:-1]
     return float(

@@ -1,28 +1,41 @@
 """The bootstrap: fits to rows drawn with replacement, each from where the first fit ended.
 
-A replicate is a column of weights: how often each row, or each cluster, was drawn. No row is
-copied. Starting at the estimates of all rows, a fit takes two or three passes.
+A replicate says how often each row, or each cluster, was drawn. No row is copied. Replicates of two
+classes are fitted side by side, some dozens in each reading of the rows, by the Hessian of all rows
+(:func:`fastlogreg.solvers.folds.fit_drawn`); those of several classes, and of rows whose Hessian is
+dear, one after the other.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg.data.memory import MemoryRows
+from fastlogreg.data.separation import all_overlap
 from fastlogreg.problem.problem import Problem
-from fastlogreg.solvers import Universal
+from fastlogreg.solvers import Result, TwiceDifferentiable, Universal
 from fastlogreg.solvers.auto import auto
+from fastlogreg.solvers.folds import fit_drawn
+from fastlogreg.solvers.handover import is_cheap
 from fastlogreg.statistics.likelihood import Likelihood
 
 __all__ = ["Replicates", "bootstrap"]
 
 _TOL = 1e-12
+_TOL_TOGETHER = 1e-10  # goes to 1e-13, and one step beyond
 _STOP = 1e-8  # a mean loss below this is that of separated classes
 _MOST_LOST = 0.1
+_TOGETHER = 64  # replicates in one reading, at most; 128 are no quicker
+_BYTES = 1 << 26  # of their counts
+_MOST_TIMES = 255  # that a row is drawn, of those fitted together
 
 _Array = NDArray[np.float64]
+_Times = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +49,7 @@ class Replicates:
     lost : int
         How many have none.
     n_passes : float
+        Readings of the rows.
     """
 
     parameters: _Array
@@ -57,54 +71,141 @@ def bootstrap(
     Parameters
     ----------
     parameters : ndarray of shape (q,)
-        Where each fit starts.
+        The estimates of all rows, where each fit starts.
     groups : ndarray of shape (n,), optional
         Codes of clusters that are drawn as a whole.
     sampling : bool, default=False
-        Whether weights are those of a sample: rows are drawn alike, and keep their weights. Else
-        a row of weight w stands for w rows, and its count is drawn.
+        Whether weights are those of a sample, or the trials of counts: rows are drawn alike, and
+        keep their weights. Else a row of weight w stands for w rows, and its count is drawn.
 
     Raises
     ------
     ValueError
         Where more than a tenth of the replicates have no optimum.
     """
-    X, y, weights, offset, _ = likelihood.rows
-    n = likelihood.n_rows
-    theta = likelihood.theta(parameters).reshape(-1)
-    found, lost, passes = [], 0, 0.0
-    held = np.flatnonzero(np.ones(n) if weights is None else weights)
-    for _ in range(n_replicates):
-        if groups is not None:
-            size = int(groups.max()) + 1
-            counts = np.bincount(random.randint(0, size, size), minlength=size)[groups]
-            drawn = counts.astype(np.float64) * (1.0 if weights is None else weights)
-        elif weights is None or sampling:
-            counts = np.bincount(held[random.randint(0, held.size, held.size)], minlength=n)
-            drawn = counts.astype(np.float64) * (1.0 if weights is None else weights)
-        else:
-            total = max(1, round(float(weights.sum())))
-            drawn = random.multinomial(total, weights / weights.sum()).astype(np.float64)
-        seen = np.bincount(y.astype(np.intp), drawn, minlength=likelihood.n_classes)
-        if (seen == 0.0).any():
-            lost += 1
-            continue
-        problem = Problem(MemoryRows(X, y, drawn, offset), spec=likelihood.spec)
-        with problem.solving():
-            result = auto(cast(Universal, problem), theta, tol=_TOL, stop_value=_STOP, stages=False)
-        passes += problem.n_passes
-        rows = likelihood.rows._replace(weights=drawn)
-        own = Likelihood(rows, likelihood.intercept, likelihood.reference, likelihood.n_threads)
-        at = likelihood.parameters(result.theta)
-        total_lost = result.decrement * own.total_weight
-        if not result.finite or own.separation(at, total_lost) is not None:
-            lost += 1
-            continue
-        found.append(at)
+    fits = _Fits(likelihood, parameters, drawn_alike=sampling or groups is not None)
+    draws = _draws(likelihood, n_replicates, random, groups, sampling)
+    found: list[_Array] = []
+    while times := list(islice(draws, fits.at_once)):
+        found += fits.of([each for each in times if fits.holds_all_classes(each)])
+    lost = n_replicates - len(found)
     if lost > _MOST_LOST * n_replicates:
         raise ValueError(
             f"{lost} of {n_replicates} bootstrap replicates have no optimum: their classes can be "
             "separated, so that there are no bootstrap errors; use method='firth' of flr.logit, "
             "or another cov_type"
         )
-    return Replicates(np.array(found), lost, passes)
+    return Replicates(np.array(found), lost, fits.n_passes)
+
+
+def _draws(
+    likelihood: Likelihood,
+    n_replicates: int,
+    random: np.random.RandomState,
+    groups: NDArray[np.int64] | None,
+    sampling: bool,
+) -> Iterator[_Times]:
+    """Yield how often each row was drawn, (n,), of each replicate."""
+    weights, n = likelihood.rows.weights, likelihood.n_rows
+    held = np.arange(n) if weights is None else np.flatnonzero(weights)
+    for _ in range(n_replicates):
+        if groups is not None:
+            size = int(groups.max()) + 1
+            yield np.bincount(random.randint(0, size, size), minlength=size)[groups]
+        elif weights is None or sampling:
+            drawn = random.randint(0, held.size, held.size)
+            yield np.bincount(drawn if held.size == n else held[drawn], minlength=n)
+        else:
+            total = max(1, round(float(weights.sum())))
+            yield random.multinomial(total, weights / weights.sum())
+
+
+class _Fits:
+    """Fits to rows as often as they were drawn.
+
+    ``drawn_alike`` says whether rows keep their weights; else what was drawn are the weights.
+
+    Attributes
+    ----------
+    at_once : int
+        Replicates that :meth:`of` should be asked for together.
+    n_passes : float
+    """
+
+    def __init__(self, likelihood: Likelihood, parameters: _Array, *, drawn_alike: bool) -> None:
+        X, y, weights, offset, _ = likelihood.rows
+        self._likelihood = likelihood
+        self._source = MemoryRows(X, y, weights if drawn_alike else None, offset)
+        self._theta = likelihood.theta(parameters).reshape(-1)
+        self._problem = Problem(self._source, spec=likelihood.spec)
+        given = self._source.arrays[2]
+        self._lightest = 1.0 if given is None else float(given[given > 0.0].min())
+        self._hessian: NDArray[np.float64] | None = None
+        self.at_once = 1
+        if likelihood.n_equations == 1 and is_cheap(cast(TwiceDifferentiable, self._problem)):
+            self._hessian = self._problem.mean_loss(self._theta)[2]
+            self.at_once = min(_TOGETHER, max(1, _BYTES // likelihood.n_rows))
+
+    @property
+    def n_passes(self) -> float:
+        """Return the readings so far."""
+        return self._problem.n_passes
+
+    def holds_all_classes(self, times: _Times) -> bool:
+        """Whether rows of each class were drawn."""
+        drawn = self._source.times(times).arrays[2]
+        return bool((self._likelihood.class_weights(drawn) > 0.0).all())
+
+    def of(self, times: list[_Times]) -> list[_Array]:
+        """Return the estimates of those that have an optimum."""
+        if len(times) > 1 and max(int(each.max()) for each in times) <= _MOST_TIMES:
+            assert self._hessian is not None
+            results = fit_drawn(
+                self._problem,
+                np.array(times, dtype=np.uint8),
+                self._theta,
+                self._hessian,
+                tol=_TOL_TOGETHER,
+                stop_value=_STOP,
+            )
+        else:
+            results = [self._fit(each) for each in times]
+        return [
+            self._likelihood.parameters(result.theta)
+            for result, each in zip(results, times, strict=True)
+            if self._has_optimum(result, each)
+        ]
+
+    def _fit(self, times: _Times) -> Result:
+        problem = self._problem.subset(self._source.times(times), self._problem.penalty)
+        with problem.solving():
+            return auto(
+                cast(Universal, problem), self._theta, tol=_TOL, stop_value=_STOP, stages=False
+            )
+
+    @cached_property
+    def _known(self) -> tuple[float, _Array]:
+        """Return the largest margin at the estimates, and the largest size of each column."""
+        of, first = self._likelihood, self._problem.layout.first
+        low, high = self._problem.column_ranges()
+        sizes = np.concatenate([np.ones(first), np.maximum(np.abs(low), np.abs(high))])
+        return float(np.abs(of.margins(of.parameters(self._theta))).max()), sizes
+
+    def _largest(self, theta: _Array) -> float:
+        """Return what no margin at theta is larger than; infinity for several classes."""
+        if self._likelihood.n_equations > 1:
+            return np.inf
+        largest, sizes = self._known
+        return largest + float(sizes @ np.abs(theta - self._theta))
+
+    def _has_optimum(self, result: Result, times: _Times) -> bool:
+        if not result.finite:
+            return False
+        of, weights = self._likelihood, self._source.arrays[2]
+        total = float(times.sum() if weights is None else times @ weights)
+        if all_overlap(self._lightest / total, self._largest(result.theta), result.decrement):
+            return True
+        drawn = self._source.times(times).arrays[2]
+        own = Likelihood(of.rows._replace(weights=drawn), of.intercept, of.reference, of.n_threads)
+        at = of.parameters(result.theta)
+        return own.separation(at, result.decrement * own.total_weight) is None

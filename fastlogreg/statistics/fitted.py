@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from fastlogreg.data import validation as check
+from fastlogreg.data.labels import encode_counts
 from fastlogreg.data.memory import Columns, Rows
 from fastlogreg.estimators.input import (
     Training,
@@ -30,7 +31,7 @@ from fastlogreg.statistics.covariance import (
     decrement,
     robust,
 )
-from fastlogreg.statistics.firth import FirthFit
+from fastlogreg.statistics.firth import FirthFit, fit_firth
 from fastlogreg.statistics.in_parts import PartedLikelihood, SumsOfParts
 from fastlogreg.statistics.likelihood import Derivatives, Likelihood
 from fastlogreg.statistics.multinomial import MNLogitResults
@@ -39,8 +40,14 @@ from fastlogreg.statistics.results import Design, Fit, LogitResults, Results, ch
 __all__ = ["Asked", "check_asked", "inference", "referred", "results_of"]
 
 _FAR = 1e-2  # of the log-likelihood: what estimates may be below the maximum, 0.14 errors at most
-_NEAR = 1e-18  # for each row: how near estimates are where another step would show in no error
+_NEAR = 1e-15  # for each row: how near estimates are where another step would show in no error
 _WEIGHTS = ("frequency", "sampling")
+NO_WEIGHTS = "{} is not taken beside counts, which are weights themselves"
+_NOT_THERE = (
+    "the coefficients are not at the maximum of the likelihood of these rows: the log-likelihood, "
+    "{:.6g}, could rise by some {:.2g}. Hand over the rows, labels, weights and offset that model "
+    "was fitted to, or fit it with a smaller tol"
+)
 
 _Array = NDArray[np.float64]
 
@@ -65,11 +72,14 @@ def check_asked(
     random_state: Any,
     n: int,
     weighted: bool,
+    counts: bool = False,
 ) -> Asked:
     """Return what was asked for, checked, of n rows."""
     check.check_choice(cov_type, "cov_type", COV_TYPES)
     level = check_level(level)
     check.check_choice(weight_type, "weight_type", _WEIGHTS)
+    if counts and weight_type == "sampling":
+        raise ValueError("weight_type='sampling' is of sample_weight, which counts do not take")
     count = check.check_count(n_bootstrap, "n_bootstrap", low=2)
     assert count is not None
     if weight_type == "sampling" and weighted and cov_type == "nonrobust":
@@ -88,19 +98,20 @@ def check_asked(
         if cov_type == "bootstrap" and len(codes) > 1:
             raise ValueError("groups: the bootstrap draws clusters of one way, got two")
     random = check_random_state(random_state)
-    return Asked(cov_type, codes, level, weight_type == "sampling", count, random)
+    # the score of a row of counts is that of all its trials, as that of a sampled row is weighted
+    return Asked(cov_type, codes, level, weight_type == "sampling" or counts, count, random)
 
 
 @numpy_defaults
 def inference(
     model: LogisticRegression,
-    X: ArrayLike,
+    X: Any,
     y: ArrayLike | None = None,
     *,
     sample_weight: ArrayLike | None = None,
     offset: ArrayLike | None = None,
     cov_type: str = "nonrobust",
-    groups: ArrayLike | str | None = None,
+    groups: Any = None,
     level: float = 0.95,
     weight_type: str = "frequency",
     reference: Any = None,
@@ -124,13 +135,17 @@ def inference(
     Parameters
     ----------
     model : LogisticRegression
-        Fitted with ``C=np.inf`` (or penalty factors of 0), to these rows.
+        Fitted with ``C=np.inf`` (or penalty factors of 0), to these rows. With ``firth=True``
+        tests and intervals are those of the penalized likelihood, as of ``logit(method="firth")``.
     X : array-like or sparse matrix of shape (n_samples, n_features)
         Or rows of :func:`fastlogreg.open_rows`, or a collection of Dask.
-    y : array-like of shape (n_samples,)
-        None beside rows of ``open_rows``, which name their target, weights and offset.
+    y : array-like of shape (n_samples,), or of whole numbers (n_samples, 2)
+        Labels; or counts of successes (the second class) and failures, each row an observation, of
+        a model that was fitted to the rows twice, with the counts as weights. None beside rows of
+        ``open_rows``, which name their target, weights and offset.
     sample_weight : array-like of shape (n_samples,), optional
-        As they were fitted; the model's ``class_weight`` is multiplied with them.
+        As they were fitted; the model's ``class_weight`` is multiplied with them. None beside
+        counts.
     offset : array-like of shape (n_samples,), or (n_samples, n_classes), optional
         As it was fitted.
     cov_type : {"nonrobust", "HC0", "HC1", "cluster", "bootstrap"}, default="nonrobust"
@@ -195,20 +210,26 @@ def inference(
     settings = model._settings()
     if not hasattr(model, "classes_"):
         raise ValueError("model must be fitted: it has no classes_")
-    data = _training(model, X, y, sample_weight, offset)
-    columns = data.columns
+    counts = not is_opened(X) and len(np.shape(y)) == 2 and np.shape(y)[1] == 2
+    if counts:
+        data = _training_of_counts(model, X, y, sample_weight, offset)
+    else:
+        data = _training(model, X, y, sample_weight, offset)
+    columns, source = data.columns, data.source
     if is_opened(X) and groups is not None:
         groups = _groups_of_columns(X, groups)
     elif groups is not None and is_lazy(groups):
         groups = np.asarray(groups.compute())
-    source = data.source
     n = data.rows.targets.size if source is None else source.n_rows
-    weighted = data.metadata["sample_weight"] is not None or model.class_weight is not None
-    if source is not None and is_opened(X):
-        weighted |= X.schema.sample_weight is not None
+    weighted = data.is_weighted or model.class_weight is not None
     asked = check_asked(
-        cov_type, groups, level, weight_type, n_bootstrap, random_state, n, weighted
+        cov_type, groups, level, weight_type, n_bootstrap, random_state, n, weighted, counts
     )
+    if source is not None and settings.firth:
+        raise ValueError(
+            "Firth's method needs all rows in memory: raise memory_limit in open_rows, or compute "
+            "the collection"
+        )
     if source is not None and cov_type == "bootstrap":
         raise ValueError(
             "cov_type='bootstrap' draws rows in memory: raise memory_limit in open_rows, or take "
@@ -226,7 +247,7 @@ def inference(
     likelihood: Likelihood
     if source is None:
         rows, theta, code = referred(data.rows, theta, reference)
-        likelihood = Likelihood(rows, settings.intercept, code, settings.n_threads)
+        likelihood = Likelihood(rows, settings.intercept, code, settings.n_threads, counts=counts)
     else:
         likelihood = PartedLikelihood(
             source,
@@ -242,6 +263,14 @@ def inference(
         else [str(name) for name in columns.names]
     )
     parameters = likelihood.parameters(theta)
+    firth = None
+    if settings.firth:
+        refuse_covariance_beside_firth(asked.cov_type)
+        firth = fit_firth(likelihood, names, near=parameters)
+        gain = firth.derivatives.value - firth.objective.value(parameters)
+        if gain > _FAR:
+            raise ValueError(_NOT_THERE.format(firth.derivatives.value - gain, gain))
+        parameters = firth.parameters
     notes = []
     if model.class_weight is not None:
         notes.append("Weights of the classes are in the likelihood: its errors take them as data.")
@@ -255,6 +284,7 @@ def inference(
         notes=notes,
         ridge=ridge,
         target="y" if target is None else str(target),
+        firth=firth,
     )
 
 
@@ -306,13 +336,34 @@ def _reference_of_parts(classes: NDArray[Any], reference: Any) -> int:
         return 0
     if reference not in names:
         raise ValueError(f"reference must be one of the classes {names}, got {reference!r}")
-    code = names.index(reference)
+    code: int = names.index(reference)
     if len(names) == 2 and code == 1:
         raise ValueError(
             "reference must be the first of two classes where rows come in parts; against the "
             "other, estimates and intervals change their sign alone"
         )
     return code
+
+
+def _training_of_counts(
+    model: LogisticRegression, X: Any, y: Any, sample_weight: Any, offset: Any
+) -> Training:
+    """Return rows whose targets are shares of successes, and weights the trials."""
+    if sample_weight is not None or model.class_weight is not None:
+        raise ValueError(NO_WEIGHTS.format("sample_weight or class_weight"))
+    classes = np.asarray(model.classes_)
+    if classes.size != 2:
+        raise ValueError(f"counts are for two classes, and model has {classes.size}")
+    matrix, _, columns = validated(model, X, reset=False)
+    check.check_finite(matrix)
+    n = matrix.shape[0]
+    if len(y) != n:
+        raise ValueError(f"y must have a row of counts for each of the {n} rows of X, got {len(y)}")
+    names = [str(name) for name in classes[::-1].tolist()]
+    _, shares, trials = encode_counts(np.asarray(y), names)
+    known = check.check_offset(offset, n, 1, finite=True)
+    metadata = {"sample_weight": None, "offset": offset}
+    return Training(Rows(matrix, shares, trials, known, classes), columns, shares, metadata)
 
 
 class _ModelDesign:
@@ -336,6 +387,12 @@ class _ModelDesign:
             offset, matrix.shape[0], 1 if n_classes == 2 else n_classes, finite=True
         )
         return matrix, known, None
+
+
+def refuse_covariance_beside_firth(cov_type: str) -> None:
+    """Refuse robust covariances of Firth's method."""
+    if cov_type != "nonrobust":
+        raise ValueError(f"cov_type={cov_type!r} is not offered for Firth's method")
 
 
 def _ridge(settings: Any, total: float, layout: Layout, penalized: bool) -> _Array | None:
@@ -406,8 +463,8 @@ def results_of(
     derivatives = likelihood.derivatives(parameters) if firth is None else firth.derivatives
     if firth is None:
         derivatives = _at_optimum(likelihood, parameters, derivatives, names, ridge, polish)
-    sums: Any = sums_at(likelihood, parameters)  # type: ignore[arg-type]
     added = 0.0 if ridge is None else ridge
+    sums: Any = sums_at(likelihood, parameters)  # type: ignore[arg-type]
     found = sums.bread(derivatives, names, added)
     if polish:
         step = found.covariance @ derivatives.score
@@ -431,8 +488,6 @@ def results_of(
         if asked.cov_type != "nonrobust":
             raise ValueError(f"cov_type={asked.cov_type!r} is not offered for a penalized fit")
     covariance = found.covariance
-    if firth is not None and asked.cov_type != "nonrobust":
-        raise ValueError(f"cov_type={asked.cov_type!r} is not offered for method='firth'")
     if asked.cov_type in ("HC1", "cluster") and nobs <= likelihood.size:
         raise ValueError(
             f"cov_type={asked.cov_type!r} needs more observations than parameters, got {nobs:g} "
@@ -468,7 +523,7 @@ def results_of(
     fit = Fit(
         likelihood=likelihood,
         parameters=parameters,
-        llf=derivatives.value,
+        llf=derivatives.value + likelihood.constant,
         covariance=covariance,
         information_inverse=found.covariance,
         names=names,
@@ -510,12 +565,7 @@ def _at_optimum(
         distance = decrement(derivatives)
         refuse_separated(likelihood, parameters, names, distance)
     if distance > _FAR and not polish:
-        raise ValueError(
-            "the coefficients are not at the maximum of the likelihood of these rows: the "
-            f"log-likelihood, {derivatives.value:.6g}, could rise by some {distance:.2g}. Hand "
-            "over the rows, labels, weights and offset that model was fitted to, or fit it with a "
-            "smaller tol"
-        )
+        raise ValueError(_NOT_THERE.format(derivatives.value, distance))
     return derivatives
 
 

@@ -4,6 +4,7 @@ formulaic reads formulas and makes the columns; labels of any kind are read here
 value of what the model reads are left out, and the results say how many.
 """
 
+import ast
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -13,13 +14,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastlogreg.backends import PassSpec
 from fastlogreg.data import validation as check
-from fastlogreg.data.labels import encode_classes
+from fastlogreg.data.labels import encode_classes, encode_counts
 from fastlogreg.data.memory import MemoryRows, Rows
 from fastlogreg.estimators.logistic import LogisticRegression
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.solvers.trace import Trace
 from fastlogreg.statistics.firth import fit_firth
-from fastlogreg.statistics.fitted import check_asked, referred, refuse_separated, results_of
+from fastlogreg.statistics.fitted import (
+    NO_WEIGHTS,
+    check_asked,
+    referred,
+    refuse_covariance_beside_firth,
+    refuse_separated,
+    results_of,
+)
 from fastlogreg.statistics.formula_support import check_formulaic
 from fastlogreg.statistics.likelihood import Likelihood
 from fastlogreg.statistics.multinomial import MNLogitResults
@@ -27,7 +35,7 @@ from fastlogreg.statistics.results import LogitResults
 
 __all__ = ["logit"]
 
-_TOL = 1e-12
+_TOL = 1e-11  # one more Newton step then leads to rounding
 _STEPS = 200
 
 _Array = NDArray[np.float64]
@@ -58,14 +66,15 @@ def logit(
         ``"admit ~ gre + gpa + C(rank)"``, with formulaic's grammar: ``C()``, interactions
         (``a:b``, ``a * b``), splines (``bs(x, df=4)``), transformations (``np.log(x)``,
         ``I(x > 0)``), ``- 1`` for no intercept. The left side is a column of labels of
-        any kind, two or more, or an expression.
+        any kind, two or more, or an expression. Or it is counts of successes and failures, each row
+        an observation: ``"s + f ~ x"`` as in statsmodels, or ``"cbind(s, n - s) ~ x"`` as in R.
     data : pandas or polars frame, or mapping of names to columns
         Rows that lack a value of what the model reads are left out.
     method : {"ml", "firth"}, default="ml"
         Maximum likelihood, or Firth's penalized likelihood (two classes): finite where rows are
         separated, with tests and intervals of that likelihood.
     sample_weight, offset : str or array-like of shape (n,), optional
-        The name of a column, or values. See :func:`fastlogreg.inference`.
+        The name of a column, or values. See :func:`fastlogreg.inference`. No weights beside counts.
     cov_type, level, weight_type, reference, n_bootstrap, random_state
         See :func:`fastlogreg.inference`.
     groups : str, array-like of shape (n,), or a list of two of those, optional
@@ -109,7 +118,12 @@ def logit(
     threads = check.check_threads(n_threads)
     table = _Table(formula, data, sample_weight, offset, groups)
     weights = check.check_weights(table.weights, table.n)
-    classes, targets = encode_classes(table.labels, weights)
+    if table.counts:
+        if weights is not None:
+            raise ValueError(NO_WEIGHTS.format("sample_weight"))
+        classes, targets, weights = encode_counts(table.labels, table.counts)
+    else:
+        classes, targets = encode_classes(table.labels, weights)
     known = check.check_offset(
         table.offset, table.n, 1 if classes.size == 2 else classes.size, finite=True
     )
@@ -121,13 +135,14 @@ def logit(
         n_bootstrap,
         random_state,
         table.n,
-        weights,
+        weights is not None,
+        bool(table.counts),
     )
-    if method == "firth" and cov_type != "nonrobust":
-        raise ValueError(f"cov_type={cov_type!r} is not offered for method='firth'")
+    if method == "firth":
+        refuse_covariance_beside_firth(cov_type)
     table.check_finite(threads)
     rows, _, code = referred(Rows(table.matrix, targets, weights, known, classes), None, reference)
-    likelihood = Likelihood(rows, table.intercept, code, threads)
+    likelihood = Likelihood(rows, table.intercept, code, threads, counts=bool(table.counts))
     names = ["Intercept"] * int(table.intercept) + table.names
     about: dict[str, Any] = {
         "notes": table.notes,
@@ -200,9 +215,16 @@ class _Table:
             raise ValueError(f"formula {formula!r} can't be read: {why}") from error
         if not hasattr(parsed, "lhs") or not hasattr(parsed, "rhs"):
             raise ValueError(f"formula must have a left and a right side, got {formula!r}")
-        if len(list(parsed.lhs)) != 1:
-            raise ValueError(f"formula must have one column on its left side, got {formula!r}")
-        self.target, labels = _labels(parsed.lhs, frame)
+        sides = _sides([str(term) for term in parsed.lhs])
+        if len(sides) not in (1, 2):
+            raise ValueError(
+                "formula must have one column on its left side, or two of counts (successes and "
+                f"failures), got {formula!r}"
+            )
+        found = [_labels(side, frame) for side in sides]
+        self.target = " + ".join(name for name, _ in found)
+        self.counts = [name for name, _ in found] if len(found) == 2 else []
+        labels = found[0][1] if len(found) == 1 else np.column_stack([each for _, each in found])
         kept = ~_missing(labels, n, "formula")
         self._offset = offset
         columns = {}
@@ -214,9 +236,16 @@ class _Table:
         ways = [_column(frame, way, "groups") for way in ways]
         for way in ways:
             kept &= ~_missing(way, n, "groups")
-        matrix = _made(parsed.rhs, frame[kept], "formula")
-        here = np.zeros(n, dtype=bool)
-        here[matrix.index.to_numpy()] = True
+        plain = _plain_terms(parsed.rhs, frame)
+        if plain is None:
+            matrix = _made(parsed.rhs, frame[kept], "formula")
+            here = np.zeros(n, dtype=bool)
+            here[matrix.index.to_numpy()] = True
+        else:  # formulaic would copy them some times; of a row or two it says what comes of them
+            for name in plain:
+                kept &= frame[name].notna().to_numpy()
+            here = kept
+            matrix = _made(parsed.rhs, frame[kept].iloc[:2], "formula")
         if not here.any():
             raise ValueError("no rows are left without those that lack a value")
         self._spec = matrix.model_spec
@@ -224,13 +253,17 @@ class _Table:
         self.intercept = "Intercept" in names
         if self.intercept and names[0] != "Intercept":
             raise ValueError("formula must not have a column of its own called 'Intercept'")
-        self.matrix = _by_column(matrix, int(self.intercept))
+        if plain is None:
+            self.matrix = _by_column(matrix, int(self.intercept))
+        else:
+            every = frame if here.all() else frame[here]
+            self.matrix = _by_column(every[plain], 0)
         self.names = names[int(self.intercept) :]
-        self.n = len(matrix)
+        self.n = len(self.matrix)
         self.rows = np.flatnonzero(here)
         self.n_missing = n - self.n
         self.labels = np.asarray(labels)[here]
-        if self.labels.dtype.kind == "f" and not np.isfinite(self.labels).all():
+        if not self.counts and self.labels.dtype.kind == "f" and not np.isfinite(self.labels).all():
             raise ValueError("formula: the labels on the left side must be finite")
         self.weights = _some(columns["sample_weight"], here)
         self.offset = _some(columns["offset"], here)
@@ -277,10 +310,44 @@ def _of_polars(series: Any) -> Any:
     return np.array(series.to_list(), dtype=object)
 
 
-def _labels(lhs: Any, frame: Any) -> tuple[str, Any]:
-    """Return the name of the left side, and its labels, (n,)."""
-    (term,) = list(lhs)
-    name = str(term)
+def _sides(terms: list[str]) -> list[str]:
+    """Return the expressions on the left side; R's ``cbind(a, b)`` are two."""
+    if len(terms) != 1 or not terms[0].startswith("cbind("):
+        return terms
+    try:
+        call = ast.parse(terms[0], mode="eval").body
+    except SyntaxError:  # names in backticks
+        call = None
+    if not isinstance(call, ast.Call) or len(call.args) != 2:
+        raise ValueError(
+            f"formula: {terms[0]!r} must have two columns, successes and failures; names in "
+            "backticks are added instead: `a b` + c ~ x"
+        )
+    return [
+        ast.unparse(each) if isinstance(each, ast.Name) else f"I({ast.unparse(each)})"
+        for each in call.args
+    ]
+
+
+def _plain_terms(terms: Any, frame: Any) -> list[str] | None:
+    """Return the names of the columns, where a formula is a sum of numeric columns; else None."""
+    names = []
+    for term in terms:
+        if str(term) == "1":
+            continue
+        (factor, *others) = term.factors
+        name = factor.expr
+        if others or factor.eval_method.value != "lookup" or list(frame.columns).count(name) != 1:
+            return None
+        dtype = frame[name].dtype
+        if not (isinstance(dtype, np.dtype) and dtype.kind in "iuf"):
+            return None
+        names.append(name)
+    return names or None
+
+
+def _labels(name: str, frame: Any) -> tuple[str, Any]:
+    """Return the name of an expression on the left side, and its labels, (n,)."""
     plain = name.strip("`")
     if plain in frame.columns:
         return plain, _plain(frame[plain])

@@ -5,6 +5,10 @@ class*, whose row is 0. So *parameters* here are one flat vector: [b, w_1 .. w_d
 and for K > 2 the rows of the K - 1 other classes, in order. Values are sums over rows, and the
 log-likelihood is minus the loss; the information is minus its second derivative.
 
+Rows may be *counts*: of successes and failures in the trials of a row. Its target is then the share
+of successes and its weight the number of trials, and the row is one observation. Sums over rows
+leave the binomial coefficients out; :attr:`Likelihood.constant` is the sum of their logarithms.
+
 Everything that reads rows for inference is here or in :mod:`fastlogreg.statistics.coordinates`.
 """
 
@@ -13,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaln, xlogy
 
 from fastlogreg import backends
 from fastlogreg.data.class_separation import find_class_separation
@@ -45,6 +50,8 @@ class Likelihood:
     reference : int, default=0
         Number of the reference class, for more than two classes.
     n_threads : int, optional
+    counts : bool, default=False
+        Whether rows are counts.
 
     Attributes
     ----------
@@ -67,17 +74,30 @@ class Likelihood:
     """
 
     def __init__(
-        self, rows: Rows, intercept: bool, reference: int = 0, n_threads: int | None = None
+        self,
+        rows: Rows,
+        intercept: bool,
+        reference: int = 0,
+        n_threads: int | None = None,
+        *,
+        counts: bool = False,
     ) -> None:
         self.rows = rows
         n_rows, n_columns = map(int, rows.matrix.shape)
-        self._set_shape(n_rows, n_columns, intercept, reference, n_threads)
+        self._set_shape(n_rows, n_columns, intercept, reference, n_threads, counts=counts)
 
     def _set_shape(
-        self, n_rows: int, n_columns: int, intercept: bool, reference: int, n_threads: int | None
+        self,
+        n_rows: int,
+        n_columns: int,
+        intercept: bool,
+        reference: int,
+        n_threads: int | None,
+        counts: bool = False,
     ) -> None:
         self.intercept = intercept
         self.n_threads = n_threads
+        self.counts = counts
         self.n_rows, self.n_columns = n_rows, n_columns
         self.n_classes = int(self.rows.classes.size)
         self.reference = reference if self.n_classes > 2 else 0
@@ -152,7 +172,13 @@ class Likelihood:
         return out
 
     def residuals(self, probabilities: _Array) -> _Array:
-        """Return (y = k) - p_k of the classes with an equation, (n, K - 1), without weights."""
+        """Return (y = k) - p_k of the classes with an equation, (n, K - 1), without weights.
+
+        Of counts the share of successes less their probability.
+        """
+        if self.n_equations == 1:
+            y = self.rows.targets
+            return (y * probabilities[:, 0] - (1.0 - y) * probabilities[:, 1])[:, None]
         codes = self.rows.targets.astype(np.intp)
         at = np.arange(codes.size)
         own = np.zeros(codes.size)
@@ -192,7 +218,32 @@ class Likelihood:
         source = MemoryRows(self.rows.matrix, self.rows.targets)
         return source.squared_lengths(matrix, self.intercept)
 
-    # --- the null model, separation -------------------------------------------------------
+    # --- classes, counts, the null model, separation --------------------------------------
+
+    def class_weights(self, weights: _Array) -> _Array:
+        """Return the sum of weights, (n,), in each class, (K,)."""
+        y = self.rows.targets
+        if self.n_equations == 1:
+            return np.array([weights @ (1.0 - y), weights @ y])
+        return np.asarray(np.bincount(y.astype(np.intp), weights, self.n_classes), np.float64)
+
+    @cached_property
+    def constant(self) -> float:
+        """Return the sum of the logarithms of binomial coefficients, 0 but for counts."""
+        if not self.counts:
+            return 0.0
+        trials = self.weighted(np.ones(self.n_rows))
+        successes = np.round(trials * self.rows.targets)
+        both = gammaln(successes + 1.0) + gammaln(trials - successes + 1.0)
+        return float((gammaln(trials + 1.0) - both).sum())
+
+    @cached_property
+    def saturated(self) -> float:
+        """Return the log-likelihood of a model with a parameter a row, constant included."""
+        if not self.counts:
+            return 0.0
+        y = self.rows.targets
+        return self.constant + float(self.weighted(xlogy(y, y) + xlogy(1.0 - y, 1.0 - y)).sum())
 
     @cached_property
     def total_weight(self) -> float:
@@ -223,7 +274,7 @@ class Likelihood:
         """Return the log-likelihood where all coefficients are 0: intercepts and offset alone."""
         _, y, weights, offset, _ = self.rows
         if self.intercept and offset is None:
-            counts = np.bincount(y.astype(np.intp), weights, minlength=self.n_classes)
+            counts = self.class_weights(np.ones(self.n_rows) if weights is None else weights)
             shares = counts[counts > 0.0] / counts.sum()
             return float(counts[counts > 0.0] @ np.log(shares))
         nothing = np.zeros((self.n_rows, 1))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import chdtrc, expit, ndtr, ndtri
+from scipy.special import chdtrc, expit, ndtr, ndtri, xlogy
 
 from fastlogreg.data import validation as check
 from fastlogreg.floating_point import numpy_defaults
@@ -73,7 +73,8 @@ class Fit:
     likelihood : Likelihood
     parameters : ndarray of shape (q,)
     llf : float
-        The log-likelihood there; of Firth's method the penalized one.
+        The log-likelihood there, of counts with binomial coefficients; of Firth's method the
+        penalized one.
     covariance, information_inverse : ndarray of shape (q, q)
         As asked for, and that of the model.
     names : list of str
@@ -151,7 +152,10 @@ class Results:
 
     @property
     def nobs(self) -> float:
-        """Return the number of observations: of rows, or the sum of frequency weights."""
+        """Return the number of observations: of rows, or the sum of frequency weights.
+
+        A row of counts is one.
+        """
         return self._fit.nobs
 
     @property
@@ -302,15 +306,18 @@ class Results:
 
     @property
     def llf(self) -> float:
-        """Return the log-likelihood; of Firth's method the penalized one."""
+        """Return the log-likelihood; of Firth's method the penalized one.
+
+        Of counts it has the binomial coefficients, as statsmodels' and R's have.
+        """
         return self._fit.llf
 
     @cached_property
     def llnull(self) -> float:
         """Return that of the null model: intercepts and offset alone."""
         if self._fit.firth is not None:
-            return self._fit.firth.null
-        return self._fit.likelihood.null
+            return self._fit.firth.null + self._fit.likelihood.constant
+        return self._plain_null
 
     @property
     def aic(self) -> float:
@@ -324,19 +331,24 @@ class Results:
 
     @property
     def deviance(self) -> float:
-        """Return twice the log-likelihood below the saturated model's, which is 0."""
-        return -2.0 * self._plain_llf
+        """Return twice what the log-likelihood lacks of the saturated model's, 0 but for counts."""
+        return 2.0 * (self._fit.likelihood.saturated - self._plain_llf)
 
     @property
     def null_deviance(self) -> float:
         """Return the deviance of the null model."""
-        return -2.0 * self._fit.likelihood.null
+        return 2.0 * (self._fit.likelihood.saturated - self._plain_null)
+
+    @property
+    def _plain_null(self) -> float:
+        return self._fit.likelihood.null + self._fit.likelihood.constant
 
     @cached_property
     def _plain_llf(self) -> float:
         if self._fit.firth is None:
             return self._fit.llf
-        return self._fit.likelihood.value(self._fit.parameters)
+        of = self._fit.likelihood
+        return of.value(self._fit.parameters) + of.constant
 
     @property
     def prsquared(self) -> float:
@@ -361,13 +373,14 @@ class Results:
         check.check_choice(kind, "kind", kinds)
         if kind == "tjur":
             return self._tjur()
-        llf, null = self._plain_llf, self._fit.likelihood.null
+        llf, null = self._plain_llf, self._plain_null
         if kind == "mcfadden":
             return 1.0 - llf / null
         gained = -float(np.expm1(2.0 * (null - llf) / self._fit.nobs))
         if kind == "cox_snell":
             return gained
-        return gained / -float(np.expm1(2.0 * null / self._fit.nobs))
+        most = self._fit.likelihood.saturated
+        return gained / -float(np.expm1(2.0 * (null - most) / self._fit.nobs))
 
     def _tjur(self) -> float:
         raise ValueError("kind='tjur' is for two classes")
@@ -613,7 +626,11 @@ class Results:
         if fit.formula is not None:
             notes.append(f"Formula: {fit.formula}")
         shown = [repr(name) for name in self.classes_.tolist()]
-        if len(shown) == 2:
+        if fit.likelihood.counts:
+            trials = f"{fit.likelihood.total_weight:g} trials in {fit.nobs:g} rows"
+            names = self.classes_.tolist()
+            notes.append(f"Probability of {names[1]} against {names[0]}, of {trials}.")
+        elif len(shown) == 2:
             notes.append(f"Probability of {fit.target} = {shown[1]} against {shown[0]}.")
         else:
             notes.append(f"Each class against the reference {shown[fit.likelihood.reference]}.")
@@ -704,7 +721,7 @@ class LogitResults(Results):
         p = self._pair[:, 1]
         y, weights = self._fit.likelihood.rows.targets, self._fit.likelihood.rows.weights
         weights = np.ones(y.size) if weights is None else weights
-        both = [float(np.average(p, weights=weights * (y == k))) for k in (0.0, 1.0)]
+        both = [float(np.average(p, weights=weights * part)) for part in (1.0 - y, y)]
         return both[1] - both[0]
 
     # --- residuals ------------------------------------------------------------------------
@@ -718,7 +735,8 @@ class LogitResults(Results):
         kind : {"deviance", "pearson", "response", "standardized"}, default="deviance"
             Signed roots of each row's part of the deviance; ``(y - p) / sqrt(p (1 - p))``; ``y -
             p``; Pearson's over ``sqrt(1 - leverage)``. All but "response" are times the root of the
-            row's weight, as R has it.
+            row's weight, as R has it. Of counts y is the share of successes, and the weight the
+            number of trials.
 
         Returns
         -------
@@ -728,20 +746,24 @@ class LogitResults(Results):
         check.check_choice(kind, "kind", kinds)
         of = self._fit.likelihood
         y = of.rows.targets
-        sign = np.where(y > 0.5, 1.0, -1.0)
+        response = of.residuals(self._pair)[:, 0]
         if kind == "response":
-            return sign * np.where(y > 0.5, self._pair[:, 0], self._pair[:, 1])
-        towards = sign * self.fittedvalues
+            return response
+        z = self.fittedvalues
         with np.errstate(over="ignore", under="ignore"):
             if kind == "deviance":
-                out = sign * np.sqrt(2.0 * np.logaddexp(0.0, -towards))
+                loss = y * np.logaddexp(0.0, -z) + (1.0 - y) * np.logaddexp(0.0, z)
+                above = loss + xlogy(y, y) + xlogy(1.0 - y, 1.0 - y)  # the loss of p = y
+                out = np.sign(response) * np.sqrt(2.0 * above.clip(0.0))
             else:
-                out = sign * np.exp(-0.5 * towards)
+                up = np.multiply(y, np.exp(-0.5 * z), out=np.zeros_like(z), where=y > 0.0)
+                down = np.multiply(1.0 - y, np.exp(0.5 * z), out=np.zeros_like(z), where=y < 1.0)
+                out = up - down
         if of.rows.weights is not None:
             out = out * np.sqrt(of.rows.weights)
         if kind == "standardized":
             out = out / np.sqrt(1.0 - self.leverage)
-        return out
+        return np.asarray(out, np.float64)
 
     @cached_property
     @numpy_defaults
@@ -772,6 +794,7 @@ class LogitResults(Results):
         ----------
         at : {"overall", "mean"}, default="overall"
             "overall": the mean over the rows of dp / dx. "mean": dp / dx at the columns' means.
+            Rows of counts weigh as their trials do.
         dummy : bool, default=False
             Whether columns of 0 and 1 alone get the change of p from 0 to 1 instead.
         level : float, optional
@@ -797,8 +820,8 @@ class LogitResults(Results):
         Parameters
         ----------
         groups : int, default=10
-            Groups of rows by quantiles of their probability, at most; rows of equal probability
-            stay together.
+            Groups of rows by quantiles of their probability, at most; rows of equal probability,
+            and the trials of a row, stay together.
 
         Returns
         -------
@@ -824,8 +847,8 @@ class LogitResults(Results):
         Returns
         -------
         structured ndarray of shape (n_groups,)
-            ``n`` (sum of weights), ``predicted`` (mean probability) and ``observed`` (share of the
-            second class).
+            ``n`` (sum of weights, or of trials), ``predicted`` (mean probability) and ``observed``
+            (share of the second class).
         """
         number_of = check.check_count(groups, "groups", low=2)
         assert number_of is not None

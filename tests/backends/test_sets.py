@@ -50,6 +50,24 @@ def test_each_column_is_the_pass_over_its_set(storage, extras, intercept):
             np.testing.assert_allclose(sizes[k], one.largest_margin(theta[k]), rtol=1e-12)
 
 
+@pytest.mark.parametrize("storage", ["c", "csrfloat64"])
+@pytest.mark.parametrize("extras", [False, True], ids=["plain", "weights_and_offset"])
+def test_a_row_may_be_in_a_set_several_times(storage, extras):
+    rng = np.random.default_rng(0)
+    X, y = stored(rng.normal(size=(N, D)), storage), rng.random(N)
+    weights, offset = (rng.random(N), rng.normal(size=N)) if extras else (None, None)
+    times = rng.poisson(1.0, (3, N)).astype(np.uint8)
+    times[2, 7] = 255
+    theta = rng.normal(size=(3, D + 1))
+    bound = backends.get("numba").bind_sets(X, y, weights, offset, times, PassSpec())
+    losses, gradients = bound(theta, np.arange(3))
+    for k, own in enumerate(times.astype(float)):
+        own = own if weights is None else own * weights
+        loss, gradient, _ = backends.get("numpy").bind(X, y, own, offset, PassSpec())(theta[k])
+        np.testing.assert_allclose(losses[k], loss, rtol=1e-12)
+        np.testing.assert_allclose(gradients[k], gradient, rtol=1e-10, atol=1e-11)
+
+
 def test_rows_outside_of_a_set_may_hold_anything():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(N, D)), rng.random(N)

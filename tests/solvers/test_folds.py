@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from benchmarks.harness import class_reference
 from fastlogreg.backends import PassSpec
 from fastlogreg.data.memory import MemoryRows
 from fastlogreg.problem.penalties import L2, ElasticNet
@@ -245,3 +246,32 @@ def test_a_saturated_outlier_hides_nothing_from_a_start_near_the_optimum():
 
     fits = fit_folds(problem, training, 3, penalty, auto, tol=TOL)
     check(problem, training, penalty, fits, sure=2.0)  # an estimate, not a bound
+
+
+@pytest.mark.parametrize("seed", [5, 2034])
+def test_several_classes_on_tables_that_deceive(seed):
+    # 2034: an outlier, nearly equal and far columns; a Hessian that was 100 times too large along
+    # what was left called 1e-4 above the optimum 4e-10
+    table = class_reference.make(seed)
+    K = int(table.y.max()) + 1
+    spec = PassSpec(loss="cross_entropy", activation="softmax", n_outputs=K)
+    problem = Problem(MemoryRows(table.X, table.y, table.sample_weight), spec=spec)
+    rng = np.random.default_rng(seed)
+    n_sets = int(rng.integers(2, 5))
+    held_out = rng.integers(0, n_sets, len(table.y))
+    training = [np.flatnonzero(held_out != k) for k in range(n_sets)]
+    Cs = np.sort(10.0 ** rng.uniform(-3, 4, 2))
+
+    def penalty(weight, number):
+        return L2(problem.layout.by_column(1.0 / (Cs[number] * weight)))
+
+    fits = fit_folds(problem, training, 2, penalty, auto, tol=TOL)
+    for rows, results in zip(
+        [*training, np.arange(len(table.y))], [*fits.sets, fits.whole], strict=True
+    ):
+        s = None if table.sample_weight is None else table.sample_weight[rows]
+        own = MemoryRows(table.X[rows], table.y[rows], s)
+        for C, result in zip(Cs, results, strict=True):
+            best = class_reference.optimum(table.X[rows], table.y[rows], C, s)
+            value = Problem(own, 1.0 / (C * own.total_weight), spec).value(result.theta)
+            assert not result.converged or value <= best * (1.0 + 2.0 * TOL)

@@ -1,8 +1,10 @@
 """Formulas and tables: what the columns are, which rows are left, what is refused."""
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
+from numpy.testing import assert_allclose
 
 import fastlogreg as flr
 from tests.statistics.data import drawn, frame, theirs
@@ -107,7 +109,8 @@ def test_what_is_refused(data):
         ("nope ~ a", "nope"),
         ("a + b", "left and a right side"),
         ("y ~~ a +", "can't be read"),
-        ("k + a ~ b", "one column on its left"),
+        ("k + a ~ b", "must be numbers"),
+        ("k + a + b ~ b", "one column on its left"),
         ("zero ~ a", "only one class"),
     ):
         with pytest.raises(ValueError, match=words):
@@ -126,3 +129,27 @@ def test_what_is_refused(data):
         flr.logit("y ~ a", data, method="bayes")
     with pytest.raises(ValueError, match="no rows"):
         flr.logit("y ~ a", data[:0])
+
+
+def test_a_sum_of_numeric_columns_is_read_without_the_formulas_copies():
+    rng = np.random.default_rng(5)
+    table = pd.DataFrame(
+        {
+            "y": rng.integers(0, 2, 60),
+            "a b": rng.normal(size=60),
+            "k": rng.integers(0, 9, 60),
+            "f": rng.normal(size=60).astype(np.float32),
+        }
+    )
+    table.loc[[3, 7], "a b"] = np.nan
+    plain = flr.logit("y ~ `a b` + k + f", table)
+    made = flr.logit("y ~ I(1.0 * `a b`) + I(1.0 * k) + I(1.0 * f)", table)
+    assert plain.names == ["Intercept", "a b", "k", "f"]
+    assert_allclose(plain.params, made.params, rtol=1e-9)
+    assert_allclose(plain.bse, made.bse, rtol=1e-7)
+    assert plain.nobs == made.nobs == 58
+    assert_allclose(plain.predict(table), made.predict(table), rtol=1e-9)
+    with pytest.raises(ValueError, match="no rows are left"):
+        flr.logit("y ~ k", table.assign(k=np.nan))
+    none = flr.logit("y ~ k + f - 1", table)
+    assert none.names == ["k", "f"]

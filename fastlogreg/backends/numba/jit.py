@@ -137,6 +137,11 @@ def _chosen(of_value: Any, of_type: Any, options: dict[str, Any], **how: Any) ->
     return choose
 
 
+#: Whether to ask for rows before they are needed, where they are read in order: AMD's processors do
+#: it better by themselves. A constant in machine code, which is kept by processor.
+PREFETCHES = not (config.CPU_NAME or llvm.get_host_cpu_name()).startswith("znver")
+
+
 @cache
 def source_hash() -> str:
     """Return a hash of everything that decides the machine code, as 16 hex digits."""

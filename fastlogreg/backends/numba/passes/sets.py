@@ -41,7 +41,7 @@ class SetsPass(RowsPass):
         y: _Array,
         sample_weight: _Array | None,
         offset: _Array | None,
-        members: NDArray[np.bool_],
+        members: NDArray[np.bool_] | NDArray[np.uint8],
         spec: _Spec,
     ) -> None:
         storage, by_column = stored(X)

@@ -19,7 +19,7 @@ from fastlogreg.backends.numba.stages import products
 class Rows(NamedTuple):
     """What goes with each row of X; see :class:`.kernels.Rows`.
 
-    ``members`` (sets, n) says with 1 or 0 which rows are in a set; ``chosen`` is empty.
+    ``members`` (sets, n) says how often each row is in a set; ``chosen`` is empty.
     """
 
     y: NDArray[np.float64]
@@ -75,11 +75,11 @@ def _workspace(X, rows, model, block):
 
 @exact
 def keep_members(members, lo, n, value, residual):
-    """Set value and residual to 0 where a row is not in the set."""
+    """Multiply value and residual by how often a row is in the set; 0 where it isn't at all."""
     for i in range(n):
-        inside = members[lo + i] != 0
-        value[i] = value[i] if inside else 0.0
-        residual[i] = residual[i] if inside else 0.0
+        times = np.float64(members[lo + i])
+        value[i] = value[i] * times if times > 0.0 else 0.0
+        residual[i] = residual[i] * times if times > 0.0 else 0.0
 
 
 @exact
