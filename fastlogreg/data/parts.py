@@ -179,7 +179,8 @@ class _OfSome(Question):
         n = block.rows.n_rows
         if at.size == n and at[0] == 0 and at[-1] == n - 1 and (np.diff(at) == 1).all():
             return super().ask(block, spec)
-        own = MemoryRows(*(None if array is None else array[at] for array in block.rows.arrays))
+        picked: Any = (None if array is None else array[at] for array in block.rows.arrays)
+        own = MemoryRows(*picked)
         return self.answer(own.bind(spec), own, *self.asked, *self.cut)
 
     def adder(self) -> "_OfSome":

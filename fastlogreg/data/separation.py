@@ -381,7 +381,7 @@ def may_be_separated(
     return not change < _STEP
 
 
-def _counting(rows: MemoryRows, values: _Vector) -> _Vector:
+def _counting(rows: MemoryRows, values: NDArray[Any]) -> NDArray[Any]:
     """Return the values of rows whose weight is above 0."""
     weights = rows.arrays[2]
     return values if weights is None else values[weights > 0.0]

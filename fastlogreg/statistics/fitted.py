@@ -106,7 +106,7 @@ def check_asked(
 def inference(
     model: LogisticRegression,
     X: Any,
-    y: ArrayLike | None = None,
+    y: Any = None,
     *,
     sample_weight: ArrayLike | None = None,
     offset: ArrayLike | None = None,
@@ -210,7 +210,8 @@ def inference(
     settings = model._settings()
     if not hasattr(model, "classes_"):
         raise ValueError("model must be fitted: it has no classes_")
-    counts = not is_opened(X) and len(np.shape(y)) == 2 and np.shape(y)[1] == 2
+    shape = () if is_opened(X) else np.shape(y)
+    counts = len(shape) == 2 and shape[1] == 2
     if counts:
         data = _training_of_counts(model, X, y, sample_weight, offset)
     else:

@@ -97,7 +97,7 @@ class PartedLikelihood(Likelihood):
         return cast(_Array, self.rows.matrix)
 
     @property
-    def total_weight(self) -> float:  # type: ignore[override]
+    def total_weight(self) -> float:
         """Return the sum of the weights."""
         return self.source.total_weight
 
@@ -229,7 +229,8 @@ class SumsOfParts:
 
     def white(self, of: Bread, *, sampling: bool) -> _Array:
         """Return the sum of the outer products of the rows' scores, (q, q)."""
-        return self._ask(of.coordinates, _white, sampling)
+        meat: _Array = self._ask(of.coordinates, _white, sampling)
+        return meat
 
     def clustered(self, of: Bread, codes: NDArray[np.int64], nobs: float) -> _Array:
         """Return the sum over clusters of outer products of summed scores, with its factor."""

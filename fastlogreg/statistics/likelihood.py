@@ -265,8 +265,11 @@ class Likelihood:
         return (
             mine.classes.tolist() == theirs.classes.tolist()
             and np.array_equal(mine.targets, theirs.targets)
-            and (mine.weights is None) == (theirs.weights is None)
-            and (mine.weights is None or np.array_equal(mine.weights, theirs.weights))
+            and (
+                mine.weights is theirs.weights is None
+                if mine.weights is None or theirs.weights is None
+                else np.array_equal(mine.weights, theirs.weights)
+            )
         )
 
     @cached_property
