@@ -210,7 +210,7 @@ def inference(
     settings = model._settings()
     if not hasattr(model, "classes_"):
         raise ValueError("model must be fitted: it has no classes_")
-    shape = () if is_opened(X) else np.shape(y)
+    shape: tuple[int, ...] = () if is_opened(X) else np.shape(y)
     counts = len(shape) == 2 and shape[1] == 2
     if counts:
         data = _training_of_counts(model, X, y, sample_weight, offset)

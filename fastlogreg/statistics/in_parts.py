@@ -266,7 +266,8 @@ def _counted(bound: Pass, rows: MemoryRows) -> int:
 
 def _class_weights(bound: Pass, rows: MemoryRows, n_classes: int) -> _Array:
     _, y, weights, _ = rows.arrays
-    return np.bincount(y.astype(np.intp), weights, minlength=n_classes).astype(np.float64)
+    sums: _Array = np.bincount(y.astype(np.intp), weights, n_classes).astype(np.float64)
+    return sums
 
 
 def _shifted_sums(bound: Pass, rows: MemoryRows, low: _Array) -> _Array:
