@@ -277,7 +277,8 @@ def _shifted_sums(bound: Pass, rows: MemoryRows, low: _Array) -> _Array:
         sums = (X - low).sum(axis=0, dtype=np.float64)
     else:
         sums = np.asarray(X.sum(axis=0), dtype=np.float64).reshape(-1) - rows.n_rows * low
-    return np.r_[sums, float(rows.n_rows)]
+    out: _Array = np.r_[sums, float(rows.n_rows)]
+    return out
 
 
 def _likelihood(
@@ -299,7 +300,8 @@ def _likelihood(
 def _information(
     bound: Pass, rows: MemoryRows, settings: Any, parameters: _Array, shift: Any
 ) -> _Array:
-    return _likelihood(bound, rows, settings, shift).derivatives(parameters).information
+    information: _Array = _likelihood(bound, rows, settings, shift).derivatives(parameters)[2]
+    return information
 
 
 def _white(
