@@ -83,6 +83,47 @@ def test_it_is_the_minimum_with_weights_and_offset():
             assert near.converged_ and above <= tol * near.objective_
 
 
+def decrement(A, y, theta):
+    """Return half the slope along the step by the information, by QR of the weighted rows."""
+    p = expit(A @ theta)
+    Q, R = np.linalg.qr(A * np.sqrt(p * (1 - p))[:, None])
+    h = np.square(Q).sum(axis=1)
+    score = np.linalg.solve(R.T, A.T @ (y - p + h * (0.5 - p)))
+    return 0.5 * score @ score
+
+
+def test_it_converges_on_hard_tables():
+    """Few rows, high leverages, rare levels, separated classes: where plain scoring goes on."""
+    rng = np.random.default_rng(7)
+    fitted = 0
+    for number in range(60):
+        n, d = int(rng.integers(8, 120)), int(rng.integers(1, 12))
+        X = rng.normal(size=(n, d))
+        kinds = rng.integers(0, 4, d)
+        X[:, kinds == 0] = rng.random((n, (kinds == 0).sum())) < 0.1
+        X[:, kinds == 1] = np.exp(2 * X[:, kinds == 1])
+        X[:, kinds == 2] *= 1e6
+        y = (X[:, 0] > np.median(X[:, 0])) if number % 2 else rng.random(n) < 0.3
+        A = np.column_stack([np.ones(n), X])
+        if y.all() or not y.any() or np.linalg.matrix_rank(A / (1 + np.abs(A).max(axis=0))) <= d:
+            continue
+        model = firth().fit(X, y.astype(int))
+        theta = np.r_[model.intercept_, model.coef_[0]]
+        assert model.converged_ and model.n_iter_[0] < 60
+        assert decrement(A, y, theta) <= 1e-8 * model.objective_ * n
+        fitted += 1
+    assert fitted > 30
+
+
+def test_columns_far_from_zero_keep_their_digits():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 2))
+    y = (X[:, 0] + rng.logistic(size=300) > 0).astype(int)
+    near, far = (firth(tol=1e-12).fit(X + shift, y) for shift in (0.0, [1e8, 0.0]))
+    assert_allclose(far.coef_, near.coef_, rtol=1e-6)
+    assert far.objective_ == pytest.approx(near.objective_, rel=1e-8)
+
+
 def test_it_lives_as_other_models_do():
     X, y = rows("sex2")
     model = firth().fit(X, y)

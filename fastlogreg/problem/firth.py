@@ -38,7 +38,7 @@ from fastlogreg.problem.problem import Problem
 __all__ = ["FirthProblem", "Spanned"]
 
 _FLAT = 4e-15  # times p: singular values of columns of length 1 up to this are rounding
-_BLOCK = 1 << 18  # values of Z that are worked on at a time
+_BLOCK = 1 << 15  # values of Z that are worked on at a time: they stay in cache
 _KEPT = 1 << 20  # values of Z up to which it is kept
 
 _Vector = NDArray[np.float64]
@@ -111,7 +111,8 @@ class FirthProblem(Problem):
         leverages = np.empty(self.n_rows)
         square = np.zeros((half.shape[1], half.shape[1]))
         for at, Z in columns.blocks():
-            lengths = np.square(Z @ half).sum(axis=1)
+            scaled = Z @ half
+            lengths = np.einsum("ij,ij->i", scaled, scaled)
             leverages[at] = self._weights[at] * both[at] * lengths
             square += (Z * ((self._weights[at] + leverages[at]) * both[at])[:, None]).T @ Z
         d, first = self.layout.n_columns, self.layout.first
@@ -246,9 +247,10 @@ class _Columns:
         return np.asarray(part, dtype=np.float64) - self._centre
 
     def _orthonormal(self, at: slice) -> _Matrix:
-        Z: _Matrix = self._centred(at) @ self._factor
-        if self._first:
-            Z = np.column_stack([np.full(len(Z), 1.0 / np.sqrt(self._total)), Z])
+        part = self._centred(at)
+        Z = np.empty((len(part), self.size))
+        Z[:, : self._first] = 1.0 / np.sqrt(self._total)
+        np.matmul(part, self._factor, out=Z[:, self._first :])
         return Z
 
 
