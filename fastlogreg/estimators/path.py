@@ -416,7 +416,9 @@ def regularization_path(
         estimator, X, y, sample_weight, offset, finite=False, parts=True, partitions=True
     )
     columns, classes = data.columns, data.rows.classes
-    rows, held = set_aside(data.rows, class_weight, settings.intercept)
+    rows, held = data.rows, None
+    if data.source is None:
+        rows, held = set_aside(rows, class_weight, settings.intercept)
     names = _names(feature_names, columns)
     problem = settings.problem(rows, data.source, softmax=classes.size > 2)
     layout, total = problem.layout, problem.source.total_weight
