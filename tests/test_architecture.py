@@ -29,6 +29,7 @@ FLOORS = [
     ("fastlogreg.statistics.multinomial",),
     ("fastlogreg.statistics.results",),
     ("fastlogreg.statistics.firth", "fastlogreg.statistics.effects"),
+    ("fastlogreg.statistics.in_parts",),
     ("fastlogreg.statistics.covariance", "fastlogreg.statistics.bootstrap"),
     ("fastlogreg.statistics.coordinates", "fastlogreg.statistics.profile"),
     ("fastlogreg.statistics.likelihood",),

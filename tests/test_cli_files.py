@@ -65,6 +65,26 @@ def test_fit_reports_and_stores(folder):
     assert f"{roc_auc_score(codes, scores, sample_weight=weights):.4f}" in report
 
 
+def test_predictions_stand_beside_their_keys(folder):
+    rows = pd.read_csv(folder / "rows.csv").iloc[:40]
+    rows["customer"] = [f"{k:04d}" for k in range(40)]
+    rows["visit"] = 2**60 + np.arange(40)
+    for name in ("keyed.csv", "keyed.parquet"):
+        write = rows.to_csv if name.endswith("csv") else rows.to_parquet
+        write(folder / name, index=False)
+        asked = ("predict", folder / "model.flr", folder / name)
+        keys = ("--key", "customer", "--key", "visit", "--output", folder / "keys.csv")
+        assert invoke(*asked, *keys).exit_code == 0
+        scores = pd.read_csv(folder / "keys.csv", dtype=str)
+        assert scores.columns.tolist() == ["customer", "visit", "prediction"]
+        assert scores.customer.tolist() == rows.customer.tolist()
+        assert scores.visit.tolist() == rows.visit.astype(str).tolist()
+        result = invoke(*asked, "--key", "nobody", "--key", "customer", "--key", "visit")
+        assert result.exit_code == 1 and "no column 'nobody'" in result.stderr
+        (folder / name).unlink()
+    (folder / "keys.csv").unlink()
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet", "feather"])
 def test_predict_writes_what_the_model_says(kind, folder):
     output = folder / f"scores.{kind}"

@@ -299,6 +299,29 @@ def test_hostile_files_are_refused(models):
     refused(with_header({"__metadata__": {"fastlogreg": many}}, b""), "too many values")
 
 
+def test_what_is_loaded_can_be_shown(models):
+    from fastlogreg.cli.files import summary_tables
+
+    wrong = ("text", None, True, 7, {"list": []}, {"list": ["a"]}, {"dict": [["a", None]]})
+    for model in models.values():
+        stored = content(model)
+        names = json.loads(header(stored)[0]["__metadata__"]["fastlogreg"])["state"]
+        for name in names:
+            for value in wrong:
+                hostile = changed(
+                    stored, lambda head, n=name, v=value: head["state"].update({n: v})
+                )
+                try:
+                    found = flr.load(io.BytesIO(hostile))
+                except ValueError:
+                    continue
+                summary_tables(found, 5)
+    for name, value in {"objective_": "low", "n_passes_": None, "converged_": 1}.items():
+        stored = content(models["table"])
+        hostile = changed(stored, lambda head, n=name, v=value: head["state"].update({n: v}))
+        refused(hostile, f"{name} must be")
+
+
 def test_what_is_no_model_is_not_read_whole():
     class Endless(io.RawIOBase):
         taken = 0

@@ -366,6 +366,10 @@ def predict(
     proba: Annotated[
         bool, typer.Option("--proba", help="Probabilities of the classes, too.")
     ] = False,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(help="A column to copy before the predictions; may be given several times."),
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Default all.")] = None,
 ) -> None:
     """Predict the rows of a table."""
@@ -376,7 +380,7 @@ def predict(
             files.check_output(output, source)
         loaded = fastlogreg.load(model).set_params(n_threads=threads)
         with files.writer(output) as write:
-            n = files.predict(loaded, source, write, proba=proba)
+            n = files.predict(loaded, source, write, proba=proba, keys=key or ())
     Console(stderr=True, highlight=False).print(f"{n:,} rows predicted")
 
 

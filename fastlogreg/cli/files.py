@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
@@ -25,7 +25,7 @@ import numpy as np
 
 import fastlogreg as flr
 from fastlogreg.cli.measuring import duration, new_table
-from fastlogreg.data.files import TableRows, encoded_batches
+from fastlogreg.data.files import TableRows, keyed_batches
 from fastlogreg.data.tables import found_files, open_table
 
 if TYPE_CHECKING:
@@ -232,8 +232,12 @@ def predict(
     write: Callable[[Any], None],
     *,
     proba: bool,
+    keys: Sequence[str] = (),
 ) -> int:
-    """Predict a table batch by batch; ``write`` takes Arrow batches. Return the number of rows."""
+    """Predict a table batch by batch; ``write`` takes Arrow batches. Return the number of rows.
+
+    ``keys`` are columns of the table that stand before the predictions, as they are.
+    """
     import pyarrow as pa
 
     schema = getattr(model, "schema_", None)
@@ -242,11 +246,16 @@ def predict(
             "the model was fitted on arrays, not on a table, so it does not know which columns to "
             "take"
         )
+    own = {"prediction", *(f"probability_{label}" for label in model.classes_.tolist())}
+    taken = [name for name in keys if name in own]
+    if taken:
+        raise ValueError(f"--key {taken[0]}: a column of the output has that name")
     roles = ["offset"] if schema.offset is not None else []
     n = 0
     with _readable(source) as path:
-        for batch in encoded_batches(schema, open_table(path), roles):
-            columns = {"prediction": pa.array(model.predict(batch, offset=batch.offset).tolist())}
+        for batch, columns in keyed_batches(schema, open_table(path), roles, keys=keys):
+            found = model.predict(batch, offset=batch.offset)
+            columns["prediction"] = pa.array(found.tolist())
             if proba:
                 found = model.predict_proba(batch, offset=batch.offset)
                 for label, each in zip(model.classes_.tolist(), found.T, strict=True):

@@ -21,12 +21,10 @@ from numpy.typing import NDArray
 
 from fastlogreg import backends
 from fastlogreg.data.memory import Rows
-from fastlogreg.data.separation import Separation, find_separation
+from fastlogreg.data.separation import Separation, find_separation, suspicion
 
 __all__ = ["find_class_separation", "names_of_entries"]
 
-_SAFETY = 16.0  # how much too small an estimated distance above the optimum may be
-_TINY = 1e-11  # residuals up to this may have been left out of that estimate as rounding
 _VALUES = 20_000_000  # of the largest table of pairs
 
 _Array = NDArray[np.float64]
@@ -82,7 +80,7 @@ def find_class_separation(
     residuals[np.arange(n), codes] = np.inf
     least = residuals.min(axis=1)[counts].min()
     del residuals
-    if least > max(_SAFETY * decrement, _TINY):
+    if least > suspicion(decrement):
         return None
     A = _with_ones(rows.matrix, intercept)
     if 2 * (K - 1) * (A.size if isinstance(A, np.ndarray) else A.nnz) > _VALUES:

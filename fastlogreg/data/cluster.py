@@ -156,7 +156,7 @@ class Partitions:
             self._run.task(_answered, block, question.of(*at), spec, self._chosen)
             for block, at in zip(self._blocks, self._bounds, strict=True)
         ]
-        return self._run.added(asked, question.added)
+        return self._run.added(asked, question.adder().added)
 
     def samples(self, steps: list[int]) -> tuple[dict[int, MemoryRows], float]:
         """Return samples that the partitions draw."""

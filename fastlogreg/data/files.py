@@ -36,7 +36,7 @@ from fastlogreg.data.parts import (
 from fastlogreg.data.schema import Buffers, Counts, Encoded, Request, Schema, learn
 from fastlogreg.data.tables import Batch, Table, open_table
 
-__all__ = ["TableRows", "encoded_batches", "open_rows"]
+__all__ = ["TableRows", "encoded_batches", "keyed_batches", "open_rows"]
 
 _BATCH_BYTES = 1 << 24  # of encoded values in a batch, roughly
 _LEAST_BATCH, _LARGEST_BATCH = 1 << 10, 1 << 18  # rows
@@ -280,6 +280,39 @@ class TableRows:
         """Refuse files that were written since they were opened: passes must see the same rows."""
         if self._table.stamp() != self._stamp:
             raise ValueError(f"{self.name} has changed since it was opened: open it anew")
+
+    def codes_of(self, name: str) -> NDArray[np.int64]:
+        """Return codes of a column's values, (n,), in one reading of it: 8 bytes a row.
+
+        Raises
+        ------
+        ValueError
+            If there is no such column, or a value is missing.
+        """
+        if name not in self._table.names:
+            raise ValueError(f"{self.name} has no column {name!r}")
+        self._check_unchanged()
+        types = self._table.types([name], [])
+        known: dict[Any, int] = {}
+        found = []
+        for batch in _reading(self._table, types, _LARGEST_BATCH, 0, self._split):
+            values = batch.data.column(0)
+            if not hasattr(values, "dictionary"):
+                values = values.dictionary_encode()
+            levels = values.dictionary.to_pylist()
+            indices = values.indices.to_numpy(zero_copy_only=False).astype(np.float64)
+            nothing = np.array([each is None or each != each for each in levels], dtype=bool)
+            missing = np.isnan(indices)
+            missing[~missing] = nothing[indices[~missing].astype(np.intp)]
+            if missing.any():
+                where = batch.place.row(int(np.flatnonzero(missing)[0]))
+                raise ValueError(f"{where}: column {name!r} has no value, and so no cluster")
+            codes = np.array([known.setdefault(each, len(known)) for each in levels], np.int64)
+            found.append(codes[indices.astype(np.intp)])
+        self._check_unchanged()
+        codes = np.concatenate(found)
+        self._check_count(codes.size)
+        return codes
 
     def encoded_by(self, schema: Schema, roles: Sequence[str] = ()) -> Iterator[Encoded]:
         """Return the rows in batches as the schema of a model encodes them.
@@ -547,16 +580,40 @@ def encoded_batches(
 
     ``roles`` are what is read beside the features: of "target", "sample_weight", "offset".
     """
-    types = schema.check_table(table, roles=roles)
+    return (encoded for encoded, _ in keyed_batches(schema, table, roles, split))
+
+
+def keyed_batches(
+    schema: Schema,
+    table: Table,
+    roles: Sequence[str] = (),
+    split: Split | None = None,
+    keys: Sequence[str] = (),
+) -> Iterator[tuple[Encoded, dict[str, Any]]]:
+    """Return encoded batches, each with columns of the table as they stand, Arrow arrays by name.
+
+    ``keys`` are their names. Of a CSV file they are text, unless they are features, too.
+    """
+    missing = [name for name in keys if name not in table.names]
+    if missing:
+        raise ValueError(f"{table.name} has no column {missing[0]!r}")
+    types = schema.check_table(table, roles=roles, also=keys)
+    types = {**table.types(list(keys), list(keys)), **types}
     size = schema.values_a_row * (np.dtype(schema.dtype).itemsize + 4) + 24
     batches = (
-        schema.encode(batch, *roles)
+        (schema.encode(batch, *roles), {name: _plain(batch.data, name) for name in keys})
         for batch in _reading(table, types, _batch_rows(size), 0, split)
     )
     first = next(batches, None)
     if first is None:
         raise ValueError(f"{table.name} has no rows")
     return ahead(chain([first], batches))
+
+
+def _plain(data: Any, name: str) -> Any:
+    """Return a column of a batch, text as text."""
+    values = data.column(data.schema.get_field_index(name))
+    return values.dictionary_decode() if hasattr(values, "dictionary") else values
 
 
 def _reading(

@@ -12,6 +12,7 @@ Where a solver begins on a part of the rows, these are copied into memory: the r
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, TypeAlias, cast
@@ -28,8 +29,10 @@ __all__ = [
     "Facts",
     "PartedPass",
     "PartedRows",
+    "PartedSetsPass",
     "Parts",
     "Question",
+    "SomeParts",
     "effective_rows",
     "gathered",
     "joined",
@@ -37,10 +40,8 @@ __all__ = [
     "sample_places",
 ]
 
+_MOST_SAMPLED = 1 << 17  # rows in a sample of some rows
 _STAGE = 8  # solvers begin on one row of 8, of 64, ...: see fastlogreg.solvers.handover
-_UNSURE = 16.0  # how much too small an estimated distance above the optimum may be
-_TINY = 1e-11  # residuals up to this may have been left out of that estimate as rounding
-_STEP = 0.75  # rows overlap where Newton's step changes no margin by more
 
 _Vector: TypeAlias = NDArray[np.float64]
 
@@ -142,6 +143,50 @@ class Question:
         """Return a block's answer; the question is to it."""
         return self.answer(block.bound(spec), block.rows, *self.asked, *self.cut)
 
+    def adder(self) -> "Question":
+        """Return a question that adds answers as this one does, without what it asks."""
+        return replace(self, asked=(), cut=())
+
+
+@dataclass(frozen=True)
+class _OfSome(Question):
+    """What is asked of some of a part's rows: ``rows`` are their numbers, ascending.
+
+    ``cut`` has one row for each of these. A part that has none of them answers None.
+    """
+
+    rows: NDArray[np.int64] | None = None
+
+    def of(self, first: int, last: int) -> "_OfSome":
+        """Return the question to the part that has these rows."""
+        assert self.rows is not None
+        low, high = np.searchsorted(self.rows, [first, last])
+        cut = tuple(None if array is None else array[low:high] for array in self.cut)
+        return replace(self, cut=cut, rows=self.rows[low:high] - first)
+
+    def added(self, one: Any, other: Any) -> Any:
+        """Return two answers as one."""
+        if one is None or other is None:
+            return deepcopy(other) if one is None else one
+        return super().added(one, other)
+
+    def ask(self, block: Block, spec: PassSpec) -> Any:
+        """Return a block's answer; the question is to it."""
+        at = self.rows
+        assert at is not None
+        if not at.size:
+            return None
+        n = block.rows.n_rows
+        if at.size == n and at[0] == 0 and at[-1] == n - 1 and (np.diff(at) == 1).all():
+            return super().ask(block, spec)
+        picked: Any = (None if array is None else array[at] for array in block.rows.arrays)
+        own = MemoryRows(*picked)
+        return self.answer(own.bind(spec), own, *self.asked, *self.cut)
+
+    def adder(self) -> "_OfSome":
+        """Return a question that adds answers as this one does, without what it asks."""
+        return replace(self, asked=(), cut=(), rows=None)
+
 
 class Parts(Protocol):
     """Whoever has the rows."""
@@ -213,13 +258,32 @@ class PartedPass:
         """Return the largest size of ``A vector`` in rows of weight above 0."""
         return float(self._ask(_largest_margin, vector, add=max))
 
-    def least_residual(self, theta: _Vector) -> float:
-        """Return the smallest weight times probability of another class, of rows of weight."""
-        return float(self._ask(_least_residual, theta, add=min))
 
-    def largest_newton_change(self, theta: _Vector, step: _Vector) -> float:
-        """Return the largest probability of the other class times change towards the own one."""
-        return float(self._ask(_newton_change, theta, step, add=max))
+class PartedSetsPass:
+    """A pass over sets of the rows of all parts; see :class:`fastlogreg.backends.SetsPass`."""
+
+    def __init__(self, source: "PartedRows", members: NDArray[Any], spec: PassSpec) -> None:
+        self._source, self._spec = source, spec
+        self._members = np.ascontiguousarray(members.T)  # a row for each row
+        self.n_rows = source.n_rows
+
+    def __call__(
+        self, theta: _Vector, sets: NDArray[np.int64], order: int = 1
+    ) -> tuple[_Vector, _Vector | None]:
+        """Return the sums of losses, (m,), and of gradients, (m, p), in one reading."""
+        asked = theta, sets, order, self._spec
+        found = self._source.ask(
+            _of_sets, *asked, cut=self._members, add=_add_each, spec=self._spec
+        )
+        return found[0], found[1]
+
+    def largest_margins(self, vectors: _Vector, sets: NDArray[np.int64]) -> _Vector:
+        """Return the largest size of ``A vectors[k]``, (m,), in the rows of each one's set."""
+        asked = vectors, sets, self._spec
+        found: _Vector = self._source.ask(
+            _largest_of_sets, *asked, cut=self._members, add=np.maximum, spec=self._spec
+        )
+        return found
 
 
 # --- what a block answers -------------------------------------------------------------------------
@@ -266,33 +330,38 @@ def _largest_margin(bound: Pass, rows: MemoryRows, vector: _Vector) -> float:
     return 0.0 if rows.total_weight == 0.0 else bound.largest_margin(vector)
 
 
-def _own(z: _Vector, y: _Vector) -> _Vector:
-    """Return margins towards the own one of two classes."""
-    return np.where(y > 0.5, z, -z)
-
-
-def _least_residual(bound: Pass, rows: MemoryRows, theta: _Vector) -> float:
+def _labels(bound: Pass, rows: MemoryRows) -> list[tuple[_Vector, _Vector | None]]:
     _, y, weights, _ = rows.arrays
-    if theta.ndim == 1:
-        with np.errstate(over="ignore"):
-            others = 1.0 / (1.0 + np.exp(_own(bound.margins(theta), y)))
-    else:
-        p = bound.predict(theta)
-        p[np.arange(y.size), y.astype(np.intp)] = np.inf
-        others = p.min(axis=1)
-    if weights is not None:
-        others = (weights * others)[weights > 0.0]
-    return float(others.min(initial=np.inf))
+    return [(y.copy(), None if weights is None else weights.copy())]
 
 
-def _newton_change(bound: Pass, rows: MemoryRows, theta: _Vector, step: _Vector) -> float:
-    _, y, weights, _ = rows.arrays
-    with np.errstate(over="ignore"):
-        own = 1.0 / (1.0 + np.exp(-_own(bound.margins(theta), y)))
-    change = own * _own(bound.margins(step, with_offset=False), y)
-    if weights is not None:
-        change = change[weights > 0.0]
-    return float(change.max(initial=-np.inf))
+def _copied_rows(bound: Pass, rows: MemoryRows) -> list[tuple[Any, ...]]:
+    return [tuple(None if array is None else array.copy() for array in rows.arrays)]
+
+
+def _of_sets(
+    bound: Pass,
+    rows: MemoryRows,
+    theta: _Vector,
+    sets: NDArray[np.int64],
+    order: int,
+    spec: PassSpec,
+    members: NDArray[np.bool_],
+) -> list[Any]:
+    own = rows.bind_sets(np.ascontiguousarray(members.T), spec)
+    return list(own(theta, sets, order))
+
+
+def _largest_of_sets(
+    bound: Pass,
+    rows: MemoryRows,
+    vectors: _Vector,
+    sets: NDArray[np.int64],
+    spec: PassSpec,
+    members: NDArray[np.bool_],
+) -> _Vector:
+    own = rows.bind_sets(np.ascontiguousarray(members.T), spec)
+    return own.largest_margins(vectors, sets)
 
 
 def _ranges(bound: Pass, rows: MemoryRows) -> list[_Vector]:
@@ -345,18 +414,56 @@ class PartedRows:
 
     def bind(self, spec: PassSpec) -> Pass:
         """Return a pass over the rows, to be called many times."""
-        return cast(Pass, self._bound(spec))
+        return cast(Pass, PartedPass(self._parts, spec, self._forget_samples))
 
-    def _bound(self, spec: PassSpec) -> PartedPass:
-        return PartedPass(self._parts, spec, self._forget_samples)
+    def ask(
+        self,
+        answer: Callable[..., Any],
+        *asked: Any,
+        cut: NDArray[Any] | None = None,
+        add: Callable[[Any, Any], Any] | None = None,
+        spec: PassSpec,
+    ) -> Any:
+        """Return what all parts answer, added, in one reading; see :class:`Question`.
+
+        ``cut`` has a value for each row, of which a part gets its own.
+        """
+        question = Question(answer, asked, () if cut is None else (cut,), add)
+        return self._parts.ask(question, spec)
+
+    @cached_property
+    def labels(self) -> tuple[_Vector, _Vector | None]:
+        """Return the targets and the weights of all rows, (n,) each, read once and kept."""
+        found = self.ask(_labels, spec=PassSpec())
+        targets, weights = (list(each) for each in zip(*found, strict=True))
+        return joined(targets), joined(weights)
 
     def bind_sets(self, members: NDArray[np.bool_] | NDArray[np.uint8], spec: PassSpec) -> SetsPass:
-        """Refuse: folds are fitted in memory."""
-        raise NotImplementedError("sets of rows that come in parts are not offered")
+        """Return a pass over sets of the rows, ``members`` (n_sets, n), for one column each."""
+        return cast(SetsPass, PartedSetsPass(self, members, spec))
 
-    def subset(self, rows: NDArray[np.int64]) -> Any:
-        """Refuse: folds are fitted in memory."""
-        raise NotImplementedError("subsets of rows that come in parts are not offered")
+    def subset(self, rows: NDArray[np.int64]) -> "PartedRows":
+        """Return some of the rows, numbered in ascending order, as rows of their own.
+
+        A pass over them reads all rows, and counts so.
+        """
+        targets, weights = self.labels
+        y = targets[rows].astype(np.intp)
+        size = int(targets.max()) + 1
+        s = None if weights is None else weights[rows]
+        squares = None if s is None else s * s
+        counts, sums, second = (
+            np.bincount(y, each, size).astype(np.float64) for each in (None, s, squares)
+        )
+        facts = replace(
+            self._parts.facts,
+            n_rows=rows.size,
+            total_weight=float(sums.sum()),
+            effective=effective_rows(counts.astype(np.int64), sums, second, None)
+            if sums.any()
+            else 0.0,
+        )
+        return PartedRows(SomeParts(self._parts, rows, facts))
 
     def columns(self, chosen: NDArray[np.intp]) -> "PartedRows":
         """Return the same rows with some of the columns, which are cut out anew each time."""
@@ -364,12 +471,12 @@ class PartedRows:
 
     def column_ranges(self) -> tuple[_Vector, _Vector]:
         """Return the smallest and the largest value of each column, (d,) each."""
-        low, high = self._parts.ask(Question(_ranges, add=_wider), PassSpec())
+        low, high = self.ask(_ranges, add=_wider, spec=PassSpec())
         return low, high
 
     def squared_lengths(self, matrix: _Vector, intercept: bool) -> _Vector:
         """Return the squared length of ``[1, x] matrix``, or ``x matrix``, for each row, (n,)."""
-        return np.concatenate(self._parts.ask(Question(_lengths, (matrix, intercept)), PassSpec()))
+        return np.concatenate(self.ask(_lengths, matrix, intercept, spec=PassSpec()))
 
     def first_not_finite(self) -> tuple[int, int] | None:
         """Return None: what is not finite is refused where the parts become numbers."""
@@ -411,39 +518,42 @@ class PartedRows:
         read = getattr(self._parts, "read", None)
         return None if read is None else lambda: (block.rows for block in read())
 
-    # --- separated rows -----------------------------------------------------------------------
 
-    def may_be_separated(
-        self,
-        spec: PassSpec,
-        theta: _Vector,
-        grows: NDArray[np.bool_],
-        decrement: float,
-    ) -> bool:
-        """Whether directions without penalty may separate rows; False is certain.
+class SomeParts:
+    """Some of the rows of parts; see :class:`Parts`. All parts are read for a question.
 
-        By the first two of the questions of :mod:`fastlogreg.data.separation`: the residuals, and
-        Newton's certificate. ``theta`` is (p,) or (K, p), and ``grows`` says which of its entries,
-        (2, theta.size), may fall or rise without bound.
-        """
-        bound = self._bound(spec)
-        limit = max(_UNSURE * decrement, _TINY)
-        if bound.least_residual(theta) / self.total_weight > limit:
-            return False
-        if theta.ndim == 2:
-            return True
-        held: NDArray[np.bool_] = np.asarray(grows.any(axis=0))
-        held[: int(spec.intercept)] = True
-        _, gradient, hessian = bound(theta, 2)
-        assert gradient is not None and hessian is not None
-        scale = np.sqrt(np.maximum(np.diag(hessian)[held], np.finfo(float).tiny))
-        scaled = hessian[np.ix_(held, held)] / np.outer(scale, scale)
-        values, vectors = np.linalg.eigh(scaled)
-        if values[0] < _TINY:
-            return True
-        step = np.zeros(theta.size)
-        step[held] = vectors @ ((vectors.T @ (-gradient[held] / scale)) / values) / scale
-        return bound.largest_newton_change(theta, step) >= _STEP
+    Parameters
+    ----------
+    parts : Parts
+    rows : ndarray of int64
+        Their numbers, ascending.
+    facts : Facts
+    """
+
+    def __init__(self, parts: Parts, rows: NDArray[np.int64], facts: Facts) -> None:
+        self._parts, self._rows, self.facts = parts, rows, facts
+
+    def _question(self, question: Question, rows: NDArray[np.int64]) -> Question:
+        return _OfSome(question.answer, question.asked, question.cut, question.add, rows)
+
+    def ask(self, question: Question, spec: PassSpec) -> Any:
+        """Return the answers of all parts that have some of the rows, added."""
+        return self._parts.ask(self._question(question, self._rows), spec)
+
+    def samples(self, steps: list[int]) -> tuple[dict[int, MemoryRows], float]:
+        """Return samples of one row of each of ``steps``, a reading each."""
+        found = {}
+        for step in steps:
+            rows = self._rows[sample_places(self._rows.size, step, _MOST_SAMPLED)]
+            pieces = self._parts.ask(self._question(Question(_copied_rows), rows), PassSpec())
+            found[step] = MemoryRows(*(joined(list(each)) for each in zip(*pieces, strict=True)))
+        return found, float(len(steps))
+
+    def columns(self, chosen: NDArray[np.intp]) -> "SomeParts":
+        """Return the same rows with some of their columns."""
+        parts = self._parts.columns(chosen)
+        facts = replace(self.facts, n_columns=parts.facts.n_columns, n_values=parts.facts.n_values)
+        return SomeParts(parts, self._rows, facts)
 
 
 def pick(block: Block, places: dict[int, NDArray[np.int64]]) -> dict[int, tuple[Any, ...]]:

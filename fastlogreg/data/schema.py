@@ -356,13 +356,17 @@ class Schema:
 
     # --- checks of a table to predict ---------------------------------------------------------
 
-    def check_table(self, table: Table, *, roles: Sequence[str] = ()) -> dict[str, Any]:
+    def check_table(
+        self, table: Table, *, roles: Sequence[str] = (), also: Sequence[str] = ()
+    ) -> dict[str, Any]:
         """Return the types of the columns to read of a table, which must be like the first one.
 
-        ``roles`` are further columns to be read: of "target", "sample_weight", "offset".
+        ``roles`` are further columns to be read: of "target", "sample_weight", "offset". Those
+        that ``also`` names may be there beside.
         """
         known = {column.name for column in self.columns} | set(self.unused)
         known |= {name for name in (self.target, self.sample_weight, self.offset) if name}
+        known |= set(also)
         wanted = [column.name for column in self.columns]
         wanted += [name for role in roles if (name := getattr(self, role)) is not None]
         for name in wanted:

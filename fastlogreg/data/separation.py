@@ -21,6 +21,14 @@ they are slow and hardly ever needed, so :func:`find_separation` asks in this or
 Rows that a direction separates are put aside (whatever the others do, more of that direction
 outweighs it), and the rest is asked again until it overlaps: so all separated rows are found.
 
+Rows that come in parts are asked the first two questions alone, of any number of classes
+(:func:`may_be_separated`): whoever can't be cleared so is suspected. With several classes the
+residuals are ``r_ik``, of each row and other class k, and the certificate is ``r_ik (1 + t_ik -
+sum_l p_il t_il)`` with the margins ``t_i`` of Newton's step: these solve ``sum_ik r_ik (e_y - e_k)
+a_i' = 0`` exactly. Directions that change no margin (collinear columns, the same vector added to
+all classes) separate nothing, and are left out of the step once a reading has shown that they
+are such.
+
 Columns are centred and scaled here, a block of rows at a time: directions and their signs are
 exact to rounding for columns far from 0, too.
 
@@ -41,8 +49,11 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from fastlogreg import backends
+from fastlogreg.backends import Pass, PassSpec
+from fastlogreg.data.memory import MemoryRows
+from fastlogreg.data.parts import PartedRows
 
-__all__ = ["Separation", "all_overlap", "find_separation"]
+__all__ = ["Separation", "all_overlap", "find_separation", "may_be_separated", "suspicion"]
 
 _SAFETY = 16.0  # how much too small an estimated distance above the optimum may be
 _TINY = 1e-11  # residuals up to this may have been left out of that estimate as rounding
@@ -52,6 +63,7 @@ _NOTHING = 1e-8  # a direction that changes margins by less than this, relativel
 _ZERO = 1e-12  # of a margin along a direction of length 1, rows of size 1: rounding
 _STRICT = 1e-11  # what counts as separated there
 _HESSIAN = 1000  # parameters of the largest Hessian to certify with; conjugate gradients beyond
+_SOFTMAX_HESSIAN = 4000  # parameters of the largest one of several classes, of rows in parts
 _PRODUCTS = 300  # of these at most
 _ROUNDED = 1e-15  # a component of the scaled gradient that is rounding
 _SOLVED = 0.1  # of the least residual: what they leave of the gradient, scaled
@@ -226,7 +238,7 @@ def find_separation(
     share: Any = 1.0 / y.size
     if sample_weight is not None:
         share = sample_weight / sample_weight.sum()
-    limit = max(_SAFETY * decrement, _TINY)
+    limit = suspicion(decrement)
     z = margins(theta, with_offset=True)
     if counts is None and all_overlap(float(share), float(z.max()), decrement):
         return None  # as below, without an exponential for each row
@@ -311,6 +323,131 @@ def find_separation(
     )
 
 
+def suspicion(decrement: float) -> float:
+    """Return how small a residual is suspicious, of a fit that ended ``decrement`` high."""
+    return max(_SAFETY * decrement, _TINY)
+
+
+def may_be_separated(
+    source: PartedRows, spec: PassSpec, theta: _Vector, grows: _Mask, decrement: float
+) -> bool:
+    """Whether directions without penalty may separate rows that come in parts; False is certain.
+
+    Parameters
+    ----------
+    source : PartedRows
+    spec : PassSpec
+        Of the fit: two classes, or softmax.
+    theta : ndarray of shape (p,) or (K, p)
+        Where it ended.
+    grows : ndarray of shape (2, theta.size), bool
+        Which entries of theta may fall, and rise, without bound; intercepts always may.
+    decrement : float
+        Estimated distance of the mean loss above its optimum.
+
+    Returns
+    -------
+    bool
+        One reading tells most fits, and two or three more the others.
+    """
+    least = source.ask(_least_residual, theta, add=min, spec=spec)
+    if least / source.total_weight > suspicion(decrement):
+        return False
+    if theta.ndim == 2 and theta.size > _SOFTMAX_HESSIAN:
+        return True
+    held: _Mask = np.array(grows.any(axis=0)).reshape(-1, theta.shape[-1])
+    held[:, : int(spec.intercept)] = True
+    held = held.reshape(-1)
+    _, gradient, hessian = source.bind(spec)(theta, 2)
+    assert gradient is not None and hessian is not None
+    gradient, hessian = gradient.reshape(-1)[held], hessian[np.ix_(held, held)]
+    if not (np.isfinite(gradient).all() and np.isfinite(hessian).all()):
+        return True
+    scale = 1.0 / np.sqrt(np.maximum(hessian.diagonal(), np.finfo(float).tiny))
+    values, vectors = np.linalg.eigh(hessian * scale[:, None] * scale)
+    flat = values < max(_FLAT, values.size * np.finfo(float).eps)
+    if flat.any():  # collinear, or rows without curvature, which may be separated ones
+        forms = np.zeros((theta.size, int(flat.sum())))
+        forms[held] = scale[:, None] * vectors[:, flat]
+        sizes = np.zeros(theta.size)
+        sizes[held] = scale
+        moved = source.ask(_largest_share, theta.shape, forms, sizes, add=max, spec=spec)
+        if not moved <= _NOTHING:
+            return True
+    values, vectors = values[~flat], vectors[:, ~flat]
+    step = np.zeros(theta.size)
+    step[held] = scale * (vectors @ ((vectors.T @ (-scale * gradient)) / values))
+    change = source.ask(_newton_change, theta, step.reshape(theta.shape), add=max, spec=spec)
+    return not change < _STEP
+
+
+def _counting(rows: MemoryRows, values: NDArray[Any]) -> NDArray[Any]:
+    """Return the values of rows whose weight is above 0."""
+    weights = rows.arrays[2]
+    return values if weights is None else values[weights > 0.0]
+
+
+def _least_residual(bound: Pass, rows: MemoryRows, theta: _Vector) -> float:
+    """Answer with the least weight times probability of another class."""
+    _, y, weights, _ = rows.arrays
+    if theta.ndim == 1:
+        others = _other(np.where(y > 0.5, 1.0, -1.0) * bound.margins(theta))
+    else:
+        p = bound.predict(theta)
+        p[np.arange(y.size), y.astype(np.intp)] = np.inf
+        others = p.min(axis=1)
+    others = others if weights is None else weights * others
+    return float(_counting(rows, others).min(initial=np.inf))
+
+
+def _newton_change(bound: Pass, rows: MemoryRows, theta: _Vector, step: _Vector) -> float:
+    """Answer with the largest share of a residual that Newton's step takes."""
+    y = rows.arrays[1]
+    t = bound.margins(step, with_offset=False)
+    if theta.ndim == 1:
+        sign = np.where(y > 0.5, 1.0, -1.0)
+        taken = _other(-sign * bound.margins(theta)) * sign * t
+    else:
+        left = np.einsum("ik,ik->i", bound.predict(theta), t)[:, None] - t
+        left[np.arange(y.size), y.astype(np.intp)] = -np.inf
+        taken = left.max(axis=1)
+    taken = np.where(np.isnan(taken), np.inf, taken)
+    return float(_counting(rows, taken).max(initial=-np.inf))
+
+
+def _largest_share(
+    bound: Pass, rows: MemoryRows, shape: tuple[int, ...], forms: _Vector, sizes: _Vector
+) -> float:
+    """Answer with the largest move of margins along directions, as a share of the row's size.
+
+    The directions are columns of ``forms``, (theta.size, k); ``sizes`` are those of theta's
+    entries. Moves that are the same for all classes count for nothing.
+    """
+    X, width = rows.arrays[0], shape[-1]
+    K, first = int(np.prod(shape)) // width, int(width > rows.n_columns)
+    sizes = sizes.reshape(K, width)
+    sizes = np.where(sizes > 0.0, sizes, np.inf).min(axis=0)
+    sizes[np.isinf(sizes)] = 0.0  # in no class's direction
+    forms = forms.reshape(K, width, -1)
+    largest = 0.0
+    step = max(64, _SAMPLE // max(1, rows.n_columns))
+    counts = _counting(rows, np.arange(rows.n_rows))
+    for start in range(0, counts.size, step):
+        part = X[counts[start : start + step]]
+        part = np.asarray(part if isinstance(part, np.ndarray) else part.toarray(), float)
+        if first:
+            part = np.column_stack([np.ones(len(part)), part])
+        moves = np.einsum("ij,kjf->ikf", part, forms, optimize=True)
+        if K > 1:
+            moves = moves - moves.mean(axis=1, keepdims=True)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            length = np.sqrt(np.square(part * sizes).sum(axis=1))
+            share = np.sqrt(np.square(moves).sum(axis=2)).max(axis=1) / length
+        share = np.where((length == 0.0) & (moves == 0.0).all(axis=(1, 2)), 0.0, share)
+        largest = max(largest, float(np.where(np.isnan(share), np.inf, share).max(initial=0.0)))
+    return largest
+
+
 def all_overlap(share: float, largest: float, decrement: float) -> bool:
     """Whether no row can be separated, by the first step of :func:`find_separation` alone.
 
@@ -323,8 +460,7 @@ def all_overlap(share: float, largest: float, decrement: float) -> bool:
     decrement : float
         As of :func:`find_separation`.
     """
-    limit = max(_SAFETY * decrement, _TINY)
-    return bool(share * _other(np.array([largest]))[0] > limit)
+    return bool(share * _other(np.array([largest]))[0] > suspicion(decrement))
 
 
 def _one_row_for_each_label(

@@ -339,12 +339,25 @@ class File:
             raise ValueError(f"{self.path} has two columns of the name {sorted(twice)[0]!r}")
         return inner
 
-    def _ipc(self) -> Any:
+    def _ipc(self, columns: Sequence[str] | None = None) -> Any:
+        """Return the reader of an Arrow file, of these columns alone.
+
+        The file isn't mapped: batches refer to the mapping for as long as they live, and who
+        touches one whose file has become shorter since is killed (SIGBUS).
+        """
         import pyarrow as pa
 
-        if self.filesystem is None:
-            return pa.ipc.open_file(pa.memory_map(self.path))
-        return pa.ipc.open_file(self._source())
+        source = pa.OSFile(self.path) if self.filesystem is None else self._source()
+        if columns is None:
+            return pa.ipc.open_file(source)
+        fields = [self._inner.get_field_index(name) for name in columns]
+        return pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=fields))
+
+    def _refuse_another_size(self, size: int) -> None:
+        """Refuse a file that is mapped, and was cut since: reading beyond its end kills."""
+        with _naming(self.path):
+            if os.stat(self.path).st_size < size:
+                raise ValueError(f"{self.path} became shorter while it was read: open it anew")
 
     def stamp(self) -> tuple[Any, Any]:
         """Return the file's size, and when it was written."""
@@ -364,9 +377,12 @@ class File:
 
                 return int(pq.read_metadata(self._source()).num_rows)
             if self.kind == "arrow":
-                reader = self._ipc()
-                each = range(reader.num_record_batches)
-                return int(sum(reader.get_batch(i).num_rows for i in each))
+                import pyarrow.dataset as ds
+
+                # from the metadata alone
+                return int(
+                    ds.dataset(self.path, format="ipc", filesystem=self.filesystem).count_rows()
+                )
         return None
 
     def batches(self, types: Mapping[str, Any], rows: int, skip: int) -> Iterator[tuple[int, Any]]:
@@ -415,8 +431,9 @@ class File:
         text = [
             n for n, t in stored.items() if pa.types.is_string(t) or pa.types.is_large_string(t)
         ]
-        # mapped into memory, a file is read a third faster
+        # mapped into memory, a file is read a third faster; what is read is copied out of it
         mapped = self.filesystem is None
+        size = os.stat(self.path).st_size if mapped else 0
         with pq.ParquetFile(self._source(), read_dictionary=text, memory_map=mapped) as file:
             if not columns:
                 none = pa.RecordBatch.from_arrays([pa.nulls(file.metadata.num_rows)], ["_"])
@@ -427,12 +444,16 @@ class File:
                 last = first + sum(file.metadata.row_group(g).num_rows for g in groups)
                 if last <= skip:
                     continue
+                if mapped:
+                    self._refuse_another_size(size)
                 for batch in file.iter_batches(rows, row_groups=groups, columns=columns):
+                    if mapped:
+                        self._refuse_another_size(size)
                     yield first, batch.select(columns)
                     first += batch.num_rows
 
     def _read_ipc(self, columns: list[str], rows: int, skip: int) -> Iterator[tuple[int, Any]]:
-        reader = self._ipc()
+        reader = self._ipc(columns if columns else None)
         first = 0
         for number in range(reader.num_record_batches):
             batch = reader.get_batch(number).select(columns)

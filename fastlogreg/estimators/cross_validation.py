@@ -30,7 +30,7 @@ from sklearn.utils.validation import _check_method_params
 
 from fastlogreg import backends
 from fastlogreg.data import validation as check
-from fastlogreg.data.memory import Rows
+from fastlogreg.data.memory import MemoryRows, Rows
 from fastlogreg.data.weightless import set_aside
 from fastlogreg.estimators.input import training
 from fastlogreg.estimators.logistic import (
@@ -222,7 +222,11 @@ class LogisticRegressionCV(LogisticRegression):
         ----------
         X, y, sample_weight, offset
             As for :meth:`fastlogreg.LogisticRegression.fit`. Weights count in the scores too. Rows
-            of :func:`fastlogreg.open_rows` must fit into its memory limit.
+            of :func:`fastlogreg.open_rows` beyond its memory limit, and collections of Dask, are
+            read for each pass, one reading for all folds where their fits go side by side, and
+            else one for each fold; ``n_passes_`` counts every reading. In memory are the labels,
+            weights and folds of the rows, some 20 bytes a row. They are scored by "accuracy",
+            "neg_log_loss" or "neg_brier_score", and a splitter sees the labels alone.
         **params
             For the splitter and the scorer, such as ``groups``, with scikit-learn's metadata
             routing enabled.
@@ -248,27 +252,37 @@ class LogisticRegressionCV(LogisticRegression):
         refit = check.check_flag(self.refit, "refit")
         scoring = self._scoring()
         legacy = self._legacy()
-        data = training(self, X, y, sample_weight, offset)
+        data = training(
+            self, X, y, sample_weight, offset, parts=True, partitions=True
+        ).with_labels()
         rows, columns, y, matrix = data.rows, data.columns, data.y, data.rows.matrix
         sample_weight, offset = data.metadata["sample_weight"], data.metadata["offset"]
-        weights = check.check_weights(sample_weight, matrix.shape[0])
+        weights = check.check_weights(sample_weight, rows.targets.size)
         split_params, score_params = self._routed(sample_weight, offset, params)
         alone = isinstance(self.cv, str) and self.cv == "loo"
         folds: list[_Fold] = []
         if not alone:
-            folds = _folds(self.cv, matrix, y, split_params, rows.weights, weights)
-        problem = settings.problem(rows)
+            folds = _folds(
+                self.cv,
+                rows.targets.size if data.source else matrix,
+                y,
+                split_params,
+                rows.weights,
+                weights,
+            )
+        problem = settings.problem(rows, data.source)
         of_held, held = set_aside(rows, self.class_weight, settings.intercept)
         fitted = problem
         if held is not None:
             fitted = settings.problem(of_held, softmax=True)
-        scores = _Scores(problem, rows, y, weights, settings, scoring, score_params)
+        scores_of = _Scores if data.source is None else _ScoresOfParts
+        scores = scores_of(problem, rows, y, weights, settings, scoring, score_params)
 
         if alone:
             scores.refuse_left_out()
         cells = [_fit_grid(fitted, of_held, folds, settings, grid, share) for share in grid.shares]
         if alone:  # the fits of all rows are those of one fold
-            everything = np.arange(matrix.shape[0])
+            everything = np.arange(rows.targets.size)
             folds = [(everything, everything)]
             cells = [cell._replace(sets=[cell.whole]) for cell in cells]
         if not all(result.finite for cell in cells for fold in cell.sets for result in fold):
@@ -547,6 +561,8 @@ def _folds(
     scored: _Vector | None,
 ) -> list[_Fold]:
     """Return the rows of each training set, ascending, and of each held-out set."""
+    if isinstance(X, int):  # as many rows, which are not in memory: splitters ask for the number
+        X = np.broadcast_to(0.0, (X, 1))
     numbers = np.arange(X.shape[0], dtype=np.int64)
     folds: list[_Fold] = []
     for k, (train, test) in enumerate(check_cv(cv, y, classifier=True).split(X, y, **params)):
@@ -878,15 +894,79 @@ class _Scores:
 
     def _margins(self, held_out: NDArray[np.int64], thetas: _Vector) -> _Vector:
         """Return (n, n_cs, n_l1_ratios) margins, or (n, n_cs, n_l1_ratios, K): one reading."""
-        layout, offset = self._problem.layout, self._rows.offset
-        n_outputs = thetas.size // layout.width  # as if they were classes
-        spec = self._spec._replace(loss="cross_entropy", activation="softmax", n_outputs=n_outputs)
-        bound = backends.get("numba").bind(self._rows.matrix, None, None, None, spec)
-        margins = bound.sample(held_out).margins(thetas.reshape(n_outputs, layout.width))
-        margins = margins.reshape(held_out.size, *thetas.shape[:2], layout.n_outputs)
-        if offset is not None:
-            margins += offset[held_out].reshape(held_out.size, 1, 1, -1)
-        return margins[..., 0] if layout.n_outputs == 1 else margins
+        X, offset = self._rows.matrix, self._rows.offset
+        bound, shape = _bound_to(X, self._spec, thetas, self._problem.layout.width)
+        margins = bound.sample(held_out).margins(thetas.reshape(shape))
+        known = None if offset is None else offset[held_out]
+        return _by_fit(margins, thetas, known, self._problem.layout.n_outputs)
+
+
+class _ScoresOfParts(_Scores):
+    """Scores of held-out rows that come in parts: one reading for each fold."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        if self._from_margins is None:
+            raise ValueError(
+                'rows beyond memory are scored by "accuracy", "neg_log_loss" or "neg_brier_score": '
+                "for another scoring all rows must be in memory, so raise memory_limit in open_rows"
+            )
+
+    def of(self, held_out: NDArray[np.int64], thetas: _Vector) -> _Vector:
+        """Return the scores of some rows by thetas, (n_cs, n_l1_ratios, p)."""
+        order = np.argsort(held_out, kind="stable")
+        held_out = held_out[order]
+        weights = None if self._weights is None else self._weights[held_out]
+        layout = self._problem.layout
+        asked = self._from_margins, thetas, layout.width, layout.n_outputs, self._spec
+        source = self._problem.source.subset(held_out)
+        sums: _Vector = source.ask(_summed_scores, *asked, cut=weights, spec=self._spec)  # type: ignore[attr-defined]
+        self.n_passes += 1.0
+        return sums / float(held_out.size if weights is None else weights.sum())
+
+    def refuse_left_out(self) -> None:
+        """Refuse: each row left out has a margin of its own."""
+        raise ValueError(
+            'cv="loo" needs all rows in memory: raise memory_limit in open_rows, or take folds'
+        )
+
+
+def _summed_scores(
+    bound: Any,
+    rows: MemoryRows,
+    values_of: Callable[[_Vector, NDArray[np.intp]], NDArray[Any]],
+    thetas: _Vector,
+    width: int,
+    n_outputs: int,
+    spec: backends.PassSpec,
+    weights: _Vector | None = None,
+) -> _Vector:
+    """Answer with the (weighted) sums of a part's scores, (n_cs, n_l1_ratios)."""
+    X, y, _, offset = rows.arrays
+    own, shape = _bound_to(X, spec, thetas, width)
+    margins = _by_fit(own.margins(thetas.reshape(shape)), thetas, offset, n_outputs)
+    sums = np.empty(thetas.shape[:2])
+    for at in np.ndindex(*sums.shape):
+        values = values_of(margins[:, at[0], at[1]], y.astype(np.intp))
+        sums[at] = values.sum() if weights is None else weights @ values
+    return sums
+
+
+def _bound_to(
+    X: Any, spec: backends.PassSpec, thetas: _Vector, width: int
+) -> tuple[Any, tuple[int, int]]:
+    """Return a pass that has a column of margins for each row of thetas, and their shape."""
+    n_outputs = thetas.size // width  # as if they were classes
+    spec = spec._replace(loss="cross_entropy", activation="softmax", n_outputs=n_outputs)
+    return backends.get("numba").bind(X, None, None, None, spec), (n_outputs, width)
+
+
+def _by_fit(margins: _Vector, thetas: _Vector, offset: _Vector | None, n_outputs: int) -> _Vector:
+    """Return margins, (n, n_cs, n_l1_ratios), or (n, n_cs, n_l1_ratios, K), with the offset."""
+    margins = margins.reshape(len(margins), *thetas.shape[:2], n_outputs)
+    if offset is not None:
+        margins = margins + offset.reshape(len(margins), 1, 1, -1)
+    return margins[..., 0] if n_outputs == 1 else margins
 
 
 def _accuracy(z: _Vector, codes: NDArray[np.intp]) -> NDArray[Any]:

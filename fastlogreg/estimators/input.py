@@ -22,14 +22,16 @@ from fastlogreg.data.labels import (
     weights_by_class,
 )
 from fastlogreg.data.memory import Columns, Rows
-from fastlogreg.data.parts import PartedRows
+from fastlogreg.data.parts import PartedRows, joined
 from fastlogreg.data.schema import Encoded, Schema
 
 __all__ = [
     "Training",
     "checked_rows",
+    "encoded_matrix",
     "encoded_rows",
     "is_lazy",
+    "is_opened",
     "is_plain",
     "training",
     "training_data",
@@ -93,7 +95,7 @@ def training_data(
     0.3 ms, as long as a fit of a hundred rows. ``reset`` says whether columns may be others
     than before.
     """
-    if _is_opened(X) or is_lazy(X):
+    if is_opened(X) or is_lazy(X):
         what = "a collection of Dask" if is_lazy(X) else "rows of open_rows"
         raise TypeError(f"{what} is taken by fit, not in pieces: X must be an array")
     plain = (
@@ -167,6 +169,33 @@ class Training(NamedTuple):
     metadata: dict[str, Any]
     source: PartedRows | None = None
     fitted: dict[str, Any] = {}  # noqa: RUF012
+    by_class: NDArray[np.float64] | None = None
+
+    def with_labels(self) -> "Training":
+        """Return the same with the targets and weights of all rows in memory, where they weren't.
+
+        The matrix of ``rows`` is still that of the first ones. Labels and the user's weights,
+        ``metadata["sample_weight"]``, are those of all rows.
+        """
+        if self.source is None:
+            return self
+        targets, weights = self.source.labels
+        codes = targets.astype(np.intp)
+        given = weights
+        if weights is not None and self.by_class is not None:
+            each = self.by_class[codes]
+            given = np.divide(weights, each, out=np.zeros_like(weights), where=each > 0.0)
+        rows = self.rows._replace(targets=targets, weights=weights, offset=None)
+        metadata = {"sample_weight": given if self.is_weighted else None, "offset": None}
+        return self._replace(rows=rows, y=self.rows.classes[codes], metadata=metadata)
+
+    @property
+    def is_weighted(self) -> bool:
+        """Return whether the rows in parts have weights of the user's."""
+        schema = self.fitted.get("schema_")
+        if schema is not None:
+            return schema.sample_weight is not None
+        return self.metadata["sample_weight"] is not None
 
 
 def training(
@@ -194,7 +223,7 @@ def training(
                 "take LogisticRegression.fit (without firth)"
             )
         return _of_collection(estimator, X, y, metadata)
-    if not _is_opened(X):
+    if not is_opened(X):
         matrix, labels, columns = training_data(estimator, X, y)
         if isinstance(sample_weight, Real):  # one for all: callbacks hear of each
             metadata["sample_weight"] = sample_weight = np.full(matrix.shape[0], sample_weight)
@@ -222,7 +251,7 @@ def training(
         first = X.first_rows()
         given = labels[first.targets.astype(np.intp)]
         _refuse_weightless(by_class, f"those of {X.name}")
-        return Training(first, columns, given, metadata, X.source(by_class), fitted)
+        return Training(first, columns, given, metadata, X.source(by_class), fitted, by_class)
     rows = X.collect()
     metadata = {"sample_weight": rows.weights, "offset": rows.offset}
     codes = rows.targets.astype(np.intp)
@@ -245,7 +274,8 @@ def _of_collection(estimator: Any, X: Any, y: Any, metadata: dict[str, Any]) -> 
     _refuse_weightless(by_class, "those of a collection of Dask")
     matrix, labels = found.first_rows()
     first = Rows(matrix, np.zeros(matrix.shape[0]), None, None, found.classes)
-    return Training(first, found.columns, labels, metadata, PartedRows(found.source(by_class)))
+    source = PartedRows(found.source(by_class))
+    return Training(first, found.columns, labels, metadata, source, by_class=by_class)
 
 
 def _refuse_weightless(by_class: NDArray[np.float64] | None, what: str) -> None:
@@ -266,7 +296,7 @@ def is_lazy(X: Any) -> bool:
     return is_collection(X)
 
 
-def _is_opened(X: Any) -> bool:
+def is_opened(X: Any) -> bool:
     """Whether X is rows of ``open_rows``; what only they need is imported by them."""
     return type(X).__name__ == "TableRows" and type(X).__module__ == "fastlogreg.data.files"
 
@@ -278,7 +308,7 @@ def encoded_rows(estimator: Any, X: Any, *, score: bool = False) -> Iterator[Enc
     encoded rows. ``score`` says whether target and weights are read, too.
     """
     schema: Schema | None = getattr(estimator, "schema_", None)
-    opened = _is_opened(X)
+    opened = is_opened(X)
     if schema is None:
         if opened:
             raise ValueError(
@@ -303,6 +333,17 @@ def encoded_rows(estimator: Any, X: Any, *, score: bool = False) -> Iterator[Enc
     if schema.has_categories and set(table.names) == set(schema.names()):
         return None
     return encoded_batches(schema, table, roles)
+
+
+def encoded_matrix(
+    estimator: Any, X: Any
+) -> tuple[backends.Matrix, NDArray[np.float64] | None] | None:
+    """Return a table to predict as one matrix, and its offset; None where X is none."""
+    batches = encoded_rows(estimator, X)
+    if batches is None:
+        return None
+    matrices, _, _, offsets = (list(each) for each in zip(*batches, strict=True))
+    return joined(matrices), joined(offsets)
 
 
 def is_plain(X: Any) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial, wraps
 from importlib.util import find_spec
 from inspect import signature
+from numbers import Real
 from typing import Any, Self, cast
 
 import numpy as np
@@ -433,6 +434,9 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             and schema.names().tolist() == names.tolist()
         ):
             raise ValueError("schema_ is of another model")
+        for name, (is_right, what) in _FOUND.items():
+            if name in vars(self) and not is_right(vars(self)[name]):
+                raise ValueError(f"{name} must be {what}")
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_fastlogreg_format": STATE_FORMAT}
@@ -456,6 +460,56 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_numeric(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind in "iuf"
+
+
+def _is_some(value: Any) -> bool:
+    """Whether it is a number, an array of numbers, or None in the place of one."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == "O":
+        return all(each is None or _is_real(each) for each in value.ravel())
+    return value is None or _is_real(value) or _is_numeric(value)
+
+
+def _is_by_class(value: Any) -> bool:
+    """Whether it is an array of numbers, or one for each label."""
+    return all(map(_is_numeric, value.values())) if isinstance(value, dict) else _is_numeric(value)
+
+
+def _is_history(value: Any) -> bool:
+    names = getattr(getattr(value, "dtype", None), "names", None)
+    if not isinstance(value, np.ndarray) or names is None or value.ndim != 1:
+        return False
+    return "decrement" in names and all(value.dtype[name].kind in "iufb" for name in names)
+
+
+def _is_curve(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and all(map(_is_real, value)))
+
+
+# what fits leave beside the coefficients: whoever shows a model formats it
+_FOUND: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(
+        ("objective_", "n_passes_", "gradient_norm_", "duality_gap_", "C_1se_"),
+        (_is_real, "a number"),
+    ),
+    "converged_": (lambda value: isinstance(value, bool | np.bool_), "True or False"),
+    "t_": (_is_real, "a number"),
+    **dict.fromkeys(("loss_curve_", "validation_scores_"), (_is_curve, "a list of numbers")),
+    "history_": (_is_history, "a table of numbers"),
+    **dict.fromkeys(
+        ("n_iter_", "Cs_", "C_", "score_std_errors_"),
+        (lambda value: _is_real(value) or _is_numeric(value), "numbers"),
+    ),
+    **dict.fromkeys(("l1_ratio_", "l1_ratios_"), (_is_some, "numbers")),
+    **dict.fromkeys(("scores_", "coefs_paths_"), (_is_by_class, "arrays of numbers")),
+}
 
 
 def _unfitted(name: str) -> str:

@@ -23,7 +23,7 @@ from fastlogreg.data import validation as check
 from fastlogreg.data.class_separation import find_class_separation, names_of_entries
 from fastlogreg.data.memory import MemoryRows, Rows
 from fastlogreg.data.parts import PartedRows
-from fastlogreg.data.separation import Separation, find_separation
+from fastlogreg.data.separation import Separation, find_separation, may_be_separated
 from fastlogreg.data.weightless import NEVER, set_aside, taken_away
 from fastlogreg.estimators.callbacks import FitMonitor, FitTasks, fit_tasks
 from fastlogreg.estimators.input import training
@@ -582,7 +582,7 @@ class Settings:
         if isinstance(source, PartedRows):
             theta = layout.for_pass(result.theta)
             spec = self.spec(rows.classes.size)
-            if not source.may_be_separated(spec, theta, grows, result.decrement):
+            if not may_be_separated(source, spec, theta, grows, result.decrement):
                 return None
             nothing = np.zeros(1, dtype=bool)  # rows can't be named from parts
             return Separation(False, nothing, complete=False, counted=source.n_rows)

@@ -324,7 +324,8 @@ def regularization_path(
     X : array-like or sparse matrix of shape (n_samples, n_features)
         float32 and float64 arrays and CSR matrices are used in place. Columns are not
         standardized; the penalty is that of the columns as they are. Or rows of
-        :func:`fastlogreg.open_rows` that fit into its memory limit.
+        :func:`fastlogreg.open_rows`, or a collection of Dask; beyond memory they are read for each
+        pass, and ``n_passes_total`` says how often.
     y : array-like of shape (n_samples,)
         Labels: two different values or more.
     Cs : int or array-like of shape (n_points,), default=100
@@ -411,11 +412,15 @@ def regularization_path(
     settings = estimator._settings()
     grid = _checked_grid(Cs, C_min_ratio)
     ends_early = check.check_flag(early_stopping, "early_stopping") and isinstance(grid, int)
-    data = training(estimator, X, y, sample_weight, offset, finite=False)
+    data = training(
+        estimator, X, y, sample_weight, offset, finite=False, parts=True, partitions=True
+    )
     columns, classes = data.columns, data.rows.classes
-    rows, held = set_aside(data.rows, class_weight, settings.intercept)
+    rows, held = data.rows, None
+    if data.source is None:
+        rows, held = set_aside(rows, class_weight, settings.intercept)
     names = _names(feature_names, columns)
-    problem = settings.problem(rows, softmax=classes.size > 2)
+    problem = settings.problem(rows, data.source, softmax=classes.size > 2)
     layout, total = problem.layout, problem.source.total_weight
     with problem.solving():
         none = np.zeros(layout.size)
@@ -453,7 +458,13 @@ def regularization_path(
     if layout.n_outputs == 1:
         coefs, intercepts = coefs[:, 0], intercepts[:, 0]
     losses = np.array([r.value - p.value(r.theta) for r, p in zip(points, penalties, strict=False)])
-    weights = rows.weights
+    if data.source is not None:
+        weights = data.source.labels[1]
+        n_samples = data.source.n_rows
+    else:
+        weights, n_samples = rows.weights, rows.targets.size
+    if weights is not None:
+        n_samples = int(np.count_nonzero(weights))
     path = Path(
         Cs=grid[:k],
         lambdas=lambdas[:k],
@@ -473,7 +484,7 @@ def regularization_path(
         status=status,
         classes_=classes,
         feature_names=names,
-        n_samples=rows.matrix.shape[0] if weights is None else int(np.count_nonzero(weights)),
+        n_samples=n_samples,
         _estimator=estimator,
         _columns=columns,
     )

@@ -15,7 +15,8 @@ White (1982), Maximum likelihood estimation of misspecified models, Econometrica
 Gelbach and Miller (2011), Robust inference with multiway clustering, JBES 29.
 """
 
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -25,7 +26,19 @@ from scipy.linalg import cho_factor, cho_solve
 from fastlogreg.statistics.coordinates import Coordinates, Orthonormal, is_well_conditioned
 from fastlogreg.statistics.likelihood import Derivatives, Likelihood
 
-__all__ = ["COV_TYPES", "Bread", "check_groups", "decrement", "robust"]
+__all__ = [
+    "COV_TYPES",
+    "Bread",
+    "SumsInMemory",
+    "check_groups",
+    "cluster_factor",
+    "decrement",
+    "flat_inverse",
+    "robust",
+    "summed_scores",
+    "symmetric",
+    "white",
+]
 
 COV_TYPES = ("nonrobust", "HC0", "HC1", "cluster", "bootstrap")
 
@@ -58,42 +71,86 @@ def decrement(derivatives: Derivatives, ridge: _Array | float = 0.0) -> float:
     return 0.5 * float((along[held] ** 2 / values[held]).sum())
 
 
-def bread(
-    likelihood: Likelihood,
-    derivatives: Derivatives,
-    at: _Array,
-    names: list[str],
-    ridge: _Array | float = 0.0,
-) -> Bread:
-    """Return the inverse of the information at parameters, plus a ridge (q,) on its diagonal.
+class Sums(Protocol):
+    """Whoever sums what covariances are made of over the rows, at some parameters."""
 
-    Raises
-    ------
-    ValueError
-        If columns are collinear; the message names them.
+    def bread(
+        self, derivatives: Derivatives, names: list[str], ridge: _Array | float = 0.0
+    ) -> Bread:
+        """Return the inverse of the information, plus a ridge (q,) on its diagonal."""
+
+    def white(self, of: Bread, *, sampling: bool) -> _Array:
+        """Return the sum of the outer products of the rows' scores, (q, q)."""
+
+    def clustered(self, of: Bread, codes: NDArray[np.int64], nobs: float) -> _Array:
+        """Return the sum over clusters of outer products of summed scores, with its factor."""
+
+
+class SumsInMemory:
+    """Sums over rows in memory.
+
+    Parameters
+    ----------
+    likelihood : Likelihood
+    parameters : ndarray of shape (q,)
     """
-    information = derivatives.information
-    ridged = np.any(np.asarray(ridge) > 0.0)
-    if ridged:
-        information = information + np.diag(np.broadcast_to(ridge, derivatives.score.shape))
-    coordinates = Coordinates(likelihood)
-    if not ridged and not is_well_conditioned(information):
-        probabilities = likelihood.probabilities(at)
-        p = probabilities[:, likelihood.others]
-        coordinates = Orthonormal(
-            likelihood,
-            likelihood.weighted((p * (1.0 - p)).sum(axis=1)),
-            names[int(likelihood.intercept) :],
-        )
-        information = _information(likelihood, coordinates, probabilities)
-    inverse = _inverse(information)
-    return Bread(coordinates, inverse, _symmetric(coordinates.back(inverse)))
+
+    def __init__(self, likelihood: Likelihood, parameters: _Array) -> None:
+        self._likelihood, self._parameters = likelihood, parameters
+
+    @cached_property
+    def _probabilities(self) -> _Array:
+        return self._likelihood.probabilities(self._parameters)
+
+    @cached_property
+    def _residuals(self) -> _Array:
+        """Return the residuals, (n, K - 1), without weights."""
+        return self._likelihood.residuals(self._probabilities)
+
+    def bread(
+        self, derivatives: Derivatives, names: list[str], ridge: _Array | float = 0.0
+    ) -> Bread:
+        """Return the inverse of the information, plus a ridge (q,) on its diagonal.
+
+        Raises
+        ------
+        ValueError
+            If columns are collinear; the message names them.
+        """
+        likelihood = self._likelihood
+        information = derivatives.information
+        ridged = np.any(np.asarray(ridge) > 0.0)
+        if ridged:
+            information = information + np.diag(np.broadcast_to(ridge, derivatives.score.shape))
+        coordinates = Coordinates(likelihood)
+        if not ridged and not is_well_conditioned(information):
+            p = self._probabilities[:, likelihood.others]
+            coordinates = Orthonormal(
+                likelihood,
+                likelihood.weighted((p * (1.0 - p)).sum(axis=1)),
+                names[int(likelihood.intercept) :],
+            )
+            information = _information(likelihood, coordinates, self._probabilities)
+        inverse = flat_inverse(information)
+        return Bread(coordinates, inverse, symmetric(coordinates.back(inverse)))
+
+    def white(self, of: Bread, *, sampling: bool) -> _Array:
+        """Return the sum of the outer products of the rows' scores, (q, q)."""
+        return white(self._likelihood, of.coordinates, self._residuals, sampling=sampling)
+
+    def clustered(self, of: Bread, codes: NDArray[np.int64], nobs: float) -> _Array:
+        """Return the sum over clusters of outer products of summed scores, with its factor."""
+        weights = self._likelihood.rows.weights
+        residuals = self._residuals
+        scores = residuals if weights is None else residuals * weights[:, None]
+        return _clustered(self._likelihood, of.coordinates, scores, codes, nobs)
 
 
-def _inverse(information: _Array) -> _Array:
+def flat_inverse(information: _Array) -> _Array:
+    """Return the inverse of a positive matrix, (q, q), whatever the scales of its columns are."""
     scale = 1.0 / np.sqrt(information.diagonal())
     factor = cho_factor(information * scale * scale[:, None], lower=True)
-    return _symmetric(cho_solve(factor, np.eye(scale.size)) * scale * scale[:, None])
+    return symmetric(cho_solve(factor, np.eye(scale.size)) * scale * scale[:, None])
 
 
 def _information(likelihood: Likelihood, coordinates: Coordinates, probabilities: _Array) -> _Array:
@@ -117,9 +174,9 @@ def _other(likelihood: Likelihood, probabilities: _Array, equation: int) -> _Arr
 
 
 def robust(
-    likelihood: Likelihood,
+    sums: Sums,
     of: Bread,
-    residuals: _Array,
+    size: int,
     cov_type: str,
     groups: list[NDArray[np.int64]],
     *,
@@ -130,8 +187,8 @@ def robust(
 
     Parameters
     ----------
-    residuals : ndarray of shape (n, K - 1)
-        Without weights.
+    size : int
+        The number q of parameters.
     cov_type : {"HC0", "HC1", "cluster"}
     groups : list of one or two arrays of codes, (n,)
     nobs : float
@@ -139,43 +196,52 @@ def robust(
         Whether weights are those of a sample: a row's score has its weight then. Else a row of
         weight w stands for w rows.
     """
-    weights = likelihood.rows.weights
-    q = likelihood.size
+    q = size
     notes = []
     if cov_type in ("HC0", "HC1"):
-        each = None if weights is None else (weights**2 if sampling else weights)
-        meat = _white(likelihood, of.coordinates, residuals, each)
+        meat = sums.white(of, sampling=sampling)
         if cov_type == "HC1":
             meat *= nobs / (nobs - q)
     else:
-        scores = residuals if weights is None else residuals * weights[:, None]
-        meat = _clustered(likelihood, of.coordinates, scores, groups[0], nobs)
+        meat = sums.clustered(of, groups[0], nobs)
         if len(groups) == 2:
-            meat += _clustered(likelihood, of.coordinates, scores, groups[1], nobs)
+            meat += sums.clustered(of, groups[1], nobs)
             both = np.unique(np.column_stack(groups), axis=0, return_inverse=True)[1].reshape(-1)
-            meat -= _clustered(likelihood, of.coordinates, scores, both, nobs)
+            meat -= sums.clustered(of, both, nobs)
         fewest = min(int(np.unique(g).size) for g in groups)
         if fewest <= q:
             notes.append(
                 f"There are {fewest} clusters and {q} parameters: errors by cluster are unreliable."
             )
-    covariance = _symmetric(of.coordinates.back(of.inverse @ meat @ of.inverse))
+    covariance = symmetric(of.coordinates.back(of.inverse @ meat @ of.inverse))
     if len(groups) == 2 and np.linalg.eigvalsh(_unit(covariance))[0] < -1e-10:
         notes.append(
             "The two-way covariance is not positive: some tests of several parameters fail."
         )
         if covariance.diagonal().min() < 0.0:
             values, vectors = np.linalg.eigh(covariance)
-            covariance = _symmetric((vectors * values.clip(0.0)) @ vectors.T)
+            covariance = symmetric((vectors * values.clip(0.0)) @ vectors.T)
             notes[-1] = (
                 "The two-way covariance was not positive: its negative eigenvalues were made 0."
             )
     return covariance, notes
 
 
-def _white(
-    likelihood: Likelihood, coordinates: Coordinates, residuals: _Array, weights: _Array | None
+def white(
+    likelihood: Likelihood, coordinates: Coordinates, residuals: _Array, *, sampling: bool
 ) -> _Array:
+    """Return the sum of the outer products of the rows' scores, (q, q).
+
+    Parameters
+    ----------
+    residuals : ndarray of shape (n, K - 1)
+        Without weights.
+    sampling : bool
+        Whether weights are those of a sample, and so squared.
+    """
+    weights = likelihood.rows.weights
+    if weights is not None and sampling:
+        weights = weights**2
     k, p = likelihood.n_equations, likelihood.width
     out = np.empty((k, p, k, p))
     for a in range(k):
@@ -194,7 +260,7 @@ def _clustered(
     nobs: float,
 ) -> _Array:
     """Return the sum over clusters of outer products of summed scores, with its factor."""
-    k, q = likelihood.n_equations, likelihood.size
+    q = likelihood.size
     order = np.argsort(codes, kind="stable")
     if likelihood.rows.weights is not None:  # clusters of nothing but weights of 0 are none
         order = order[likelihood.rows.weights[order] > 0.0]
@@ -210,18 +276,43 @@ def _clustered(
         sums = np.zeros((last - first, q))
         for begin in range(int(starts[first]), int(ends[last - 1]), most):
             at = order[begin : min(begin + most, int(ends[last - 1]))]
-            part = coordinates.transform(likelihood.rows.matrix[at])
             places = np.searchsorted(ends[first:last], np.arange(begin, begin + at.size), "right")
-            for a in range(k):
-                indicator = sp.csr_array(
-                    (scores[at, a], (places, np.arange(at.size))), shape=(last - first, at.size)
-                )
-                sums[:, a * likelihood.width : (a + 1) * likelihood.width] += indicator @ part
+            summed_scores(likelihood, coordinates, scores, at, places, sums)
         out += sums.T @ sums
         first = last
-    n = ends.size
-    factor = (n / (n - 1.0)) * ((nobs - 1.0) / (nobs - q))
-    return np.asarray(out * factor, dtype=np.float64)
+    return np.asarray(out * cluster_factor(ends.size, nobs, q), dtype=np.float64)
+
+
+def summed_scores(
+    likelihood: Likelihood,
+    coordinates: Coordinates,
+    scores: _Array,
+    rows: NDArray[np.intp],
+    places: NDArray[np.intp],
+    sums: _Array,
+) -> None:
+    """Add the scores of some rows to those of their clusters.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n, K - 1)
+        Residuals times weights.
+    rows, places : ndarray of shape (k,)
+        Numbers of rows, and of each row's cluster.
+    sums : ndarray of shape (n_clusters, q)
+        Changed.
+    """
+    part, width = coordinates.transform(likelihood.rows.matrix[rows]), likelihood.width
+    for a in range(likelihood.n_equations):
+        indicator = sp.csr_array(
+            (scores[rows, a], (places, np.arange(rows.size))), shape=(len(sums), rows.size)
+        )
+        sums[:, a * width : (a + 1) * width] += indicator @ part
+
+
+def cluster_factor(n_clusters: int, nobs: float, size: int) -> float:
+    """Return G / (G - 1) (n - 1) / (n - q)."""
+    return (n_clusters / (n_clusters - 1.0)) * ((nobs - 1.0) / (nobs - size))
 
 
 def check_groups(groups: Any, n: int) -> list[NDArray[np.int64]]:
@@ -273,5 +364,6 @@ def _flat(blocks: _Array) -> _Array:
     return matrix
 
 
-def _symmetric(matrix: _Array) -> _Array:
+def symmetric(matrix: _Array) -> _Array:
+    """Return the symmetric part."""
     return 0.5 * (matrix + matrix.T)

@@ -10,14 +10,30 @@ from fastlogreg.data import validation as check
 from fastlogreg.data.labels import encode_counts
 from fastlogreg.data.memory import Columns, Rows
 from fastlogreg.data.weightless import NEVER
-from fastlogreg.estimators.input import checked_rows, training_data, validated
+from fastlogreg.estimators.input import (
+    Training,
+    checked_rows,
+    encoded_matrix,
+    is_lazy,
+    is_opened,
+    training,
+    training_data,
+    validated,
+)
 from fastlogreg.estimators.logistic import LogisticRegression
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.penalties import ElasticNet
 from fastlogreg.statistics.bootstrap import bootstrap
-from fastlogreg.statistics.covariance import COV_TYPES, bread, check_groups, decrement, robust
+from fastlogreg.statistics.covariance import (
+    COV_TYPES,
+    SumsInMemory,
+    check_groups,
+    decrement,
+    robust,
+)
 from fastlogreg.statistics.firth import FirthFit, fit_firth
+from fastlogreg.statistics.in_parts import PartedLikelihood, SumsOfParts
 from fastlogreg.statistics.likelihood import Derivatives, Likelihood
 from fastlogreg.statistics.multinomial import MNLogitResults
 from fastlogreg.statistics.results import Design, Fit, LogitResults, Results, check_level
@@ -56,7 +72,7 @@ def check_asked(
     n_bootstrap: Any,
     random_state: Any,
     n: int,
-    weights: Any,
+    weighted: bool,
     counts: bool = False,
 ) -> Asked:
     """Return what was asked for, checked, of n rows."""
@@ -67,7 +83,7 @@ def check_asked(
         raise ValueError("weight_type='sampling' is of sample_weight, which counts do not take")
     count = check.check_count(n_bootstrap, "n_bootstrap", low=2)
     assert count is not None
-    if weight_type == "sampling" and weights is not None and cov_type == "nonrobust":
+    if weight_type == "sampling" and weighted and cov_type == "nonrobust":
         raise ValueError(
             "weight_type='sampling' asks for a robust cov_type ('HC0', 'HC1', 'cluster' or "
             "'bootstrap'): sampling weights say nothing of the information in a row"
@@ -90,13 +106,13 @@ def check_asked(
 @numpy_defaults
 def inference(
     model: LogisticRegression,
-    X: ArrayLike,
-    y: ArrayLike,
+    X: Any,
+    y: Any = None,
     *,
     sample_weight: ArrayLike | None = None,
     offset: ArrayLike | None = None,
     cov_type: str = "nonrobust",
-    groups: ArrayLike | None = None,
+    groups: Any = None,
     level: float = 0.95,
     weight_type: str = "frequency",
     reference: Any = None,
@@ -109,15 +125,25 @@ def inference(
     The model stays as it is. One reading of the rows gives the information, and a robust
     covariance takes one more.
 
+    Rows beyond memory (``open_rows`` above its ``memory_limit``, collections of Dask) are read in
+    parts, and give the same numbers: two or three readings for the information and whether the
+    classes can be separated, one more for a robust covariance, and what a result needs when it is
+    asked for. Estimates, errors, tests, intervals (those of profiles take many readings), measures
+    and :meth:`~LogitResults.predict` of new rows work so; what has a value for each row of the fit
+    (residuals, leverages, calibration, marginal effects) and the bootstrap need rows in memory, and
+    say so.
+
     Parameters
     ----------
     model : LogisticRegression
         Fitted with ``C=np.inf`` (or penalty factors of 0), to these rows. With ``firth=True``
         tests and intervals are those of the penalized likelihood, as of ``logit(method="firth")``.
     X : array-like or sparse matrix of shape (n_samples, n_features)
+        Or rows of :func:`fastlogreg.open_rows`, or a collection of Dask.
     y : array-like of shape (n_samples,), or of whole numbers (n_samples, 2)
         Labels; or counts of successes (the second class) and failures, each row an observation, of
-        a model that was fitted to the rows twice, with the counts as weights.
+        a model that was fitted to the rows twice, with the counts as weights. None beside rows of
+        ``open_rows``, which name their target, weights and offset.
     sample_weight : array-like of shape (n_samples,), optional
         As they were fitted; the model's ``class_weight`` is multiplied with them. None beside
         counts.
@@ -128,7 +154,8 @@ def inference(
         model does not; "cluster" where rows of a group depend on each other; "bootstrap" is the
         covariance of fits to rows, or groups, drawn with replacement.
     groups : array-like of shape (n_samples,), or a pair of those, optional
-        Clusters: one way or two.
+        Clusters: one way or two. Of rows of ``open_rows`` also the name of a column, or a list of
+        two names. Codes of the clusters, 8 bytes a row, are held in memory.
     level : float, default=0.95
         Of intervals where none is asked for.
     weight_type : {"frequency", "sampling"}, default="frequency"
@@ -189,32 +216,54 @@ def inference(
             "a class has weight 0 in class_weight, so that its intercept has no optimum and no "
             "standard error: leave its rows out and fit anew"
         )
-    counts = len(np.shape(y)) == 2 and np.shape(y)[1] == 2
+    shape: tuple[int, ...] = () if is_opened(X) else np.shape(y)
+    counts = len(shape) == 2 and shape[1] == 2
     if counts:
-        rows, columns = _rows_of_counts(model, X, y, sample_weight, offset)
+        data = _training_of_counts(model, X, y, sample_weight, offset)
     else:
-        matrix, labels, columns = training_data(model, X, y, reset=False)
-        rows = checked_rows(
-            model, matrix, labels, sample_weight, offset, labels=np.asarray(model.classes_)
-        )
+        data = _training(model, X, y, sample_weight, offset)
+    columns, source = data.columns, data.source
+    if is_opened(X) and groups is not None:
+        groups = _groups_of_columns(X, groups)
+    elif groups is not None and is_lazy(groups):
+        groups = np.asarray(groups.compute())
+    n = data.rows.targets.size if source is None else source.n_rows
+    weighted = data.is_weighted or model.class_weight is not None
     asked = check_asked(
-        cov_type,
-        groups,
-        level,
-        weight_type,
-        n_bootstrap,
-        random_state,
-        rows.matrix.shape[0],
-        rows.weights,
-        counts,
+        cov_type, groups, level, weight_type, n_bootstrap, random_state, n, weighted, counts
     )
+    if source is not None and settings.firth:
+        raise ValueError(
+            "Firth's method needs all rows in memory: raise memory_limit in open_rows, or compute "
+            "the collection"
+        )
+    if source is not None and cov_type == "bootstrap":
+        raise ValueError(
+            "cov_type='bootstrap' draws rows in memory: raise memory_limit in open_rows, or take "
+            "'HC1' or 'cluster'"
+        )
     if not settings.intercept:
         theta = np.ascontiguousarray(theta[:, 1:])
     layout = Layout(columns.number, settings.intercept, len(theta))
-    total = float(rows.matrix.shape[0] if rows.weights is None else rows.weights.sum())
+    if source is None:
+        weights = data.rows.weights
+        total = float(n if weights is None else weights.sum())
+    else:
+        total = source.total_weight
     ridge = _ridge(settings, total, layout, penalized)
-    rows, theta, code = referred(rows, theta, reference)
-    likelihood = Likelihood(rows, settings.intercept, code, settings.n_threads, counts=counts)
+    likelihood: Likelihood
+    if source is None:
+        rows, theta, code = referred(data.rows, theta, reference)
+        likelihood = Likelihood(rows, settings.intercept, code, settings.n_threads, counts=counts)
+    else:
+        likelihood = PartedLikelihood(
+            source,
+            data.rows.classes,
+            settings.intercept,
+            _reference_of_parts(data.rows.classes, reference),
+            settings.n_threads,
+            has_offset=data.rows.offset is not None or offset is not None,
+        )
     names = ["Intercept"] * int(settings.intercept) + (
         [f"x{j}" for j in range(columns.number)]
         if columns.names is None
@@ -232,7 +281,7 @@ def inference(
     notes = []
     if model.class_weight is not None:
         notes.append("Weights of the classes are in the likelihood: its errors take them as data.")
-    target = getattr(y, "name", None)
+    target = X.schema.target if is_opened(X) else getattr(y, "name", None)
     return results_of(
         likelihood,
         parameters,
@@ -246,9 +295,66 @@ def inference(
     )
 
 
-def _rows_of_counts(
+def _training(model: Any, X: Any, y: Any, sample_weight: Any, offset: Any) -> Training:
+    """Return the rows that a model was fitted to, checked against the model."""
+    if not (is_opened(X) or is_lazy(X)):
+        matrix, labels, columns = training_data(model, X, y, reset=False)
+        rows = checked_rows(
+            model, matrix, labels, sample_weight, offset, labels=np.asarray(model.classes_)
+        )
+        metadata = {"sample_weight": sample_weight, "offset": offset}
+        return Training(rows, columns, labels, metadata)
+    data = training(model, X, y, sample_weight, offset, parts=True, partitions=True)
+    _check_columns(model, data.columns)
+    if data.rows.classes.tolist() != model.classes_.tolist():
+        raise ValueError(
+            f"rows have the classes {data.rows.classes.tolist()}, and model was fitted to "
+            f"{model.classes_.tolist()}"
+        )
+    return data
+
+
+def _check_columns(model: Any, columns: Columns) -> None:
+    known = getattr(model, "feature_names_in_", None)
+    same = columns.number == model.n_features_in_
+    if same and known is not None and columns.names is not None:
+        same = [str(name) for name in columns.names] == [str(name) for name in known]
+    if not same:
+        raise ValueError(
+            "the columns of the rows are not those of the fit: hand over the rows that model was "
+            "fitted to, opened as they were then"
+        )
+
+
+def _groups_of_columns(rows: Any, groups: Any) -> Any:
+    """Return codes of clusters that columns of a table name; what is no name stays as it is."""
+    names = [groups] if isinstance(groups, str) else groups
+    if isinstance(names, list | tuple) and names and all(isinstance(n, str) for n in names):
+        if len(names) > 2:
+            raise ValueError(f"groups must be one or two ways of clustering, got {len(names)}")
+        codes = [rows.codes_of(name) for name in names]
+        return codes[0] if len(codes) == 1 else np.column_stack(codes)
+    return groups
+
+
+def _reference_of_parts(classes: NDArray[Any], reference: Any) -> int:
+    names = classes.tolist()
+    if reference is None:
+        return 0
+    if reference not in names:
+        raise ValueError(f"reference must be one of the classes {names}, got {reference!r}")
+    code: int = names.index(reference)
+    if len(names) == 2 and code == 1:
+        raise ValueError(
+            "reference must be the first of two classes where rows come in parts; against the "
+            "other, estimates and intervals change their sign alone"
+        )
+    return code
+
+
+def _training_of_counts(
     model: LogisticRegression, X: Any, y: Any, sample_weight: Any, offset: Any
-) -> tuple[Rows, Columns]:
+) -> Training:
     """Return rows whose targets are shares of successes, and weights the trials."""
     if sample_weight is not None or model.class_weight is not None:
         raise ValueError(NO_WEIGHTS.format("sample_weight or class_weight"))
@@ -263,7 +369,8 @@ def _rows_of_counts(
     names = [str(name) for name in classes[::-1].tolist()]
     _, shares, trials = encode_counts(np.asarray(y), names)
     known = check.check_offset(offset, n, 1, finite=True)
-    return Rows(matrix, shares, trials, known, classes), columns
+    metadata = {"sample_weight": None, "offset": offset}
+    return Training(Rows(matrix, shares, trials, known, classes), columns, shares, metadata)
 
 
 class _ModelDesign:
@@ -275,8 +382,13 @@ class _ModelDesign:
         self._model = state
 
     def rows(self, X: Any, offset: Any) -> tuple[Any, _Array | None, NDArray[np.bool_] | None]:
-        matrix = validated(self._model, X, reset=False)[0]
-        check.check_finite(matrix)
+        encoded = encoded_matrix(self._model, X)
+        if encoded is not None:
+            matrix, own = encoded
+            offset = own if offset is None else offset
+        else:
+            matrix = validated(self._model, X, reset=False)[0]
+            check.check_finite(matrix)
         n_classes = len(self._model.classes_)
         known = check.check_offset(
             offset, matrix.shape[0], 1 if n_classes == 2 else n_classes, finite=True
@@ -353,22 +465,21 @@ def results_of(
 
     ``polish`` lets one more step be taken from what is known at the estimates.
     """
-    weights = likelihood.rows.weights
-    if weights is None:
-        nobs = float(likelihood.n_rows)
-    else:
-        nobs = float(np.count_nonzero(weights)) if asked.sampling else likelihood.total_weight
+    nobs = float(likelihood.n_counted) if asked.sampling else likelihood.total_weight
+    sums_at = SumsOfParts if isinstance(likelihood, PartedLikelihood) else SumsInMemory
     derivatives = likelihood.derivatives(parameters) if firth is None else firth.derivatives
     if firth is None:
         derivatives = _at_optimum(likelihood, parameters, derivatives, names, ridge, polish)
     added = 0.0 if ridge is None else ridge
-    found, at = bread(likelihood, derivatives, parameters, names, added), parameters
+    sums: Any = sums_at(likelihood, parameters)  # type: ignore[arg-type]
+    found = sums.bread(derivatives, names, added)
     if polish:
         step = found.covariance @ derivatives.score
         parameters = parameters + step
         if decrement(derivatives) > _NEAR * nobs:  # else errors would not change
             derivatives = likelihood.derivatives(parameters)
-            found, at = bread(likelihood, derivatives, parameters, names, added), parameters
+            sums = sums_at(likelihood, parameters)  # type: ignore[arg-type]
+            found = sums.bread(derivatives, names, added)
             step = found.covariance @ derivatives.score
             parameters = parameters + step
         gain = 0.5 * float(step @ derivatives.score)
@@ -404,9 +515,9 @@ def results_of(
         notes = [*notes, f"{asked.n_bootstrap} bootstrap replicates of {of}{lost}."]
     elif asked.cov_type != "nonrobust":
         covariance, more = robust(
-            likelihood,
+            sums,
             found,
-            likelihood.residuals(likelihood.probabilities(at)),
+            likelihood.size,
             asked.cov_type,
             asked.groups,
             nobs=nobs,

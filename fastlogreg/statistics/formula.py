@@ -135,7 +135,7 @@ def logit(
         n_bootstrap,
         random_state,
         table.n,
-        weights,
+        weights is not None,
         bool(table.counts),
     )
     if method == "firth":

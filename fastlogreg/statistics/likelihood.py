@@ -83,14 +83,26 @@ class Likelihood:
         counts: bool = False,
     ) -> None:
         self.rows = rows
+        n_rows, n_columns = map(int, rows.matrix.shape)
+        self._set_shape(n_rows, n_columns, intercept, reference, n_threads, counts=counts)
+
+    def _set_shape(
+        self,
+        n_rows: int,
+        n_columns: int,
+        intercept: bool,
+        reference: int,
+        n_threads: int | None,
+        counts: bool = False,
+    ) -> None:
         self.intercept = intercept
         self.n_threads = n_threads
         self.counts = counts
-        self.n_classes = int(rows.classes.size)
+        self.n_rows, self.n_columns = n_rows, n_columns
+        self.n_classes = int(self.rows.classes.size)
         self.reference = reference if self.n_classes > 2 else 0
         self.others = np.delete(np.arange(self.n_classes), self.reference)
         self.n_equations = self.n_classes - 1
-        self.n_rows, self.n_columns = map(int, rows.matrix.shape)
         self.width = self.n_columns + int(intercept)
         self.size = self.n_equations * self.width
 
@@ -228,9 +240,9 @@ class Likelihood:
     @cached_property
     def saturated(self) -> float:
         """Return the log-likelihood of a model with a parameter a row, constant included."""
-        y = self.rows.targets
         if not self.counts:
             return 0.0
+        y = self.rows.targets
         return self.constant + float(self.weighted(xlogy(y, y) + xlogy(1.0 - y, 1.0 - y)).sum())
 
     @cached_property
@@ -238,6 +250,27 @@ class Likelihood:
         """Return the sum of the weights."""
         weights = self.rows.weights
         return float(self.n_rows if weights is None else weights.sum())
+
+    @property
+    def n_counted(self) -> int:
+        """Return how many rows have a weight above 0."""
+        weights = self.rows.weights
+        return self.n_rows if weights is None else int(np.count_nonzero(weights))
+
+    def is_of_the_rows_of(self, other: "Likelihood") -> bool:
+        """Whether both are of the same rows, labels and weights."""
+        if type(other) is not type(self) or self.n_rows != other.n_rows:
+            return False
+        mine, theirs = self.rows, other.rows
+        return (
+            mine.classes.tolist() == theirs.classes.tolist()
+            and np.array_equal(mine.targets, theirs.targets)
+            and (
+                mine.weights is theirs.weights is None
+                if mine.weights is None or theirs.weights is None
+                else np.array_equal(mine.weights, theirs.weights)
+            )
+        )
 
     @cached_property
     def null(self) -> float:

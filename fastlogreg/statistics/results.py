@@ -417,13 +417,7 @@ class Results:
                 "models of Firth's method have penalties of their own columns each, and their "
                 "likelihoods do not compare; pvalues are its tests, lr_test() that of all columns"
             )
-        mine, theirs = self._fit.likelihood, other._fit.likelihood
-        same = mine.n_rows == theirs.n_rows and np.array_equal(
-            mine.rows.targets, theirs.rows.targets
-        )
-        same &= _equal(mine.rows.weights, theirs.rows.weights)
-        same &= mine.rows.classes.tolist() == theirs.rows.classes.tolist()
-        if not same:
+        if not self._fit.likelihood.is_of_the_rows_of(other._fit.likelihood):
             raise ValueError("other must be fitted to the same rows, labels and weights")
         df = self._fit.likelihood.size - other._fit.likelihood.size
         if df == 0:
@@ -904,10 +898,6 @@ def _root_of(covariance: _Array) -> _Array:
     values, vectors = np.linalg.eigh(covariance * inverse * inverse[:, None])
     out: _Array = scale[:, None] * vectors * np.sqrt(values.clip(0.0))
     return out
-
-
-def _equal(a: _Array | None, b: _Array | None) -> bool:
-    return (a is None) == (b is None) and (a is None or b is None or np.array_equal(a, b))
 
 
 def _spread_out(values: _Array, kept: NDArray[np.bool_] | None) -> _Array:

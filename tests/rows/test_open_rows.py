@@ -296,6 +296,28 @@ def test_a_file_that_changes_is_not_fitted(tmp_path, frame):
         flr.LogisticRegression().fit(streamed(opened(frame, SMALL)) and rows)
 
 
+@pytest.mark.parametrize("kind", ["parquet", "feather"])
+def test_a_file_that_is_cut_while_it_is_read_is_an_error(kind, tmp_path, frame):
+    from fastlogreg.data.tables import open_table
+
+    path = tmp_path / f"rows.{kind}"
+    many = pd.concat([frame] * 20, ignore_index=True)[["dose", "age"]]
+    if kind == "parquet":
+        many.to_parquet(path, row_group_size=1000)
+    else:
+        many.to_feather(path, chunksize=1000)
+    table = open_table(path)
+    assert table.n_rows == len(many)
+    batches = table.batches(table.types(["dose", "age"], []), 1000)
+    whole = next(batches).data
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 3)
+    assert float(whole.column(0)[999].as_py()) == frame.dose[999]
+    with pytest.raises(ValueError, match=r"became shorter while it was read|can't be read"):
+        for batch in batches:
+            batch.data.column(0).to_numpy().sum()
+
+
 def test_rows_that_stay_in_memory_are_not_read_again(places, monkeypatch):
     from fastlogreg.data.tables import File
 
