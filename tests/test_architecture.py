@@ -67,6 +67,7 @@ FLOORS = [
     ("fastlogreg.problem.layout", "fastlogreg.problem.penalties"),
     ("fastlogreg.problem",),
     ("fastlogreg.data.class_separation", "fastlogreg.data.cluster", "fastlogreg.data.files"),
+    ("fastlogreg.data.weightless",),
     ("fastlogreg.data.labels", "fastlogreg.data.separation", "fastlogreg.data.schema"),
     ("fastlogreg.data.parts", "fastlogreg.data.tables"),
     ("fastlogreg.data", "fastlogreg.floating_point"),

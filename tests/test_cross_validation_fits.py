@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import KFold, ShuffleSplit
+from sklearn.model_selection import KFold, ShuffleSplit, StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 
 from fastlogreg import LogisticRegression, LogisticRegressionCV
@@ -103,3 +103,71 @@ def test_same_bits_for_any_number_of_threads():
     two = ours(cv=3, n_threads=2).fit(X, y)
     np.testing.assert_array_equal(one.coefs_paths_, two.coefs_paths_)
     np.testing.assert_array_equal(one.scores_, two.scores_)
+
+
+def test_strengths_may_mix_with_none():
+    X, y = binary()
+    Cs = [0.1, np.inf]
+    model = ours(Cs=Cs, l1_ratios=(1.0,), cv=2, max_iter=300).fit(X, y)
+    for c, C in enumerate(Cs):
+        coef, _ = _parts(model.coefs_paths_[0, 0, c])
+        train, _ = next(iter(StratifiedKFold(2).split(X, y)))
+        plain = LogisticRegression(C=C, l1_ratio=1.0 if C < 1 else 0.0, tol=1e-12)
+        np.testing.assert_allclose(coef, plain.fit(X[train], y[train]).coef_, rtol=2e-3, atol=1e-3)
+
+
+def test_without_a_penalty_separated_rows_are_told_of():
+    X = np.arange(20.0)[:, None]
+    y = (X[:, 0] > 9).astype(int)
+    with pytest.warns(ConvergenceWarning) as told:
+        model = ours(Cs=[np.inf], cv=KFold(2, shuffle=True, random_state=0)).fit(X, y)
+    assert any("give C a finite value" in str(each.message) for each in told)
+    assert not model.converged_
+
+
+def test_folds_that_free_columns_separate_in_part_are_not_called_converged():
+    X = np.zeros((80, 2))
+    X[:, 0] = np.random.default_rng(0).normal(size=80)
+    X[::8, 1] = 1.0  # all of them in one class: no end, while the others overlap
+    y = np.where(X[:, 1] > 0, 1, np.random.default_rng(1).integers(0, 2, 80))
+    with pytest.warns(ConvergenceWarning):
+        model = ours(cv=3, penalty_factors=[1.0, 0.0], refit=False).fit(X, y)
+    assert not model.converged_
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
+@pytest.mark.parametrize("data", [binary, three], ids=["two", "three"])
+def test_factors_and_bounds_are_those_of_single_fits(data, l1_ratio):
+    X, y = data()
+    d = X.shape[1]
+    shape = {
+        # of several classes a free column has no optimum of its own: only differences count
+        "penalty_factors": np.linspace(0.0 if data is binary else 0.1, 2.0, d),
+        "lower_bounds": np.r_[-np.inf, np.full(d - 1, -0.4)],
+        "upper_bounds": 0.7,
+    }
+    cv = StratifiedKFold(3)
+    model = ours(l1_ratios=(l1_ratio,), cv=cv, **shape).fit(X, y)
+    assert model.duality_gap_ >= 0.0 and model.converged_
+    for k, (train, _) in enumerate(cv.split(X, y)):
+        for c, C in enumerate(CS):
+            plain = LogisticRegression(C=C, l1_ratio=l1_ratio, tol=1e-11, **shape)
+            plain.fit(X[train], y[train])
+            coef, _ = _parts(model.coefs_paths_[k, 0, c])
+            np.testing.assert_allclose(coef, plain.coef_, rtol=5e-3, atol=1e-3)
+            assert (coef >= shape["lower_bounds"]).all() and (coef <= 0.7).all()
+    again = LogisticRegression(C=model.C_, l1_ratio=l1_ratio, **shape).fit(X, y)
+    np.testing.assert_array_equal(model.coef_, again.coef_)
+
+
+def test_wrong_factors_and_bounds_are_refused_before_anything_is_fitted():
+    X, y = binary()
+    for wrong, text in (
+        ({"penalty_factors": [1.0]}, "penalty_factors"),
+        ({"penalty_factors": -np.ones(8)}, "penalty_factors must be finite and not negative"),
+        ({"lower_bounds": 1.0, "upper_bounds": 0.0}, "lower_bounds must not be above"),
+    ):
+        model = ours(**wrong)
+        with pytest.raises(ValueError, match=text):
+            model.fit(X, y)
+        assert not hasattr(model, "coef_")

@@ -47,6 +47,12 @@ def test_never_wrong_and_never_silent_on_tables_that_deceive(first):
     assert counts["warned"] + counts["needless"] <= 3, counts
 
 
+@pytest.mark.parametrize("fits", ["warm", "folds", "path"])
+def test_never_wrong_and_never_silent_however_models_come_about(fits):
+    found = {seed: judge(seed, fits) for seed in (2000, 2006, 2013, 2014, 2020, 2024, 2063)}
+    assert not {seed: each for seed, each in found.items() if each and each.verdict in FAULTS}
+
+
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_conditions_of_the_optimum(data):

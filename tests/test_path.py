@@ -338,3 +338,44 @@ class TestBadInput:
         X[3, 2] = np.inf
         with pytest.raises(ValueError, match="infinity"):
             regularization_path(X, y)
+
+
+class TestFactorsAndBounds:
+    SHAPES = (
+        {"penalty_factors": np.r_[0.0, 0.0, np.linspace(0.2, 3.0, 10)]},
+        {"lower_bounds": 0.0},
+        {"lower_bounds": np.r_[0.05, np.full(11, -np.inf)], "upper_bounds": 0.4},
+        {"penalty_factors": np.r_[0.0, np.ones(11)], "upper_bounds": 0.2},
+    )
+
+    @pytest.mark.parametrize("classes", [2, 3])
+    @pytest.mark.parametrize("shape", SHAPES, ids=["free", "signs", "away from 0", "both"])
+    def test_begin_where_all_with_a_penalty_stay(self, rng, shape, classes):
+        X, y = table(rng, classes=classes)
+        path = regularization_path(X, y, Cs=6, **shape)
+        assert path.converged.all()
+        check_points(path, X, y, step=2, **shape)
+        factors = np.asarray(shape.get("penalty_factors", np.ones(12)))
+        low, high = shape.get("lower_bounds", -np.inf), shape.get("upper_bounds", np.inf)
+        nearest = np.broadcast_to(np.clip(0.0, low, high), 12)
+        held = factors > 0.0
+
+        def moved(C):
+            tight = LogisticRegression(C=C, l1_ratio=1.0, tol=1e-13, **shape).fit(X, y)
+            return np.abs(tight.coef_ - nearest)[:, held].max()
+
+        assert moved(0.999 * path.Cs[0]) == 0.0 < moved(1.01 * path.Cs[0])
+
+    def test_without_any_penalty_all_points_are_alike(self, rng):
+        X, y = table(rng)
+        path = regularization_path(X, y, Cs=3, penalty_factors=np.zeros(12), early_stopping=False)
+        free = LogisticRegression(C=np.inf).fit(X, y)
+        assert_allclose(path.coefs, np.tile(free.coef_, (3, 1)), rtol=1e-3)
+        assert path.null_deviance > path.deviance[0]
+
+    def test_separating_free_columns_are_not_called_converged(self, rng):
+        X, y = table(rng)
+        X[:, 3] = y
+        with pytest.warns(ConvergenceWarning):
+            path = regularization_path(X, y, Cs=3, penalty_factors=1.0 - np.eye(12)[3])
+        assert not path.converged.any()

@@ -221,6 +221,17 @@ def deceiving_penalties(seed):
     return X, y, weights, parameters
 
 
+def folds_of(seed, y, weights=None):
+    """Return three folds in which each class has rows of weight to train on, or None."""
+    fold = np.random.default_rng([seed, 4]).integers(0, 3, y.size)
+    held = np.ones(y.size, dtype=bool) if weights is None else weights > 0.0
+    for k in range(3):
+        trained = np.bincount(y[(fold != k) & held], minlength=y.max() + 1)
+        if not ((fold == k) & held).any() or (trained == 0).any():
+            return None
+    return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(3)]
+
+
 def _bounds(rng, X):
     """Return bounds of a kind: signs, boxes around 0 and beside it, one side, constants."""
     d, kind = X.shape[1], rng.integers(0, 6)

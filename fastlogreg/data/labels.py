@@ -139,6 +139,7 @@ def check_class_weight(
     """Return the weights of the classes, (K,), by scikit-learn's rules.
 
     "balanced" gives all the same total of sample weights; a class that a dict does not name has 1.
+    A weight may be 0 where two classes are left.
     """
     if isinstance(value, str) and value == "balanced":
         held = np.bincount(targets.astype(np.intp), weights, minlength=labels.size)
@@ -155,7 +156,15 @@ def check_class_weight(
             f"class_weight names {other[0]!r}, which is no class of y: the classes are "
             f"{_listed(names)}"
         )
-    return np.array([check_real(value.get(name, 1.0), f"class_weight[{name!r}]") for name in names])
+    by_class = np.array(
+        [check_real(value.get(k, 1.0), f"class_weight[{k!r}]", positive=False) for k in names]
+    )
+    if np.count_nonzero(by_class) < 2:
+        raise ValueError(
+            "class_weight must be above 0 for two classes at least, got "
+            f"{_listed(by_class.tolist())} for {_listed(names)}"
+        )
+    return by_class
 
 
 def weights_by_class(

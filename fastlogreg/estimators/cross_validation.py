@@ -31,23 +31,28 @@ from sklearn.utils.validation import _check_method_params
 from fastlogreg import backends
 from fastlogreg.data import validation as check
 from fastlogreg.data.memory import Rows
+from fastlogreg.data.weightless import set_aside
 from fastlogreg.estimators.input import training
 from fastlogreg.estimators.logistic import (
     SEPARATED,
     IterationMonitor,
     LogisticRegression,
     Settings,
+    all_rows,
+    by_penalty,
     has_gap,
+    may_separate,
     refuse,
+    within_bounds,
 )
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.plots.models import cross_validation_curve
-from fastlogreg.problem.penalties import Penalty
+from fastlogreg.problem.penalties import ElasticNet, Penalty
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Result, Status
 from fastlogreg.solvers.auto import auto
 from fastlogreg.solvers.folds import FoldFits, fit_folds
-from fastlogreg.solvers.leave_one_out import leave_one_out_margins
+from fastlogreg.solvers.leave_one_out import LARGEST, LARGEST_TABLE, leave_one_out_margins
 from fastlogreg.solvers.proximal import proximal
 from fastlogreg.solvers.trace import Trace
 
@@ -73,9 +78,10 @@ class LogisticRegressionCV(LogisticRegression):
     fit_intercept : bool, default=True
     cv : int, splitter or iterable, optional
         As in scikit-learn; default 5 stratified folds. "loo" leaves each row out in turn,
-        approximately: from the fit of all rows alone, for two classes and the three scores that
-        copy no rows. It is close where rows are many beside the coefficients that are not 0, and
-        may fail where they are not (n below p with little penalty), or where one row decides one.
+        approximately: from the fit of all rows alone, for the three scores that copy no rows and
+        up to 3,000 coefficients of all classes together. It is close where rows are many beside
+        the coefficients that are not 0, and may fail where they are not (n below p with little
+        penalty), where one row decides one, or classes are nearly separated.
     dual : bool, default=False
         Without effect.
     penalty : {"l1", "l2", "elasticnet"}, optional
@@ -93,6 +99,8 @@ class LogisticRegressionCV(LogisticRegression):
         score; else coefficients, ``C_`` and ``l1_ratio_`` are means over each fold's best.
     use_legacy_attributes : bool, optional
         Whether attributes have the shapes of scikit-learn before 1.10, today the default.
+    penalty_factors, lower_bounds, upper_bounds
+        As for :class:`fastlogreg.LogisticRegression`, in each fold too.
 
     Attributes
     ----------
@@ -120,7 +128,7 @@ class LogisticRegressionCV(LogisticRegression):
     objective_ : float
         As for :class:`fastlogreg.LogisticRegression`, at ``C_`` and ``l1_ratio_``.
     duality_gap_ : float
-        Only after a refit with L1.
+        Only after a refit with L1 or bounds.
     converged_ : bool
         Whether the fit on all rows and those of all folds are within ``tol``.
 
@@ -149,7 +157,6 @@ class LogisticRegressionCV(LogisticRegression):
 
     __metadata_request__score = {"sample_weight": UNUSED}  # noqa: RUF012
     warm_start = False  # no parameters here
-    penalty_factors = lower_bounds = upper_bounds = None
     firth = False
 
     def __init__(
@@ -173,6 +180,9 @@ class LogisticRegressionCV(LogisticRegression):
         intercept_scaling: float = 1.0,
         random_state: Any = None,
         use_legacy_attributes: bool | str = "warn",
+        penalty_factors: ArrayLike | None = None,
+        lower_bounds: ArrayLike | None = None,
+        upper_bounds: ArrayLike | None = None,
     ) -> None:
         self.Cs = Cs
         self.l1_ratios = l1_ratios
@@ -192,6 +202,9 @@ class LogisticRegressionCV(LogisticRegression):
         self.intercept_scaling = intercept_scaling
         self.random_state = random_state
         self.use_legacy_attributes = use_legacy_attributes
+        self.penalty_factors = penalty_factors
+        self.lower_bounds = lower_bounds
+        self.upper_bounds = upper_bounds
 
     @numpy_defaults
     def fit(
@@ -245,35 +258,41 @@ class LogisticRegressionCV(LogisticRegression):
         if not alone:
             folds = _folds(self.cv, matrix, y, split_params, rows.weights, weights)
         problem = settings.problem(rows)
+        of_held, held = set_aside(rows, self.class_weight, settings.intercept)
+        fitted = problem
+        if held is not None:
+            fitted = settings.problem(of_held, softmax=True)
         scores = _Scores(problem, rows, y, weights, settings, scoring, score_params)
 
         if alone:
             scores.refuse_left_out()
-        stop_value = _stop_value(grid, rows, folds)
-        cells = [
-            _fit_grid(problem, folds, settings, grid, share, stop_value) for share in grid.shares
-        ]
+        cells = [_fit_grid(fitted, of_held, folds, settings, grid, share) for share in grid.shares]
         if alone:  # the fits of all rows are those of one fold
             everything = np.arange(matrix.shape[0])
             folds = [(everything, everything)]
             cells = [cell._replace(sets=[cell.whole]) for cell in cells]
         if not all(result.finite for cell in cells for fold in cell.sets for result in fold):
             refuse(rows, None, settings.n_threads)
+        if held is not None:
+            cells = [_of_all_classes(cell, fitted, held) for cell in cells]
         kind = _LeaveOneOut if alone else _Table
         table = kind(grid, problem, rows.classes, folds, cells, scores)
         n_missed = sum(not r.converged for r in table.results())
         theta, C, l1_ratio = table.best() if refit else table.mean_of_bests()
         final = replace(settings, C=C, l1_ratio=l1_ratio)
-        full = problem.with_penalty(final.penalty(scores.total_weight, problem.layout))
+        full = fitted.with_penalty(final.penalty(scores.total_weight, fitted.layout))
         result, separation = None, None
         if refit:
             trace = Trace(IterationMonitor(begun, settings.prints, None))
             # from 0: to the bit what LogisticRegression finds at this C
-            result, separation = final.solve(full, rows, None, trace)
-            theta, value = result.theta, result.value
+            result, separation = final.solve(full, of_held, None, trace)
+            theta, value = all_rows(result.theta, full, held), result.value
         else:
-            value = full.value(theta)
-        coef, intercept = self._coefficients(problem.layout.rows(theta), matrix)
+            theta = problem.layout.rows(theta)
+            value = full.value((theta if held is None else theta[held]).reshape(-1))
+        coef, intercept = self._coefficients(theta, matrix)
+        coef = within_bounds(coef, full)
+        n_passes = problem.n_passes + (0.0 if held is None else fitted.n_passes)
         named = l1_ratio if grid.ratios is not None else None
         self._become(
             columns,
@@ -284,7 +303,7 @@ class LogisticRegressionCV(LogisticRegression):
             C_1se_=table.one_standard_error(),
             objective_=value,
             # the check of X for NaN and infinity is one reading too
-            n_passes_=1.0 + problem.n_passes + scores.n_passes,
+            n_passes_=1.0 + n_passes + scores.n_passes,
             converged_=n_missed == 0 and (result is None or result.converged),
             forget=("duality_gap_",),
             **data.fitted,
@@ -298,7 +317,7 @@ class LogisticRegressionCV(LogisticRegression):
                 ConvergenceWarning,
             )
         if result is not None and not result.converged and result.status is not Status.STOPPED:
-            self._warn(result, separation)
+            self._warn(result, separation, C, of_held.classes)
         return self
 
     @numpy_defaults
@@ -549,12 +568,13 @@ def _folds(
 # --- fits ----------------------------------------------------------------------------------------
 
 
-def _stop_value(grid: _Grid, rows: Rows, folds: list[_Fold]) -> float:
+def _stop_value(may_separate: bool, rows: Rows, folds: list[_Fold]) -> float:
     """Return a mean loss that ends a fit: above 0 where some set of rows may have no optimum.
 
-    That is without penalty, and where a training set is of one class: its intercept has no end.
+    That is where coefficients grow at no cost, and where a training set is of one class: its
+    intercept has no end.
     """
-    if np.inf in grid.Cs:
+    if may_separate:
         return SEPARATED
     held = np.ones(rows.targets.size, bool) if rows.weights is None else rows.weights > 0.0
     for trained, _ in folds:
@@ -566,33 +586,61 @@ def _stop_value(grid: _Grid, rows: Rows, folds: list[_Fold]) -> float:
 
 def _fit_grid(
     problem: Problem,
+    rows: Rows,
     folds: list[_Fold],
     settings: Settings,
     grid: _Grid,
     share: float,
-    stop_value: float,
 ) -> FoldFits:
     """Return the fits of all rows and of each fold at each C, in the user's order of Cs."""
     order = np.argsort(grid.Cs, kind="stable")
+    layout = problem.layout
 
     def penalty(total_weight: float, number: int) -> Penalty:
         at = replace(settings, C=float(grid.Cs[order[number]]), l1_ratio=share)
-        return at.penalty(total_weight, problem.layout)
+        return at.penalty(total_weight, layout)
 
+    penalties = [penalty(1.0, number) for number in range(grid.Cs.size)]
+    growing = [may_separate(layout, each) for each in penalties]
+    kinds = {isinstance(each, ElasticNet) for each in penalties}
     with problem.solving():
         found = fit_folds(
             problem,
             [training for training, _ in folds],
             grid.Cs.size,
             penalty,
-            proximal if share > 0.0 else auto,
+            by_penalty if len(kinds) > 1 else proximal if True in kinds else auto,
             tol=settings.tol,
             max_iter=settings.max_iter,
-            stop_value=stop_value,
+            stop_value=_stop_value(any(growing), rows, folds),
         )
+    for number in np.flatnonzero(growing):  # whatever a solver took for the optimum
+        grows = penalties[number].grows()
+        for fits, (trained, _) in zip(found.sets, folds, strict=True):
+            if fits[number].finite and settings.separation(
+                _only(rows, trained), problem, grows, fits[number]
+            ):
+                fits[number] = replace(fits[number], converged=False)
     back = np.argsort(order)
     whole, *sets = ([results[i] for i in back] for results in [found.whole, *found.sets])
     return FoldFits(whole, sets)
+
+
+def _of_all_classes(fits: FoldFits, problem: Problem, held: NDArray[np.bool_]) -> FoldFits:
+    """Return the fits with those classes that were set aside."""
+
+    def grown(result: Result) -> Result:
+        return replace(result, theta=all_rows(result.theta, problem, held).reshape(-1))
+
+    whole, *sets = ([grown(result) for result in fit] for fit in (fits.whole, *fits.sets))
+    return FoldFits(whole, sets)
+
+
+def _only(rows: Rows, chosen: NDArray[np.int64]) -> Rows:
+    """Return the rows with weights of 0 for all but some: X is not copied."""
+    weights = np.zeros(rows.targets.size)
+    np.add.at(weights, chosen, 1.0 if rows.weights is None else rows.weights[chosen])
+    return rows._replace(weights=weights)
 
 
 class _Table:
@@ -796,10 +844,22 @@ class _Scores:
 
     def refuse_left_out(self) -> None:
         """Refuse what can't be scored by leaving rows out from the fit of all."""
-        if self._problem.layout.n_outputs > 1 or self._from_margins is None:
+        instead = "cv=sklearn.model_selection.LeaveOneOut() is for any"
+        if self._from_margins is None:
             raise ValueError(
-                'cv="loo" is for two classes and the scores "accuracy", "neg_log_loss" and '
-                '"neg_brier_score"; cv=sklearn.model_selection.LeaveOneOut() is for any'
+                'cv="loo" is for the scores "accuracy", "neg_log_loss" and "neg_brier_score"; '
+                f"{instead}"
+            )
+        size, n, K = self._problem.size, self._rows.targets.size, self._problem.layout.n_outputs
+        if size > LARGEST:
+            raise ValueError(
+                f'cv="loo" inverts the Hessian of all {size:,} coefficients and intercepts, and '
+                f"takes {LARGEST:,} at most; {instead}"
+            )
+        if K > 1 and n * K * K > LARGEST_TABLE:
+            raise ValueError(
+                f'cv="loo" keeps {K} x {K} values for each of {n:,} rows, and takes '
+                f"{LARGEST_TABLE:,} values at most; {instead}"
             )
 
     def left_out(self, theta: _Vector, C: float, l1_ratio: float) -> tuple[float, float]:
@@ -808,7 +868,7 @@ class _Scores:
         assert self._from_margins is not None
         at = replace(self._settings, C=C, l1_ratio=l1_ratio)
         problem = self._problem.with_penalty(at.penalty(self.total_weight, layout))
-        margins = self._problem.source.bind(self._spec).margins(theta)
+        margins = self._problem.source.bind(self._spec).margins(layout.for_pass(theta))
         problem.count(1.0)
         left = leave_one_out_margins(problem, theta, margins, rows.targets, rows.weights)
         values = self._from_margins(left, rows.targets.astype(np.intp))

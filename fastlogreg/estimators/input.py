@@ -221,6 +221,7 @@ def training(
             )
         first = X.first_rows()
         given = labels[first.targets.astype(np.intp)]
+        _refuse_weightless(by_class, f"those of {X.name}")
         return Training(first, columns, given, metadata, X.source(by_class), fitted)
     rows = X.collect()
     metadata = {"sample_weight": rows.weights, "offset": rows.offset}
@@ -241,9 +242,19 @@ def _of_collection(estimator: Any, X: Any, y: Any, metadata: dict[str, Any]) -> 
         codes = np.arange(found.classes.size, dtype=np.float64)
         sums = found.counts[1]
         by_class = check_class_weight(estimator.class_weight, found.classes, codes, sums)
+    _refuse_weightless(by_class, "those of a collection of Dask")
     matrix, labels = found.first_rows()
     first = Rows(matrix, np.zeros(matrix.shape[0]), None, None, found.classes)
     return Training(first, found.columns, labels, metadata, PartedRows(found.source(by_class)))
+
+
+def _refuse_weightless(by_class: NDArray[np.float64] | None, what: str) -> None:
+    """Refuse class weights of 0 where rows are not in memory together."""
+    if by_class is not None and not by_class.all():
+        raise ValueError(
+            f"class_weight may hold 0 only where all rows are in memory, and {what} are not: "
+            "leave these rows out"
+        )
 
 
 def is_lazy(X: Any) -> bool:

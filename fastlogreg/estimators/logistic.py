@@ -24,13 +24,14 @@ from fastlogreg.data.class_separation import find_class_separation, names_of_ent
 from fastlogreg.data.memory import MemoryRows, Rows
 from fastlogreg.data.parts import PartedRows
 from fastlogreg.data.separation import Separation, find_separation
+from fastlogreg.data.weightless import NEVER, set_aside, taken_away
 from fastlogreg.estimators.callbacks import FitMonitor, FitTasks, fit_tasks
 from fastlogreg.estimators.input import training
 from fastlogreg.estimators.linear_classifier import LinearClassifier
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.problem.firth import FirthProblem
 from fastlogreg.problem.layout import Layout
-from fastlogreg.problem.penalties import L2, ElasticNet
+from fastlogreg.problem.penalties import L2, ElasticNet, Penalty
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Iteration, Result, Status
 from fastlogreg.solvers.auto import auto
@@ -42,7 +43,18 @@ from fastlogreg.solvers.proximal import proximal
 from fastlogreg.solvers.scoring import scoring
 from fastlogreg.solvers.trace import Trace
 
-__all__ = ["SEPARATED", "IterationMonitor", "LogisticRegression", "Settings", "has_gap", "refuse"]
+__all__ = [
+    "SEPARATED",
+    "all_rows",
+    "IterationMonitor",
+    "LogisticRegression",
+    "Settings",
+    "by_penalty",
+    "has_gap",
+    "may_separate",
+    "refuse",
+    "within_bounds",
+]
 
 _SOLVERS: dict[str, Callable[..., Result]] = {
     "auto": auto,
@@ -112,7 +124,9 @@ class LogisticRegression(LinearClassifier):
         Without effect: the intercept is not penalized, whatever the solver.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied with ``sample_weight``. A dict gives 1 to a class it
-        does not name; "balanced" gives all classes the same total weight.
+        does not name; "balanced" gives all classes the same total weight. A class of weight 0
+        beside two others or more keeps its place and is never predicted: the others are as if it
+        had no rows, its coefficients are 0 and its intercept is -2**100, for minus infinity.
     random_state : int, RandomState instance or None, default=None
         Without effect: the same data give the same fit. Here so that code written for
         scikit-learn runs.
@@ -316,20 +330,26 @@ class LogisticRegression(LinearClassifier):
         data = training(
             self, X, y, sample_weight, offset, finite=not beyond, parts=beyond, partitions=beyond
         )
-        rows, columns = data.rows, data.columns
-        problem = settings.problem(rows, data.source)
-        n_outputs = problem.layout.n_outputs
-        start = self._start(columns.number, n_outputs) if settings.warm_start else None
+        columns, classes, held = data.columns, data.rows.classes, None
+        rows = data.rows
+        if data.source is None:
+            rows, held = set_aside(rows, self.class_weight, settings.intercept)
+        problem = settings.problem(rows, data.source, softmax=classes.size > 2)
+        start = None
+        if settings.warm_start:
+            start = self._start(columns.number, 1 if classes.size == 2 else classes.size)
+        if start is not None and settings.intercept:
+            start = taken_away(start.reshape(-1, problem.layout.width), held).reshape(-1)
         with fit_tasks(self, rows, data.y, columns, data.metadata) as tasks:
             monitor = IterationMonitor(begun, settings.prints, tasks)
             result, separation = settings.solve(problem, rows, start, Trace(monitor))
             if not result.finite:
                 refuse(rows, start, settings.n_threads)
-            coef, intercept = self._coefficients(problem.layout.rows(result.theta), rows.matrix)
-            coef = _within(coef, problem)
+            coef, intercept = self._coefficients(all_rows(result.theta, problem, held), rows.matrix)
+            coef = within_bounds(coef, problem)
             self._become(
                 columns,
-                classes_=rows.classes,
+                classes_=classes,
                 coef_=coef,
                 intercept_=intercept,
                 n_iter_=np.array([result.n_iter], dtype=np.int32),
@@ -343,7 +363,7 @@ class LogisticRegression(LinearClassifier):
                 history_=np.array(monitor.records, dtype=_HISTORY),
             )
         if not result.converged and result.status is not Status.STOPPED:
-            self._warn(result, separation)
+            self._warn(result, separation, settings.C, rows.classes)
         return self
 
     def _settings(self) -> "Settings":
@@ -407,7 +427,10 @@ class LogisticRegression(LinearClassifier):
         if self.penalty is not None:
             check.check_choice(self.penalty, "penalty", ("deprecated", "l1", "l2", "elasticnet"))
 
-    def _warn(self, result: Result, separation: Separation | None) -> None:
+    def _warn(
+        self, result: Result, separation: Separation | None, C: float, fitted: NDArray[Any]
+    ) -> None:
+        """Warn of a fit of these classes at this C."""
         measure = "duality gap" if hasattr(self, "duality_gap_") else "half the Newton decrement"
         figures = (
             f"objective {result.value:.6g}, estimated distance above the optimum "
@@ -418,9 +441,9 @@ class LogisticRegression(LinearClassifier):
             names = getattr(self, "feature_names_in_", None)
             if self.classes_.size > 2:
                 width = self.n_features_in_ + int(self.fit_intercept)
-                names = names_of_entries(names, self.classes_, width, self.fit_intercept)
+                names = names_of_entries(names, fitted, width, self.fit_intercept)
             remedy = "give C a finite value"
-            if self.C < np.inf:
+            if C < np.inf:
                 remedy = "give their columns a penalty factor above 0"
             text = f"{separation.describe(names)}; {separation.advice(remedy)} ({figures})"
         else:
@@ -453,14 +476,19 @@ class Settings:
     prints: bool
     firth: bool = False
 
-    def problem(self, rows: Rows, parts: PartedRows | None = None) -> Problem:
-        """Return what is to be minimized, on rows in memory or on those that come in parts."""
+    def problem(
+        self, rows: Rows, parts: PartedRows | None = None, *, softmax: bool | None = None
+    ) -> Problem:
+        """Return what is to be minimized, on rows in memory or on those that come in parts.
+
+        ``softmax`` says whether it is that of several classes; default: where these are several.
+        """
         source: Any = parts
         if parts is None:
             source = MemoryRows(rows.matrix, rows.targets, rows.weights, rows.offset)
-        spec = self.spec(rows.classes.size)
+        spec = self.spec(rows.classes.size, softmax)
         if self.firth:
-            check.check_two_classes(rows.classes.size, "firth=True")
+            check.check_two_classes(max(rows.classes.size, spec.n_outputs + 1), "firth=True")
             if not fits(source.n_columns):
                 raise ValueError(
                     f"firth=True holds the information of all pairs of columns, and X has "
@@ -470,10 +498,10 @@ class Settings:
         layout = Layout(source.n_columns, self.intercept, spec.n_outputs)
         return Problem(source, self.penalty(source.total_weight, layout), spec)
 
-    def spec(self, n_classes: int) -> PassSpec:
+    def spec(self, n_classes: int, softmax: bool | None = None) -> PassSpec:
         """Return what a pass over the rows computes."""
         spec = PassSpec(intercept=self.intercept, n_threads=self.n_threads)
-        if n_classes > 2:
+        if n_classes > 2 or softmax:
             spec = spec._replace(loss="cross_entropy", activation="softmax", n_outputs=n_classes)
         return spec
 
@@ -512,8 +540,8 @@ class Settings:
         )
         theta = np.zeros(problem.size) if start is None else start
         grows = problem.penalty.grows()
-        may_separate = bool(problem.layout.coefficients(grows[0] | grows[1]).any())
-        stop_value = SEPARATED if may_separate else 0.0
+        separable = may_separate(problem.layout, problem.penalty)
+        stop_value = SEPARATED if separable else 0.0
         with problem.solving():
             result = solver(
                 problem,
@@ -524,11 +552,11 @@ class Settings:
                 trace=trace,
                 **stages,
             )
-        if not may_separate or not result.finite:
+        if not separable or not result.finite:
             return result, None
         if result.status is Status.STOPPED and not result.converged:
             return result, None
-        separation = self._separation(rows, problem, grows, result)
+        separation = self.separation(rows, problem, grows, result)
         if separation is None and result.status is Status.STOP_VALUE:
             # rows that overlap weigh next to nothing: there is an optimum below
             with problem.solving():
@@ -541,14 +569,15 @@ class Settings:
                     tol=self.tol,
                     **dict.fromkeys(stages, False),
                 )
-            separation = self._separation(rows, problem, grows, result)
+            separation = self.separation(rows, problem, grows, result)
         if separation is not None:  # whatever a solver took for the optimum
             result = replace(result, converged=False)
         return result, separation
 
-    def _separation(
+    def separation(
         self, rows: Rows, problem: Problem, grows: NDArray[np.bool_], result: Result
     ) -> Separation | None:
+        """Return what separates the rows, (2, p) of theta growing without cost; None if nothing."""
         layout, source = problem.layout, problem.source
         if isinstance(source, PartedRows):
             theta = layout.for_pass(result.theta)
@@ -557,7 +586,7 @@ class Settings:
                 return None
             nothing = np.zeros(1, dtype=bool)  # rows can't be named from parts
             return Separation(False, nothing, complete=False, counted=source.n_rows)
-        if rows.classes.size > 2:
+        if layout.n_outputs > 1:
             return find_class_separation(
                 rows,
                 result.theta.reshape(rows.classes.size, -1),
@@ -583,7 +612,34 @@ def has_gap(problem: Problem) -> bool:
     return isinstance(problem.penalty, ElasticNet)
 
 
-def _within(coef: NDArray[np.floating], problem: Problem) -> NDArray[np.floating]:
+def all_rows(
+    theta: NDArray[np.float64], problem: Problem, held: NDArray[np.bool_] | None
+) -> NDArray[np.float64]:
+    """Return theta as rows, (m, p), with those of classes that were set aside; ``held`` is (K,)."""
+    layout = problem.layout
+    if held is None:
+        return layout.rows(theta)
+    rows = np.zeros((held.size, layout.width))
+    if isinstance(problem.penalty, ElasticNet):
+        rows[:] = layout.rows(problem.penalty.projected(np.zeros(layout.size)))[0]
+    rows[:, 0] = NEVER
+    rows[held] = layout.rows(theta)
+    return rows
+
+
+def may_separate(layout: Layout, penalty: Penalty) -> bool:
+    """Whether coefficients may grow without bound at no cost, so that there may be no optimum."""
+    grows = penalty.grows()
+    return bool(layout.coefficients(grows[0] | grows[1]).any())
+
+
+def by_penalty(problem: Problem, theta: NDArray[np.float64], **limits: Any) -> Result:
+    """Minimize by the solver that the penalty asks for, where others of a grid ask for another."""
+    solver: Callable[..., Result] = proximal if has_gap(problem) else auto
+    return solver(problem, theta, **limits)
+
+
+def within_bounds(coef: NDArray[np.floating], problem: Problem) -> NDArray[np.floating]:
     """Return coefficients within their bounds: rounding to float32 may lead over one."""
     if coef.dtype == np.float64 or not isinstance(problem.penalty, ElasticNet):
         return coef

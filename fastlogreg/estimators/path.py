@@ -17,14 +17,23 @@ from scipy.special import gammaln
 from sklearn.exceptions import ConvergenceWarning
 
 from fastlogreg.data import validation as check
-from fastlogreg.data.memory import Columns
+from fastlogreg.data.memory import Columns, Rows
+from fastlogreg.data.weightless import set_aside
 from fastlogreg.estimators.input import training
-from fastlogreg.estimators.logistic import LogisticRegression, refuse
+from fastlogreg.estimators.logistic import (
+    SEPARATED,
+    LogisticRegression,
+    Settings,
+    all_rows,
+    may_separate,
+    refuse,
+)
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.plots.models import coefficient_path
-from fastlogreg.problem.penalties import ElasticNet
+from fastlogreg.problem.penalties import L2, ElasticNet
+from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Result
-from fastlogreg.solvers.path import follow, null_model, strongest
+from fastlogreg.solvers.path import base_model, follow, null_model, strongest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -211,7 +220,10 @@ class Path:
             raise IndexError(f"point must be within the {len(self)} points, got {point}")
         i = int(point)
         model = LogisticRegression(**{**self._estimator.get_params(), "C": float(self.Cs[i])})
-        certificate = {"duality_gap_": float(self.duality_gaps[i])} if self.l1_ratio > 0.0 else {}
+        own = self._estimator
+        bounds = check.check_bounds(own.lower_bounds, own.upper_bounds, self.feature_names.size)
+        has_gap = self.l1_ratio > 0.0 or bounds is not None
+        certificate = {"duality_gap_": float(self.duality_gaps[i])} if has_gap else {}
         model._become(
             self._columns,
             classes_=self.classes_,
@@ -297,6 +309,9 @@ def regularization_path(
     n_threads: int | None = None,
     feature_names: ArrayLike | None = None,
     verbose: int = 0,
+    penalty_factors: ArrayLike | None = None,
+    lower_bounds: ArrayLike | None = None,
+    upper_bounds: ArrayLike | None = None,
 ) -> Path:
     """Fit logistic regression from the strongest penalty to a weak one, each from the last.
 
@@ -339,6 +354,10 @@ def regularization_path(
         Default the names of a frame's columns, or x0, x1 and so on.
     verbose : int, default=0
         Above 0: a line for each point.
+    penalty_factors, lower_bounds, upper_bounds
+        As for :class:`fastlogreg.LogisticRegression`. The grid starts at the strongest penalty of
+        which all columns that have one stay at 0, or as near to it as their bounds let them be:
+        columns with a factor of 0 are fitted first.
 
     Returns
     -------
@@ -385,33 +404,49 @@ def regularization_path(
         max_iter=max_iter,
         n_threads=n_threads,
         verbose=verbose,
+        penalty_factors=penalty_factors,
+        lower_bounds=lower_bounds,
+        upper_bounds=upper_bounds,
     )
     settings = estimator._settings()
     grid = _checked_grid(Cs, C_min_ratio)
     ends_early = check.check_flag(early_stopping, "early_stopping") and isinstance(grid, int)
     data = training(estimator, X, y, sample_weight, offset, finite=False)
-    rows, columns = data.rows, data.columns
+    columns, classes = data.columns, data.rows.classes
+    rows, held = set_aside(data.rows, class_weight, settings.intercept)
     names = _names(feature_names, columns)
-    problem = settings.problem(rows)
+    problem = settings.problem(rows, softmax=classes.size > 2)
     layout, total = problem.layout, problem.source.total_weight
     with problem.solving():
-        theta, point = null_model(problem)
+        none = np.zeros(layout.size)
+        without = problem.with_penalty(L2(none))
+        theta, point = null_model(without)
         if not np.isfinite(point.value) or not np.isfinite(point.gradient).all():
             refuse(rows, None, settings.n_threads)
+        null = point.value
+        top = replace(settings, l1_ratio=max(settings.l1_ratio, _LEAST_L1))
+        unit = top.penalty_at(1.0, layout)
+        if not isinstance(unit, ElasticNet):  # no column has a penalty
+            unit = ElasticNet(none, none)
+        separable = may_separate(layout, unit)
+        limits: dict[str, Any] = {
+            "tol": settings.tol,
+            "max_iter": settings.max_iter,
+            "stop_value": SEPARATED if separable else 0.0,
+        }
+        theta, point = base_model(without, unit, theta, point, **limits)
         if isinstance(grid, int):
-            unit = replace(settings, l1_ratio=max(settings.l1_ratio, _LEAST_L1))
-            top = unit.penalty_at(1.0, layout)
-            assert isinstance(top, ElasticNet)
-            lambdas = _falling(strongest(top, theta, point), grid, C_min_ratio)
+            lambdas = _falling(strongest(unit, theta, point), grid, C_min_ratio)
             grid = 1.0 / (lambdas * total)
         lambdas = np.array([check.check_penalty(C, total) for C in grid])
         penalties = [settings.penalty_at(strength, layout) for strength in lambdas]
-        found = follow(
-            problem, penalties, theta, point, tol=settings.tol, max_iter=settings.max_iter
-        )
-        points, status = _collect(found, penalties, point.value, ends_early, settings.prints)
+        found = follow(problem, penalties, theta, point, **limits)
+        points, status = _collect(found, penalties, null, ends_early, settings.prints)
+        if separable:
+            points = [_judged(result, settings, rows, problem, unit) for result in points]
     k = len(points)
-    thetas = np.array([layout.rows(result.theta) for result in points])
+    full = problem.with_penalty(unit)  # its bounds
+    thetas = np.array([all_rows(result.theta, full, held) for result in points])
     first = layout.first
     coefs = thetas[:, :, first:]
     intercepts = thetas[:, :, 0] if first else np.zeros(thetas.shape[:2])
@@ -427,8 +462,8 @@ def regularization_path(
         intercepts=intercepts.copy(),
         n_nonzero=(thetas[:, :, first:] != 0.0).any(axis=1).sum(axis=1),
         deviance=2.0 * total * losses,
-        null_deviance=2.0 * total * point.value,
-        deviance_explained=1.0 - losses / point.value,
+        null_deviance=2.0 * total * null,
+        deviance_explained=1.0 - losses / null,
         objectives=np.array([result.value for result in points]),
         duality_gaps=np.array([result.decrement for result in points]),
         n_iter=np.array([result.n_iter for result in points]),
@@ -436,7 +471,7 @@ def regularization_path(
         n_passes_total=problem.n_passes,
         converged=np.array([result.converged for result in points]),
         status=status,
-        classes_=rows.classes,
+        classes_=classes,
         feature_names=names,
         n_samples=rows.matrix.shape[0] if weights is None else int(np.count_nonzero(weights)),
         _estimator=estimator,
@@ -445,6 +480,15 @@ def regularization_path(
     if not path.converged.all():
         _warn(path, settings.tol)
     return path
+
+
+def _judged(
+    result: Result, settings: Settings, rows: Rows, problem: Problem, unit: ElasticNet
+) -> Result:
+    """Return a point, not converged where columns without a penalty separate the rows."""
+    if result.finite and settings.separation(rows, problem, unit.grows(), result):
+        return replace(result, converged=False)
+    return result
 
 
 def _collect(

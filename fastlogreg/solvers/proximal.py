@@ -88,10 +88,11 @@ def proximal(
     trace = Trace() if trace is None else trace
     convergence = judge(objective, Limits(tol, max_iter, stop_value))
     stages = stages and max_iter > 0
-    if is_plain(objective):
-        kept = Kept() if kept is None else kept
-        return _plain(objective, theta, convergence, trace, stages, kept)
-    return _between_bounds(objective, theta, convergence, trace, stages)
+    with np.errstate(over="ignore", invalid="ignore"):  # models far out: no step is taken by them
+        if is_plain(objective):
+            kept = Kept() if kept is None else kept
+            return _plain(objective, theta, convergence, trace, stages, kept)
+        return _between_bounds(objective, theta, convergence, trace, stages)
 
 
 def _plain(

@@ -9,6 +9,7 @@ from sklearn.utils import check_random_state
 from fastlogreg.data import validation as check
 from fastlogreg.data.labels import encode_counts
 from fastlogreg.data.memory import Columns, Rows
+from fastlogreg.data.weightless import NEVER
 from fastlogreg.estimators.input import checked_rows, training_data, validated
 from fastlogreg.estimators.logistic import LogisticRegression
 from fastlogreg.floating_point import numpy_defaults
@@ -183,6 +184,11 @@ def inference(
     settings = model._settings()
     if not hasattr(model, "classes_"):
         raise ValueError("model must be fitted: it has no classes_")
+    if model.class_weight is not None and (theta[:, 0] <= NEVER).any():
+        raise ValueError(
+            "a class has weight 0 in class_weight, so that its intercept has no optimum and no "
+            "standard error: leave its rows out and fit anew"
+        )
     counts = len(np.shape(y)) == 2 and np.shape(y)[1] == 2
     if counts:
         rows, columns = _rows_of_counts(model, X, y, sample_weight, offset)

@@ -48,6 +48,4 @@ SKIPPED = {
     "words of a message; ours has others (tests/test_as_scikit_learn.py)": ["test_max_iter"],
     "the array API": ["test_logistic_regression_array_api_*"],
 }
-XFAILED = {
-    "a class of weight 0": ["test_multinomial_logistic_regression_string_inputs"],
-}
+XFAILED: dict[str, list[str]] = {}

@@ -447,8 +447,8 @@ def read(X, lo, n):
 @exact
 def not_finite(X, lo, n):
     """Return how many values of rows lo : lo + n are NaN or infinite."""
+    flat = X[lo : lo + n].reshape(n * X.shape[1])
     bad = 0
-    for i in range(lo, lo + n):
-        for j in range(X.shape[1]):
-            bad += 0 if abs(X[i, j]) < _INFINITY else 1
+    for i in range(flat.size):
+        bad += 0 if abs(flat[i]) < _INFINITY else 1
     return bad
