@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fastlogreg.statistics.likelihood import Likelihood
 
-__all__ = ["Coordinates", "Orthonormal", "is_well_conditioned"]
+__all__ = ["Coordinates", "Orthonormal", "covariance_back", "is_well_conditioned"]
 
 _WELL = 1e-7  # least eigenvalue of a correlation matrix that is inverted as it is
 _DEPENDENT = 1e-10  # of a column's length: what is left of it beside the others is rounding
@@ -169,11 +169,20 @@ class Orthonormal(Coordinates):
 
     def back(self, matrix: _Array) -> _Array:
         """Return a covariance, (q, q), of the parameters for one in these coordinates."""
-        k, p = self.likelihood.n_equations, self.likelihood.width
-        parts = matrix.reshape(k, p, k, p)
-        out = np.einsum("ai,kilj,bj->kalb", self.T, parts, self.T, optimize=True)
-        flat: _Array = out.reshape(k * p, k * p)
-        return flat
+        return covariance_back(matrix, self.T)
+
+
+def covariance_back(matrix: _Array, T: _Array) -> _Array:
+    """Return a covariance, (q, q), of parameters for one in the coordinates of ``A T``.
+
+    T is (p, p), the same for the parameters of each equation.
+    """
+    p = T.shape[0]
+    k = matrix.shape[0] // p
+    parts = matrix.reshape(k, p, k, p)
+    out = np.einsum("ai,kilj,bj->kalb", T, parts, T, optimize=True)
+    flat: _Array = out.reshape(k * p, k * p)
+    return flat
 
 
 def is_well_conditioned(information: _Array) -> bool:

@@ -21,7 +21,11 @@ from fastlogreg.data.parts import PartedRows
 from fastlogreg.data.separation import Separation, may_be_separated
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers.path import null_model
-from fastlogreg.statistics.coordinates import Coordinates, is_well_conditioned
+from fastlogreg.statistics.coordinates import (
+    Coordinates,
+    covariance_back,
+    is_well_conditioned,
+)
 from fastlogreg.statistics.covariance import (
     Bread,
     cluster_factor,
@@ -179,11 +183,7 @@ class _Centred(Coordinates):
 
     def back(self, matrix: _Array) -> _Array:
         """Return a covariance, (q, q), of the parameters for one in these coordinates."""
-        k, p = self.likelihood.n_equations, self.likelihood.width
-        parts = matrix.reshape(k, p, k, p)
-        out = np.einsum("ai,kilj,bj->kalb", self.T, parts, self.T, optimize=True)
-        flat: _Array = out.reshape(k * p, k * p)
-        return flat
+        return covariance_back(matrix, self.T)
 
     @property
     def shift(self) -> tuple[_Array, _Array]:
