@@ -23,6 +23,7 @@ from fastlogreg.backends import PassSpec
 from fastlogreg.data.labels import weights_by_class
 from fastlogreg.data.memory import MemoryRows, Rows
 from fastlogreg.data.parts import (
+    STAGE,
     Block,
     Facts,
     PartedRows,
@@ -167,7 +168,11 @@ class Split(NamedTuple):
 
     def of(self, first: int, n: int) -> NDArray[np.bool_]:
         """Return which of n rows, the first of them numbered, are meant."""
-        x = np.arange(first, first + n, dtype=np.uint64)
+        return self.of_numbers(np.arange(first, first + n, dtype=np.int64))
+
+    def of_numbers(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which rows of these numbers are meant."""
+        x = rows.astype(np.uint64)
         # splitmix64 (Steele, Lea and Flood, 2014): each row's own random number, whoever reads it
         x += np.uint64((self.seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -225,13 +230,17 @@ class TableRows:
         width, n = 8 * len(self._request.features), self._table.n_rows
         batches = ahead(self._batches(_batch_rows(width, self.memory_limit)))
         draws = None
-        if n is not None and self._split is None and n * width > self.memory_limit // 2:
+        if self._split is None and (n is None or self._is_large(n)):
             draws = _Draws(n, self.memory_limit // 8 // width)
             batches = draws.watch(batches)
         look = _Look(*learn(self._table, self._request, batches, self._types))
-        if draws is not None:
-            self._drawn = draws.encoded(look.schema)
+        if draws is not None and self._is_large(look.n_rows):
+            self._drawn = draws.encoded(look.schema, look.n_rows)
         return look
+
+    def _is_large(self, n: int) -> bool:
+        """Whether n rows may be more than are encoded once."""
+        return n * 8 * len(self._request.features) > self.memory_limit // 2
 
     def drawn(self, step: int) -> Encoded | None:
         """Return the sample of one of ``step`` rows, where the look drew one; it is given away."""
@@ -382,44 +391,98 @@ class TableRows:
 class _Draws:
     """The rows of samples, drawn while the look reads all, and encoded when it knows how.
 
-    Those of all samples are taken together: a row of several is taken once.
+    Those of all samples are taken together: a row of several is taken once. Where the number of
+    rows is not known before, one of every eight is taken, and half of them are let go whenever
+    they are more than there is room for.
     """
 
-    def __init__(self, n: int, room: int) -> None:
-        steps = takewhile(lambda step: n // step >= _LEAST_SAMPLE, (8**k for k in count(1)))
-        self._places = {step: sample_places(n, step, room) for step in steps}
-        none: NDArray[np.int64] = np.empty(0, dtype=np.int64)
-        self._all = np.unique(np.concatenate([none, *self._places.values()]))
-        self._taken: list[Batch] = []
+    def __init__(self, n: int | None, room: int) -> None:
+        self._room = room
+        self._places: dict[int, NDArray[np.int64]] = {}
+        self._all: NDArray[np.int64] | None = None
+        self._wide = STAGE  # one row of so many is taken, where n is not known
+        self._taken: list[tuple[Batch, NDArray[np.int64]]] = []  # and the numbers of their rows
+        if n is not None:
+            self._places = {step: sample_places(n, step, room) for step in _steps(n)}
+            none: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+            self._all = np.unique(np.concatenate([none, *self._places.values()]))
 
     def watch(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Return the batches, of which the rows of the samples are copied."""
-        import pyarrow as pa
-
         for batch in batches:
-            ends = batch.first, batch.first + batch.data.num_rows
-            low, high = np.searchsorted(self._all, ends)
-            if high > low:
-                rows = self._all[low:high] - batch.first
-                some = _Some(batch.place, rows)
-                data = batch.data.take(pa.array(rows))
-                self._taken.append(Batch(data, some, 0))  # type: ignore[arg-type]
+            first, last = batch.first, batch.first + batch.data.num_rows
+            if self._all is None:
+                rows = np.arange(first, last, dtype=np.int64)
+                rows = rows[_is_drawn(rows, self._wide)]
+            else:
+                low, high = np.searchsorted(self._all, (first, last))
+                rows = self._all[low:high]
+            if rows.size:
+                self._taken.append((_some_of(batch, rows - first), rows))
+                self._make_room()
             yield batch
 
-    def encoded(self, schema: Schema) -> dict[int, Encoded]:
-        """Return the samples by their step, each once."""
+    def _make_room(self) -> None:
+        """Let rows go where there are too many of them."""
+        while self._all is None and sum(rows.size for _, rows in self._taken) > self._room:
+            self._wide *= 2
+            kept = [(batch, rows, _is_drawn(rows, self._wide)) for batch, rows in self._taken]
+            self._taken = [
+                (_some_of(batch, np.flatnonzero(still)), rows[still])
+                for batch, rows, still in kept
+                if still.any()
+            ]
+
+    def _settle(self, n: int) -> None:
+        """Say which rows are in which sample, now that their number is known."""
+        if self._all is None:
+            self._all = np.concatenate([rows for _, rows in self._taken])
+            for step in _steps(n):
+                size = min(self._all.size, n // step)
+                self._places[step] = self._all[np.arange(size) * self._all.size // size]
+
+    def encoded(self, schema: Schema, n: int) -> dict[int, Encoded]:
+        """Return the samples of all n rows by their step, each once."""
+        if not self._taken:
+            return {}
+        self._settle(n)
+        assert self._all is not None
         batches, self._taken = self._taken[::-1], []
         pieces = []
         while batches:  # what has been encoded is let go
-            pieces.append(schema.encode(batches.pop(), *_ROLES, seen=True))
-        if not pieces:
-            return {}
+            pieces.append(schema.encode(batches.pop()[0], *_ROLES, seen=True))
         whole = [joined(list(each)) for each in zip(*pieces, strict=True)]
         found = {}
         for step, places in self._places.items():
             at = np.searchsorted(self._all, places)
             found[step] = Encoded(*(None if each is None else each[at] for each in whole))
         return found
+
+
+def _steps(n: int) -> list[int]:
+    """Return of how many rows each sample takes one."""
+    return list(takewhile(lambda step: n // step >= _LEAST_SAMPLE, (STAGE**k for k in count(1))))
+
+
+def _is_drawn(rows: NDArray[np.int64], wide: int) -> NDArray[np.bool_]:
+    """Return which rows, by their numbers, are drawn from every ``wide``, a power of 2.
+
+    Those of twice as many are among them: of each bit of a row's number another one is drawn.
+    """
+    drawn = np.ones(rows.size, dtype=bool)
+    bit = 1
+    while bit < wide:
+        drawn &= (rows & bit > 0) == Split(0.5, bit, True).of_numbers(rows // (2 * bit))
+        bit *= 2
+    return drawn
+
+
+def _some_of(batch: Batch, rows: NDArray[np.int64]) -> Batch:
+    """Return a copy of some rows of a batch."""
+    import pyarrow as pa
+
+    some = _Some(batch.place, rows)
+    return Batch(batch.data.take(pa.array(rows)), some, 0)  # type: ignore[arg-type]
 
 
 class FileParts:

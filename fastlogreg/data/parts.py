@@ -25,6 +25,7 @@ from fastlogreg.backends import ClassesPass, Pass, PassSpec, SetsPass
 from fastlogreg.data.memory import MemoryRows
 
 __all__ = [
+    "STAGE",
     "Block",
     "Facts",
     "PartedPass",
@@ -41,7 +42,7 @@ __all__ = [
 ]
 
 _MOST_SAMPLED = 1 << 17  # rows in a sample of some rows
-_STAGE = 8  # solvers begin on one row of 8, of 64, ...: see fastlogreg.solvers.handover
+STAGE = 8  # solvers begin on one row of 8, of 64, ...: see fastlogreg.solvers.handover
 
 _Vector: TypeAlias = NDArray[np.float64]
 
@@ -496,8 +497,8 @@ class PartedRows:
         """
         if step not in self._samples:
             steps = [step]
-            while steps[-1] % _STAGE == 0 and steps[-1] > _STAGE:
-                steps.append(steps[-1] // _STAGE)
+            while steps[-1] % STAGE == 0 and steps[-1] > STAGE:
+                steps.append(steps[-1] // STAGE)
             self._samples, readings = self._parts.samples(steps)
             for sample in self._samples.values():
                 sample.fraction = sample.n_rows / self.n_rows

@@ -77,18 +77,10 @@ class Curvature:
         The objective where it was made; it says how large the gradient's rounding is. A residual is
         at most the loss of its row, so a scaled component sums terms with squares that sum to
         the value at most.
-    layout : Layout, optional
-    theta : ndarray of shape (p,), optional
-        Where it was made, if that is where gradients are of: margins are as inexact as the terms
-        that they sum are large, which columns far from 0 cancel.
     """
 
     def __init__(
-        self,
-        hessian: NDArray[np.float64],
-        value: float = 0.0,
-        layout: Layout | None = None,
-        theta: _Vector | None = None,
+        self, hessian: NDArray[np.float64], value: float = 0.0, layout: Layout | None = None
     ) -> None:
         self._layout = layout if layout is not None and layout.n_outputs > 1 else None
         if self._layout is not None:
@@ -101,8 +93,6 @@ class Curvature:
         scaled = hessian * self.scale[:, None]
         scaled *= self.scale
         self.rounded = _ROUNDED * np.sqrt(value)
-        if theta is not None:
-            self.rounded += _EPS * float(np.abs(theta) @ np.sqrt(diagonal))
         self._factor(scaled)
 
     def _factor(self, scaled: NDArray[np.float64]) -> None:
@@ -118,13 +108,25 @@ class Curvature:
         else:
             values, self.vectors = np.linalg.eigh(scaled)
             self.values = np.maximum(np.abs(values), self.flat)
+            self._steep = self.values > self.flat
 
     def unresolved(self, gradient: _Vector) -> bool:
         """Whether the gradient is more than rounding along a direction that seems flat."""
         if self.factor is not None:
             return False
-        along = (self.scale * gradient) @ self.vectors[:, self.values <= self.flat]
-        return bool((np.abs(along) > self.rounded).any())
+        along = (self.scale * gradient) @ self.vectors
+        flat = self.values <= self.flat
+        return bool((np.abs(along) > self._noise(along))[flat].any())
+
+    def _noise(self, along: _Vector) -> float:
+        """Return what of a gradient, given along the directions, flat ones may show by rounding.
+
+        Beside its own rounding, that of the directions: each leans towards a steep one by rounding
+        over that one's curvature, and shows as much of what the gradient holds there.
+        """
+        steep = self._steep
+        leaning = float((np.abs(along[steep]) / self.values[steep]).sum())
+        return float(self.rounded + _EPS * self.scale.size * leaning)
 
     def underflowed(self, gradient: _Vector) -> NDArray[np.bool_]:
         """Return which columns are so small that their squares have underflowed, (p,).
@@ -171,7 +173,9 @@ class Curvature:
         along = [self.scale * product(self.scale * v) for v in vectors.T]
         values, rotation = np.linalg.eigh(vectors.T @ np.column_stack(along))
         self.vectors[:, flat] = vectors @ rotation
-        self.flat **= 2
+        # what directions lean towards steep ones shows as curvature, too
+        least = self.values[self._steep].min(initial=1.0)
+        self.flat = max(self.flat**2, (_EPS * self.scale.size) ** 2 / least)
         self.values[flat] = np.maximum(np.abs(values), self.flat)
 
     def solve(self, gradient: _Vector, negligible: float) -> _Vector:
@@ -182,7 +186,7 @@ class Curvature:
         else:
             along = g @ self.vectors
             shares = along / self.values
-            nothing = (along * shares <= 2 * negligible) | (np.abs(along) <= self.rounded)
+            nothing = (along * shares <= 2 * negligible) | (np.abs(along) <= self._noise(along))
             shares[(self.values <= self.flat) & nothing] = 0.0
             s = self.vectors @ shares
         found: _Vector = self.scale * s

@@ -306,7 +306,7 @@ class _Newton:
         """Solve with the Hessian that was made here."""
         point = at.point
         self.kept = _Kept(point.curvature, point.value, self._rate)
-        curvature = Curvature(self.kept.hessian, point.value, self._objective.layout, at.theta)
+        curvature = Curvature(self.kept.hessian, point.value, self._objective.layout)
         if self._entire and curvature.underflowed(point.gradient).any():
             product = self._objective.value_gradient_product(at.theta)[2]
             curvature.thaw(self.kept.hessian, point.gradient, product)
