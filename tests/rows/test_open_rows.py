@@ -122,8 +122,8 @@ def test_other_estimators_take_tables_that_fit_into_memory(places, frame, encode
         other = make().fit(rows.collect().matrix, frame.cured)
         assert_array_equal(model.coef_, other.coef_)
         assert model.predict(frame[FEATURES]).tolist() == model.predict(rows).tolist()
-    with pytest.raises(ValueError, match="memory_limit"):
-        make().fit(streamed(opened(places["parquet"], SMALL)))
+    read = make().fit(streamed(opened(places["parquet"], SMALL)))
+    assert_allclose(read.scores_, model.scores_, atol=1e-6)
     path = flr.regularization_path(rows, Cs=3)
     assert path.feature_names[2] == "site_oslo"
 
@@ -204,6 +204,34 @@ def test_samples_are_those_of_rows_in_memory(places):
         assert_array_equal(found.arrays[0].toarray(), whole.matrix[chosen].toarray())
         assert_array_equal(found.arrays[1], whole.targets[chosen])
     assert source.sample_readings() == 1.0
+
+
+def test_samples_that_the_look_draws_of_rows_that_nobody_has_counted(tmp_path, rng):
+    n = 70_000
+    frame = pd.DataFrame(rng.normal(size=(n, 3)).round(3), columns=list("abc")).assign(
+        t=np.array(["u", "v"])[rng.integers(0, 2, n)], number=np.arange(n), y=rng.integers(0, 2, n)
+    )
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    rows = flr.open_rows(tmp_path / "rows.csv", target="y", memory_limit=2_000_000)
+    source = rows.source(None)
+    (at,) = (k for k, name in enumerate(rows.schema.names()) if name == "number")
+    known = []
+    for step in (64, 8):  # of one of 8 there is room for some
+        found = source.sample(step)
+        numbers = found.arrays[0].toarray()[:, at].astype(int)
+        assert (np.diff(numbers) > 0).all()
+        assert_array_equal(found.arrays[1], frame.y[numbers])
+        assert_array_equal(found.arrays[0].toarray()[:, 0], frame.a[numbers])
+        assert found.fraction == len(numbers) / n
+        # drawn evenly: none of the tenths of the rows has much more than its share
+        counts = np.histogram(numbers, 10, (0, n))[0]
+        assert counts.min() > 0.8 * counts.mean() and counts.max() < 1.2 * counts.mean()
+        known.append(len(numbers))
+    assert source.sample_readings() == 0.0
+    assert known[0] == n // 64 and known[0] < known[1] <= n // 8
+    model = flr.LogisticRegression().fit(rows)
+    whole = flr.LogisticRegression().fit(flr.open_rows(frame, target="y"))
+    assert_allclose(model.coef_, whole.coef_, atol=1e-4)
 
 
 @pytest.mark.parametrize("text", [False, True])
