@@ -15,6 +15,7 @@ BLAS_WIDTH = (
 # Of X in one block: half of L1, the other half for the next block; where the processor reads ahead
 # by itself, a few pages, so that it is stopped less (Zen 4, 600,000 x 50: 9.3 -> 6.6 ms).
 _BLOCK_BYTES = 24576 if PREFETCHES else 8192
+_ONCE_BYTES = 24576  # where rows are read once
 _MIN_BLOCK, _MAX_BLOCK = 16, 512
 _WIDE_BYTES = 1 << 18  # a block of rows wider than this in all has 8 rows: a quarter of L2
 _MIN_COLUMN_BLOCK = 128  # a block of columns reads runs of this many values
@@ -64,17 +65,18 @@ def shape_of(X: NDArray[np.floating] | Csr, rows: Any) -> Shape:
 
 
 @lru_cache(maxsize=1024)
-def _block_rows(shape: Shape, by_column: bool) -> int:
+def _block_rows(shape: Shape, by_column: bool, block_bytes: int = _BLOCK_BYTES) -> int:
     row = max(1.0, shape.width * shape.itemsize)
     least = _MIN_BLOCK if _MIN_BLOCK * row <= _WIDE_BYTES else _MIN_BLOCK // 2
-    rows = int(_BLOCK_BYTES / row) // 8 * 8
+    rows = int(block_bytes / row) // 8 * 8
     return max(_MIN_COLUMN_BLOCK if by_column else least, min(_MAX_BLOCK, rows))
 
 
 @lru_cache(maxsize=1024)
 def plan(n: int, shape: Shape, p: int, gathers: bool, order: int) -> tuple[int, int, int, float]:
     """Return (rows a block, rows a chunk, chunks, seconds a chunk): of the shape alone."""
-    block = _block_rows(shape, shape.by_column and not gathers)
+    in_bytes = _BLOCK_BYTES if order else _ONCE_BYTES
+    block = _block_rows(shape, shape.by_column and not gathers, in_bytes)
     value = SPARSE_VALUE_SECONDS if shape.sparse else VALUE_SECONDS
     per_row = ROW_SECONDS + shape.width * value * (_GATHER_FACTOR if gathers else 1.0)
     chunk_bytes = 8 * (p + 1)
