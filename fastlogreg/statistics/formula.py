@@ -188,7 +188,7 @@ class _FormulaDesign:
         matrix = _made(self._spec, frame, "X")
         here = np.zeros(len(frame), dtype=bool)
         here[matrix.index.to_numpy()] = True
-        values = _by_column(matrix, int(self._intercept))[kept[here]]
+        values = _columns_from(matrix, int(self._intercept))[kept[here]]
         kept &= here
         check.check_finite(values, estimator="predict")
         known = None
@@ -254,10 +254,11 @@ class _Table:
         if self.intercept and names[0] != "Intercept":
             raise ValueError("formula must not have a column of its own called 'Intercept'")
         if plain is None:
-            self.matrix = _by_column(matrix, int(self.intercept))
+            self.matrix = _columns_from(matrix, int(self.intercept))
         else:
-            every = frame if here.all() else frame[here]
-            self.matrix = _by_column(every[plain], 0)
+            every = slice(None) if here.all() else here
+            values = [frame[name].to_numpy()[every] for name in plain]
+            self.matrix = _side_by_side(values, int(here.sum()))
         self.names = names[int(self.intercept) :]
         self.n = len(self.matrix)
         self.rows = np.flatnonzero(here)
@@ -446,11 +447,17 @@ def _made(spec: Any, frame: Any, argument: str) -> Any:
         raise ValueError(f"{argument}: the columns can't be made: {error}") from error
 
 
-def _by_column(matrix: Any, first: int) -> _Array:
-    """Return the columns of a frame from ``first`` on, each contiguous: one copy."""
-    out = np.empty((matrix.shape[1] - first, len(matrix)))
-    for j, row in enumerate(out):
-        row[:] = matrix.iloc[:, first + j].to_numpy()
+def _columns_from(matrix: Any, first: int) -> _Array:
+    """Return the columns of a frame from ``first`` on."""
+    columns = [matrix.iloc[:, j].to_numpy() for j in range(first, matrix.shape[1])]
+    return _side_by_side(columns, len(matrix))
+
+
+def _side_by_side(columns: list[Any], n: int) -> _Array:
+    """Return columns as (n, d), each contiguous: one copy."""
+    out = np.empty((len(columns), n))
+    for row, column in zip(out, columns, strict=True):
+        row[:] = column
     return out.T
 
 
