@@ -37,6 +37,7 @@ __all__ = ["logit"]
 
 _TOL = 1e-11  # one more Newton step then leads to rounding
 _STEPS = 200
+_COPIED = 1 << 15  # values of a table copied at once
 
 _Array = NDArray[np.float64]
 
@@ -454,11 +455,13 @@ def _columns_from(matrix: Any, first: int) -> _Array:
 
 
 def _side_by_side(columns: list[Any], n: int) -> _Array:
-    """Return columns as (n, d), each contiguous: one copy."""
-    out = np.empty((len(columns), n))
-    for row, column in zip(out, columns, strict=True):
-        row[:] = column
-    return out.T
+    """Return columns as rows (n, d), which passes read faster than columns: one copy."""
+    out = np.empty((n, len(columns)))
+    step = max(1, _COPIED // max(1, len(columns)))  # rows that stay in cache until all are filled
+    for first in range(0, n, step):
+        for j, column in enumerate(columns):
+            out[first : first + step, j] = column[first : first + step]
+    return out
 
 
 def _context() -> dict[str, Any]:
