@@ -321,3 +321,23 @@ def inference_gain(data: Data) -> str:
         for peer, ours, name in pairs
     )
     return _means(over, len(times))
+
+
+def debts(data: Data) -> Table:
+    """Return a row for each weak spot."""
+    rows = [
+        (
+            row["what"],
+            row["unit"],
+            "" if row["was"] != row["was"] else f"{row['was']:.3g}",
+            f"{'at most' if row['at_most'] else 'at least'} {row['asked']:.3g}",
+            f"{row['now']:.3g}",
+        )
+        for row in data["rows"]
+    ]
+    return Table(("what", "unit", "was", "asked", "now"), rows)
+
+
+def debts_paid(data: Data) -> str:
+    """Return how many are as was asked."""
+    return f"{sum(row['paid'] for row in data['rows'])} of {len(data['rows'])} as asked."

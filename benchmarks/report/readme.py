@@ -29,7 +29,7 @@ CONCLUSIONS = (
     *("softmax", "epochs", "class_epochs", "files", "cluster", "shell", "inference"),
 )
 #: sections that the site shows beside these, and those whose tables are too long for it
-MORE = ("memory", "minibatch_memory", "cold_start", "growth", "threads")
+MORE = ("debts", "memory", "minibatch_memory", "cold_start", "growth", "threads")
 LONG = ("suboptimality",)
 
 Data = dict[str, Any]

@@ -335,6 +335,15 @@ SECTIONS = (
         _fit_means,
     ),
     Section(
+        "debts",
+        "Weak spots",
+        "debts",
+        "What was slow when measured first (Zen 4), what was asked for, and what it takes here.",
+        products.debts,
+        None,
+        products.debts_paid,
+    ),
+    Section(
         "class_fits",
         "Exact fits of several classes",
         "multiclass_fits",
