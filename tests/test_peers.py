@@ -110,6 +110,8 @@ def test_a_call_in_its_own_process_ends_at_its_limit(monkeypatch):
         processes.within(60.0, int, "x")
     with pytest.raises(processes.CutOff, match="ended"):
         processes.within(60.0, os._exit, 1)
+    with pytest.raises(processes.CutOff, match="allocate"):
+        processes.within(60.0, np.empty, (10**15,))
     monkeypatch.setattr(processes, "_START_SECONDS", 0.5)
     with pytest.raises(processes.CutOff, match="cut off after"):
         processes.within(0.1, time.sleep, 60.0)

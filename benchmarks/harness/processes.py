@@ -43,7 +43,7 @@ def within(limit: float, call: Callable[..., Any], *arguments: Any, blas: int | 
     Raises
     ------
     CutOff
-        It took longer, or its process crashed.
+        It took longer, ran out of memory, or its process crashed.
     RuntimeError
         It raised an exception, whose text this is.
     """
@@ -62,6 +62,8 @@ def within(limit: float, call: Callable[..., Any], *arguments: Any, blas: int | 
         process.kill()
         process.join()
         here.close()
+    if error is not None and error.startswith(MemoryError.__name__):
+        raise CutOff(error)
     if error is not None:
         raise RuntimeError(error)
     return result
