@@ -86,7 +86,8 @@ class _Extrapolation:
         products = steps @ steps.T
         scale = np.trace(products)
         if scale > 0.0:
-            products.flat[:: _SEQUENCE + 1] += 1e-12 * scale
+            products /= scale  # which may be tiny
+            products.flat[:: _SEQUENCE + 1] += 1e-12
             weights = np.linalg.solve(products, np.ones(_SEQUENCE))
             weights /= weights.sum()
             trial = weights @ entries[1:]

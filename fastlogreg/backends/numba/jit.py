@@ -81,6 +81,11 @@ _BORROWING = {"_nrt": False, **_INNER}
 
 _STAGE = {"fastmath": _REDUCING, **_BORROWING}
 
+_PROCESSOR = config.CPU_NAME or llvm.get_host_cpu_name()
+#: Whether to ask for rows before they are needed, where they are read in order: AMD's processors do
+#: it better by themselves. A constant in machine code, which is kept by processor.
+PREFETCHES = not _PROCESSOR.startswith("znver")
+
 exact = numba.njit(fastmath=_EXACT, **_BORROWING)
 stage = numba.njit(**_STAGE)
 borrowing = numba.njit(**_BORROWING)
@@ -137,11 +142,6 @@ def _chosen(of_value: Any, of_type: Any, options: dict[str, Any], **how: Any) ->
     return choose
 
 
-#: Whether to ask for rows before they are needed, where they are read in order: AMD's processors do
-#: it better by themselves. A constant in machine code, which is kept by processor.
-PREFETCHES = not (config.CPU_NAME or llvm.get_host_cpu_name()).startswith("znver")
-
-
 @cache
 def source_hash() -> str:
     """Return a hash of everything that decides the machine code, as 16 hex digits."""
@@ -152,7 +152,7 @@ def source_hash() -> str:
     for fact in (
         numba.__version__,
         llvmlite.__version__,
-        config.CPU_NAME or llvm.get_host_cpu_name(),
+        _PROCESSOR,
         config.CPU_FEATURES or llvm.get_host_cpu_features().flatten(),
         config.OPT,
         config.BOUNDSCHECK,

@@ -1,4 +1,7 @@
-"""How rows are cut into blocks and chunks, and what passes cost: of the shape of the data alone."""
+"""How rows are cut into blocks and chunks, and what passes cost.
+
+Of the shape of the data and the processor alone: never of the threads.
+"""
 
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -18,8 +21,9 @@ _BLOCK_BYTES = 24576 if PREFETCHES else 8192
 _ONCE_BYTES = 24576  # where rows are read once
 _MIN_BLOCK, _MAX_BLOCK = 16, 512
 _WIDE_BYTES = 1 << 18  # a block of rows wider than this in all has 8 rows: a quarter of L2
-_MIN_COLUMN_BLOCK = 128  # a block of columns reads runs of this many values, and of more where the
-# processor reads ahead by itself, up to half of L2 (Zen 4, 1,000,000 x 20: 24 -> 19 ms)
+_MIN_COLUMN_BLOCK = 128  # a block of columns reads runs of this many values
+# Where the processor reads ahead by itself, longer ones, up to half of L2 (Zen 4, 1,000,000 x 20:
+# 24 -> 19 ms).
 _COLUMN_BYTES, _MAX_COLUMN_BLOCK = (24576, _MAX_BLOCK) if PREFETCHES else (1 << 19, 1024)
 _TILE_ROWS = 256  # of a block with several margins a row
 _TILE_BYTES = 1 << 18  # of its columns, or of its margins: half of L2
@@ -67,7 +71,7 @@ def shape_of(X: NDArray[np.floating] | Csr, rows: Any) -> Shape:
 
 
 @lru_cache(maxsize=1024)
-def _block_rows(shape: Shape, by_column: bool, block_bytes: int = _BLOCK_BYTES) -> int:
+def _block_rows(shape: Shape, by_column: bool, block_bytes: int) -> int:
     row = max(1.0, shape.width * shape.itemsize)
     if by_column:
         rows = int(_COLUMN_BYTES / row) // 8 * 8
