@@ -15,8 +15,9 @@ White (1982), Maximum likelihood estimation of misspecified models, Econometrica
 Gelbach and Miller (2011), Robust inference with multiway clustering, JBES 29.
 """
 
+from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -29,14 +30,13 @@ from fastlogreg.statistics.likelihood import Derivatives, Likelihood
 __all__ = [
     "COV_TYPES",
     "Bread",
+    "Sums",
     "SumsInMemory",
     "check_groups",
     "cluster_factor",
     "decrement",
-    "flat_inverse",
     "robust",
     "summed_scores",
-    "symmetric",
     "white",
 ]
 
@@ -71,23 +71,8 @@ def decrement(derivatives: Derivatives, ridge: _Array | float = 0.0) -> float:
     return 0.5 * float((along[held] ** 2 / values[held]).sum())
 
 
-class Sums(Protocol):
-    """Whoever sums what covariances are made of over the rows, at some parameters."""
-
-    def bread(
-        self, derivatives: Derivatives, names: list[str], ridge: _Array | float = 0.0
-    ) -> Bread:
-        """Return the inverse of the information, plus a ridge (q,) on its diagonal."""
-
-    def white(self, of: Bread, *, sampling: bool) -> _Array:
-        """Return the sum of the outer products of the rows' scores, (q, q)."""
-
-    def clustered(self, of: Bread, codes: NDArray[np.int64], nobs: float) -> _Array:
-        """Return the sum over clusters of outer products of summed scores, with its factor."""
-
-
-class SumsInMemory:
-    """Sums over rows in memory.
+class Sums(ABC):
+    """Whoever sums what covariances are made of over the rows, at some parameters.
 
     Parameters
     ----------
@@ -97,15 +82,6 @@ class SumsInMemory:
 
     def __init__(self, likelihood: Likelihood, parameters: _Array) -> None:
         self._likelihood, self._parameters = likelihood, parameters
-
-    @cached_property
-    def _probabilities(self) -> _Array:
-        return self._likelihood.probabilities(self._parameters)
-
-    @cached_property
-    def _residuals(self) -> _Array:
-        """Return the residuals, (n, K - 1), without weights."""
-        return self._likelihood.residuals(self._probabilities)
 
     def bread(
         self, derivatives: Derivatives, names: list[str], ridge: _Array | float = 0.0
@@ -117,22 +93,45 @@ class SumsInMemory:
         ValueError
             If columns are collinear; the message names them.
         """
-        likelihood = self._likelihood
-        information = derivatives.information
-        ridged = np.any(np.asarray(ridge) > 0.0)
-        if ridged:
+        information, coordinates = derivatives.information, Coordinates(self._likelihood)
+        if np.any(np.asarray(ridge) > 0.0):
             information = information + np.diag(np.broadcast_to(ridge, derivatives.score.shape))
-        coordinates = Coordinates(likelihood)
-        if not ridged and not is_well_conditioned(information):
-            p = self._probabilities[:, likelihood.others]
-            coordinates = Orthonormal(
-                likelihood,
-                likelihood.weighted((p * (1.0 - p)).sum(axis=1)),
-                names[int(likelihood.intercept) :],
-            )
-            information = _information(likelihood, coordinates, self._probabilities)
-        inverse = flat_inverse(information)
-        return Bread(coordinates, inverse, symmetric(coordinates.back(inverse)))
+        elif not is_well_conditioned(information):
+            coordinates, information = self._better(names[int(self._likelihood.intercept) :])
+        scale = 1.0 / np.sqrt(information.diagonal())
+        factor = cho_factor(information * scale * scale[:, None], lower=True)
+        inverse = _symmetric(cho_solve(factor, np.eye(scale.size)) * scale * scale[:, None])
+        return Bread(coordinates, inverse, _symmetric(coordinates.back(inverse)))
+
+    @abstractmethod
+    def _better(self, names: list[str]) -> tuple[Coordinates, _Array]:
+        """Return coordinates that keep the digits of the information, and it there."""
+
+    @abstractmethod
+    def white(self, of: Bread, *, sampling: bool) -> _Array:
+        """Return the sum of the outer products of the rows' scores, (q, q)."""
+
+    @abstractmethod
+    def clustered(self, of: Bread, codes: NDArray[np.int64], nobs: float) -> _Array:
+        """Return the sum over clusters of outer products of summed scores, with its factor."""
+
+
+class SumsInMemory(Sums):
+    """Sums over rows in memory."""
+
+    @cached_property
+    def _probabilities(self) -> _Array:
+        return self._likelihood.probabilities(self._parameters)
+
+    @cached_property
+    def _residuals(self) -> _Array:
+        """Return the residuals, (n, K - 1), without weights."""
+        return self._likelihood.residuals(self._probabilities)
+
+    def _better(self, names: list[str]) -> tuple[Coordinates, _Array]:
+        of, p = self._likelihood, self._probabilities[:, self._likelihood.others]
+        coordinates = Orthonormal(of, of.weighted((p * (1.0 - p)).sum(axis=1)), names)
+        return coordinates, _information(of, coordinates, self._probabilities)
 
     def white(self, of: Bread, *, sampling: bool) -> _Array:
         """Return the sum of the outer products of the rows' scores, (q, q)."""
@@ -144,13 +143,6 @@ class SumsInMemory:
         residuals = self._residuals
         scores = residuals if weights is None else residuals * weights[:, None]
         return _clustered(self._likelihood, of.coordinates, scores, codes, nobs)
-
-
-def flat_inverse(information: _Array) -> _Array:
-    """Return the inverse of a positive matrix, (q, q), whatever the scales of its columns are."""
-    scale = 1.0 / np.sqrt(information.diagonal())
-    factor = cho_factor(information * scale * scale[:, None], lower=True)
-    return symmetric(cho_solve(factor, np.eye(scale.size)) * scale * scale[:, None])
 
 
 def _information(likelihood: Likelihood, coordinates: Coordinates, probabilities: _Array) -> _Array:
@@ -213,14 +205,14 @@ def robust(
             notes.append(
                 f"There are {fewest} clusters and {q} parameters: errors by cluster are unreliable."
             )
-    covariance = symmetric(of.coordinates.back(of.inverse @ meat @ of.inverse))
+    covariance = _symmetric(of.coordinates.back(of.inverse @ meat @ of.inverse))
     if len(groups) == 2 and np.linalg.eigvalsh(_unit(covariance))[0] < -1e-10:
         notes.append(
             "The two-way covariance is not positive: some tests of several parameters fail."
         )
         if covariance.diagonal().min() < 0.0:
             values, vectors = np.linalg.eigh(covariance)
-            covariance = symmetric((vectors * values.clip(0.0)) @ vectors.T)
+            covariance = _symmetric((vectors * values.clip(0.0)) @ vectors.T)
             notes[-1] = (
                 "The two-way covariance was not positive: its negative eigenvalues were made 0."
             )
@@ -364,6 +356,5 @@ def _flat(blocks: _Array) -> _Array:
     return matrix
 
 
-def symmetric(matrix: _Array) -> _Array:
-    """Return the symmetric part."""
+def _symmetric(matrix: _Array) -> _Array:
     return 0.5 * (matrix + matrix.T)

@@ -27,6 +27,7 @@ from fastlogreg.problem.penalties import ElasticNet
 from fastlogreg.statistics.bootstrap import bootstrap
 from fastlogreg.statistics.covariance import (
     COV_TYPES,
+    Sums,
     SumsInMemory,
     check_groups,
     decrement,
@@ -337,14 +338,20 @@ def _groups_of_columns(rows: Any, groups: Any) -> Any:
     return groups
 
 
-def _reference_of_parts(classes: NDArray[Any], reference: Any) -> int:
+def _code_of(reference: Any, classes: NDArray[Any]) -> int:
+    """Return the number of the reference class, 0 by default."""
     names = classes.tolist()
     if reference is None:
         return 0
     if reference not in names:
         raise ValueError(f"reference must be one of the classes {names}, got {reference!r}")
     code: int = names.index(reference)
-    if len(names) == 2 and code == 1:
+    return code
+
+
+def _reference_of_parts(classes: NDArray[Any], reference: Any) -> int:
+    code = _code_of(reference, classes)
+    if classes.size == 2 and code == 1:
         raise ValueError(
             "reference must be the first of two classes where rows come in parts; against the "
             "other, estimates and intervals change their sign alone"
@@ -430,13 +437,8 @@ def referred(rows: Rows, theta: _Array | None, reference: Any) -> tuple[Rows, An
 
     The first of two classes is the reference: they change places where the other is asked for.
     """
-    if reference is None:
-        return rows, theta, 0
-    names = rows.classes.tolist()
-    if reference not in names:
-        raise ValueError(f"reference must be one of the classes {names}, got {reference!r}")
-    code = names.index(reference)
-    if len(names) > 2 or code == 0:
+    code = _code_of(reference, rows.classes)
+    if rows.classes.size > 2 or code == 0:
         return rows, theta, code
     changed = rows._replace(
         targets=1.0 - rows.targets,
@@ -466,19 +468,21 @@ def results_of(
     ``polish`` lets one more step be taken from what is known at the estimates.
     """
     nobs = float(likelihood.n_counted) if asked.sampling else likelihood.total_weight
-    sums_at = SumsOfParts if isinstance(likelihood, PartedLikelihood) else SumsInMemory
+    sums_at: type[Sums] = SumsInMemory
+    if isinstance(likelihood, PartedLikelihood):
+        sums_at = SumsOfParts
     derivatives = likelihood.derivatives(parameters) if firth is None else firth.derivatives
     if firth is None:
         derivatives = _at_optimum(likelihood, parameters, derivatives, names, ridge, polish)
     added = 0.0 if ridge is None else ridge
-    sums: Any = sums_at(likelihood, parameters)  # type: ignore[arg-type]
+    sums = sums_at(likelihood, parameters)
     found = sums.bread(derivatives, names, added)
     if polish:
         step = found.covariance @ derivatives.score
         parameters = parameters + step
         if decrement(derivatives) > _NEAR * nobs:  # else errors would not change
             derivatives = likelihood.derivatives(parameters)
-            sums = sums_at(likelihood, parameters)  # type: ignore[arg-type]
+            sums = sums_at(likelihood, parameters)
             found = sums.bread(derivatives, names, added)
             step = found.covariance @ derivatives.score
             parameters = parameters + step

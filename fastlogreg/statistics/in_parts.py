@@ -26,15 +26,8 @@ from fastlogreg.statistics.coordinates import (
     covariance_back,
     is_well_conditioned,
 )
-from fastlogreg.statistics.covariance import (
-    Bread,
-    cluster_factor,
-    flat_inverse,
-    summed_scores,
-    symmetric,
-    white,
-)
-from fastlogreg.statistics.likelihood import Derivatives, Likelihood
+from fastlogreg.statistics.covariance import Bread, Sums, cluster_factor, summed_scores, white
+from fastlogreg.statistics.likelihood import Likelihood
 
 __all__ = ["PartedLikelihood", "SumsOfParts"]
 
@@ -191,28 +184,17 @@ class _Centred(Coordinates):
         return self.centre, self.spread
 
 
-class SumsOfParts:
-    """Sums over rows in parts; see :class:`fastlogreg.statistics.covariance.SumsInMemory`."""
+class SumsOfParts(Sums):
+    """Sums over rows in parts."""
 
-    def __init__(self, likelihood: PartedLikelihood, parameters: _Array) -> None:
-        self._likelihood, self._parameters = likelihood, parameters
+    _likelihood: PartedLikelihood
 
-    def bread(
-        self, derivatives: Derivatives, names: list[str], ridge: _Array | float = 0.0
-    ) -> Bread:
-        """Return the inverse of the information, plus a ridge (q,) on its diagonal."""
-        of = self._likelihood
-        information, coordinates = derivatives.information, Coordinates(of)
-        ridged = np.any(np.asarray(ridge) > 0.0)
-        if ridged:
-            information = information + np.diag(np.broadcast_to(ridge, derivatives.score.shape))
-        elif not is_well_conditioned(information):
-            coordinates = _Centred(of, names[int(of.intercept) :])
-            information = self._ask(coordinates, _information)
-            if not is_well_conditioned(information):
-                self._refuse_collinear(information, names)
-        inverse = flat_inverse(information)
-        return Bread(coordinates, inverse, symmetric(coordinates.back(inverse)))
+    def _better(self, names: list[str]) -> tuple[Coordinates, _Array]:
+        coordinates = _Centred(self._likelihood, names)
+        information: _Array = self._ask(coordinates, _information)
+        if not is_well_conditioned(information):
+            self._refuse_collinear(information, names)
+        return coordinates, information
 
     def _refuse_collinear(self, information: _Array, names: list[str]) -> None:
         p = self._likelihood.width
@@ -220,6 +202,7 @@ class SumsOfParts:
         scale = 1.0 / np.sqrt(np.maximum(block.diagonal(), np.finfo(float).tiny))
         _, vectors = np.linalg.eigh(block * scale * scale[:, None])
         share = np.abs(vectors[:, 0])
+        names = ["Intercept"] * int(self._likelihood.intercept) + names
         named = [repr(names[j]) for j in np.flatnonzero(share > 1e-3 * share.max())[:6]]
         raise ValueError(
             f"columns are collinear, or nearly, so that there are no standard errors: "
