@@ -262,14 +262,10 @@ class LogisticRegressionCV(LogisticRegression):
         alone = isinstance(self.cv, str) and self.cv == "loo"
         folds: list[_Fold] = []
         if not alone:
-            folds = _folds(
-                self.cv,
-                rows.targets.size if data.source else matrix,
-                y,
-                split_params,
-                rows.weights,
-                weights,
-            )
+            split = matrix
+            if data.source is not None:  # splitters ask for the number of rows alone
+                split = np.broadcast_to(0.0, (rows.targets.size, 1))
+            folds = _folds(self.cv, split, y, split_params, rows.weights, weights)
         problem = settings.problem(rows, data.source)
         of_held, held = set_aside(rows, self.class_weight, settings.intercept)
         fitted = problem
@@ -561,8 +557,6 @@ def _folds(
     scored: _Vector | None,
 ) -> list[_Fold]:
     """Return the rows of each training set, ascending, and of each held-out set."""
-    if isinstance(X, int):  # as many rows, which are not in memory: splitters ask for the number
-        X = np.broadcast_to(0.0, (X, 1))
     numbers = np.arange(X.shape[0], dtype=np.int64)
     folds: list[_Fold] = []
     for k, (train, test) in enumerate(check_cv(cv, y, classifier=True).split(X, y, **params)):
@@ -633,9 +627,8 @@ def _fit_grid(
     for number in np.flatnonzero(growing):  # whatever a solver took for the optimum
         grows = penalties[number].grows()
         for fits, (trained, _) in zip(found.sets, folds, strict=True):
-            if fits[number].finite and settings.separation(
-                _only(rows, trained), problem, grows, fits[number]
-            ):
+            of_set = _only(rows, problem, trained)
+            if fits[number].finite and settings.separation(*of_set, grows, fits[number]):
                 fits[number] = replace(fits[number], converged=False)
     back = np.argsort(order)
     whole, *sets = ([results[i] for i in back] for results in [found.whole, *found.sets])
@@ -652,11 +645,16 @@ def _of_all_classes(fits: FoldFits, problem: Problem, held: NDArray[np.bool_]) -
     return FoldFits(whole, sets)
 
 
-def _only(rows: Rows, chosen: NDArray[np.int64]) -> Rows:
-    """Return the rows with weights of 0 for all but some: X is not copied."""
+def _only(rows: Rows, problem: Problem, chosen: NDArray[np.int64]) -> tuple[Rows, Problem]:
+    """Return what is asked whether some of the rows are separated: X is not copied.
+
+    In memory the others have weights of 0; of rows in parts some are asked.
+    """
+    if not isinstance(problem.source, MemoryRows):
+        return rows, problem.subset(problem.source.subset(chosen), problem.penalty)
     weights = np.zeros(rows.targets.size)
     np.add.at(weights, chosen, 1.0 if rows.weights is None else rows.weights[chosen])
-    return rows._replace(weights=weights)
+    return rows._replace(weights=weights), problem
 
 
 class _Table:

@@ -45,10 +45,10 @@ from fastlogreg.solvers.trace import Trace
 
 __all__ = [
     "SEPARATED",
-    "all_rows",
     "IterationMonitor",
     "LogisticRegression",
     "Settings",
+    "all_rows",
     "by_penalty",
     "has_gap",
     "may_separate",
@@ -577,7 +577,10 @@ class Settings:
     def separation(
         self, rows: Rows, problem: Problem, grows: NDArray[np.bool_], result: Result
     ) -> Separation | None:
-        """Return what separates the rows, (2, p) of theta growing without cost; None if nothing."""
+        """Return what separates the rows; None where nothing does.
+
+        ``grows``, (2, p), says which entries of theta may fall, and rise, without bound.
+        """
         layout, source = problem.layout, problem.source
         if isinstance(source, PartedRows):
             theta = layout.for_pass(result.theta)

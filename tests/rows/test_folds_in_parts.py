@@ -1,9 +1,11 @@
 """Cross-validation and paths of rows beyond memory and of Dask, against rows in memory."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
-from sklearn.model_selection import KFold, ShuffleSplit, StratifiedKFold
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import KFold, PredefinedSplit, ShuffleSplit, StratifiedKFold
 
 import fastlogreg as flr
 from tests.rows.test_inference_in_parts import opened
@@ -116,3 +118,25 @@ def test_collections_of_dask():
     assert other.C_ == one.C_
     paths = [flr.regularization_path(*data, Cs=5) for data in ((X, y), (XX, yy))]
     assert_allclose(paths[1].coefs, paths[0].coefs, atol=1e-5)
+
+
+def test_a_training_set_that_is_separated_where_all_rows_are_not(rng):
+    n = 4_000
+    first = np.arange(n) < n // 2
+    a, level = rng.normal(size=n), np.zeros(n)
+    y = (a + rng.logistic(size=n) > 0.0).astype(int)
+    for half, labels in ((first, 1), (~first, np.arange(40) % 2)):
+        rows = np.flatnonzero(half)[:40]
+        level[rows], y[rows] = 1.0, labels  # of one kind in the first half alone
+    frame = pd.DataFrame({"a": a, "level": level, "y": y})
+    rows = opened(frame, target="y", features=["a", "level"], drop_first=False)
+    model = flr.LogisticRegressionCV(
+        Cs=[np.inf],
+        cv=PredefinedSplit(np.where(first, 0, 1)),
+        scoring="neg_log_loss",
+        l1_ratios=(0.0,),
+        use_legacy_attributes=False,
+    )
+    with pytest.warns(ConvergenceWarning, match="1 of 2 fits of folds"):
+        model.fit(rows)
+    assert not model.converged_
