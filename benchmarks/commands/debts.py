@@ -7,6 +7,7 @@ same rounds, but for the seconds of a fresh cache.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -15,6 +16,7 @@ import typer
 from rich.table import Table
 
 from benchmarks import cases, cold_start, fit_matrix, kernel_matrix, minibatch_table
+from benchmarks.harness.options import chosen
 from benchmarks.harness.stored import show
 from benchmarks.harness.tables import console, geometric_mean
 from fastlogreg.backends import PassSpec
@@ -97,17 +99,15 @@ def fits(seconds: float) -> Iterator[Found]:
 
 def first_fits(seconds: float) -> Iterator[Found]:
     """Yield whole processes that fit iris, compiled before and not."""
-    fresh = "fit iris, nothing compiled"
-    programs: dict[str, Callable[[], object]] = {
-        name: (lambda name=name: cold_start.run(name))
-        for name in ("fit iris, scikit-learn", "fit iris", fresh)
+    theirs, ours, fresh = "fit iris, scikit-learn", "fit iris", "fit iris, nothing compiled"
+    calls: dict[str, Callable[[], object]] = {
+        name: partial(cold_start.run, name) for name in (theirs, ours)
     }
-    slow = programs.pop(fresh)
-    times = {name: min(own) for name, own in best_of_rounds(programs, seconds).items()}
-    above = times["fit iris"] - times["fit iris, scikit-learn"]
+    times = {name: min(own) for name, own in best_of_rounds(calls, seconds).items()}
+    above = times[ours] - times[theirs]
     debt = Debt("process with a fit of iris, above scikit-learn's", "s", 0.39, 0.3, at_most=True)
     yield debt, above, times
-    alone = min(best_of_rounds({fresh: slow}, seconds, warm=False)[fresh])
+    alone = min(best_of_rounds({fresh: partial(cold_start.run, fresh)}, seconds, warm=False)[fresh])
     debt = Debt("the same in a fresh cache, whole", "s", 9.5, 8.0, at_most=True)
     yield debt, alone, {fresh: alone}
 
@@ -162,10 +162,7 @@ def main(
     output: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
     """Measure what was slow, beside what was asked."""
-    names = [name.strip() for name in only.split(",") if name.strip()]
-    unknown = [name for name in names if name not in GROUPS]
-    if unknown:
-        raise typer.BadParameter(f"no group {unknown[0]!r}; there are: {', '.join(GROUPS)}")
+    names = chosen(only, GROUPS, "group")
     if quick:
         names, seconds = names or ["nan"], min(seconds, 0.3)
     rows = []

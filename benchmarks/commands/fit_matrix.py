@@ -23,6 +23,7 @@ from rich.table import Table
 import fastlogreg as flr
 from benchmarks import cases
 from benchmarks.harness import quality
+from benchmarks.harness.options import chosen
 from benchmarks.harness.problem import Problem, theta_of
 from benchmarks.harness.stored import command, command_in_pieces, show
 from benchmarks.harness.tables import console, geometric_mean, ms, ratio, tiny
@@ -321,10 +322,7 @@ def main(
     output: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
     """Measure exact fits against every solver of scikit-learn."""
-    names = [name.strip() for name in only.split(",") if name.strip()]
-    unknown = [name for name in names if name not in cases.FITS]
-    if unknown:
-        raise typer.BadParameter(f"no case {unknown[0]!r}; there are: {', '.join(cases.FITS)}")
+    names = chosen(only, cases.FITS, "case")
     if quick:
         seconds, limit = min(seconds, 0.3), min(limit, 2.0)
     rows = []

@@ -28,6 +28,7 @@ from sklearn.linear_model import SGDClassifier
 import fastlogreg as flr
 from benchmarks import cases
 from benchmarks.harness import quality
+from benchmarks.harness.options import chosen
 from benchmarks.harness.stored import show
 from benchmarks.harness.tables import console, geometric_mean, ms, ratio, tiny
 from fastlogreg.backends import numba as kernels
@@ -321,10 +322,7 @@ def main(
     output: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
     """Measure epochs and times to target of mini-batch training."""
-    names = [name.strip() for name in only.split(",") if name.strip()]
-    unknown = [name for name in names if name not in TARGET_CASES]
-    if unknown:
-        raise typer.BadParameter(f"no case {unknown[0]!r}; there are: {', '.join(TARGET_CASES)}")
+    names = chosen(only, TARGET_CASES, "case")
     shapes = EPOCH_SHAPES
     if quick:
         shapes, limit, seconds, names = ((20_000, 20),), 0.5, 0.5, names or list(QUICK)

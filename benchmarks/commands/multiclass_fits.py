@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 
 import fastlogreg as flr
 from benchmarks.class_cases import CLASS_FITS
+from benchmarks.harness.options import chosen
 from benchmarks.harness.processes import CutOff, within
 from benchmarks.harness.stored import command, command_in_pieces, show
 from benchmarks.harness.tables import console, geometric_mean, ms, ratio, tiny
@@ -192,10 +193,7 @@ def main(
     output: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
     """Measure exact fits of several classes against scikit-learn's solvers."""
-    names = [name.strip() for name in only.split(";") if name.strip()]
-    unknown = [name for name in names if name not in CLASS_FITS]
-    if unknown:
-        raise typer.BadParameter(f"no case {unknown[0]!r}; there are: {'; '.join(CLASS_FITS)}")
+    names = chosen(only, CLASS_FITS, "case", ";")
     if quick:
         names, seconds, limit = names or ["iris", "wine"], 0.3, 5.0
     rows = []

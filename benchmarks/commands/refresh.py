@@ -22,6 +22,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.harness import stored
+from benchmarks.harness.options import chosen
 from benchmarks.harness.stored import FIGURES, FOLDER, ROOT, Data, Figure, differences
 from benchmarks.harness.tables import console
 from fastlogreg.cli.measuring import new_table
@@ -136,22 +137,19 @@ def main(
     work: Annotated[Path, typer.Option(help="Where unfinished figures lie.")] = WORK,
 ) -> None:
     """Measure every stored figure that is of another machine or commit, or none, again."""
-    names = [name.strip() for name in only.split(",") if name.strip()]
-    unknown = [name for name in names if name not in FIGURES]
-    if unknown:
-        raise typer.BadParameter(f"no figure {unknown[0]!r}; there are: {', '.join(FIGURES)}")
-    chosen = [
+    names = chosen(only, FIGURES, "figure")
+    figures = [
         figure
         for name, figure in FIGURES.items()
         if name in names or (not names and (slow or show_only or not figure.slow))
     ]
     deadline = time.monotonic() + 60.0 * minutes
     if show_only:
-        show(chosen, folder)
+        show(figures, folder)
         return
     failed = []
     try:
-        for figure in chosen:
+        for figure in figures:
             if not again and not state(figure, folder)[1]:
                 typer.echo(f"{figure.name}: up to date", err=True)
             elif reason := measure(figure, folder, work, deadline):
@@ -161,7 +159,7 @@ def main(
         raise typer.Exit(130) from None
     if folder == FOLDER and _run(["-m", "benchmarks.report.readme"]):
         failed.append("README.md")
-    show(chosen, folder)
+    show(figures, folder)
     if failed:
         typer.echo(f"failed: {', '.join(failed)}")
         raise typer.Exit(1)

@@ -1,7 +1,8 @@
 """What commands, runners, peers, gate and report share.
 
 ``problem`` (what is fitted), ``quality`` and ``extended`` (how good an answer is), ``timing``,
-``resident`` (memory) and ``ceilings`` (what the machine can do at most), ``tables`` (showing) and
-``stored`` (the figures that are kept). Rounds, data and the machine's description are those of
-``fastlogreg compare``: :mod:`fastlogreg.cli.measuring`.
+``resident`` (memory) and ``ceilings`` (what the machine can do at most), ``tables`` (showing),
+``stored`` (the figures that are kept), ``options``, and ``processes`` (calls with a limit). Rounds,
+data and the machine's description are those of ``fastlogreg compare``:
+:mod:`fastlogreg.cli.measuring`.
 """
