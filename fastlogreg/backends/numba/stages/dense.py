@@ -7,6 +7,7 @@ import numpy as np
 
 from fastlogreg.backends.numba.intrinsics import freeze, prefetch
 from fastlogreg.backends.numba.jit import PREFETCHES, exact, stage
+from fastlogreg.backends.numba.vectors import LANES, add_left, add_rows, dot, set_margins
 
 _INFINITY = float("inf")
 # Columns from which margins are computed row by row: four rows at once are four streams, which
@@ -28,27 +29,19 @@ def _margins_rows(X, lo, n, w, b, z):
         for i in range(n):
             z[i] = (flat[2 * i] * w0 + flat[2 * i + 1] * w1) + b
         return
+    if d < LANES:
+        for i in range(n):
+            s0 = 0.0
+            for j in range(d):
+                s0 += X[lo + i, j] * w[j]
+            z[i] = s0 + b
+        return
     body = n - n % 4 if d < _ONE_BY_ONE else 0
     for i in range(0, body, 4):
-        s0 = 0.0
-        s1 = 0.0
-        s2 = 0.0
-        s3 = 0.0
-        for j in range(d):
-            wj = w[j]
-            s0 += X[lo + i, j] * wj
-            s1 += X[lo + i + 1, j] * wj
-            s2 += X[lo + i + 2, j] * wj
-            s3 += X[lo + i + 3, j] * wj
-        z[i] = s0 + b
-        z[i + 1] = s1 + b
-        z[i + 2] = s2 + b
-        z[i + 3] = s3 + b
+        k = lo + i
+        set_margins(X, (k, k + 1, k + 2, k + 3), w, b, z, i)
     for i in range(body, n):
-        s0 = 0.0
-        for j in range(d):
-            s0 += X[lo + i, j] * w[j]
-        z[i] = s0 + b
+        z[i] = dot(X, lo + i, w) + b
 
 
 @stage
@@ -58,18 +51,20 @@ def _margins_columns(XT, lo, n, w, b, z):
     for i in range(n):
         z[i] = b
     for j in range(0, body, 4):
+        # views that begin at the block: with lo + i as the index no loop becomes vectors
+        x0, x1 = XT[j, lo : lo + n], XT[j + 1, lo : lo + n]
+        x2, x3 = XT[j + 2, lo : lo + n], XT[j + 3, lo : lo + n]
         w0 = w[j]
         w1 = w[j + 1]
         w2 = w[j + 2]
         w3 = w[j + 3]
         for i in range(n):
-            z[i] += (XT[j, lo + i] * w0 + XT[j + 1, lo + i] * w1) + (
-                XT[j + 2, lo + i] * w2 + XT[j + 3, lo + i] * w3
-            )
+            z[i] += (x0[i] * w0 + x1[i] * w1) + (x2[i] * w2 + x3[i] * w3)
     for j in range(body, d):
+        x0 = XT[j, lo : lo + n]
         wj = w[j]
         for i in range(n):
-            z[i] += XT[j, lo + i] * wj
+            z[i] += x0[i] * wj
 
 
 def margins(X, by_column, lo, n, w, b, z):
@@ -96,6 +91,11 @@ def _accumulate_rows(X, lo, n, r, g):
         g[0] += s0
         g[1] += s1
         return
+    if d < LANES:
+        for i in range(n):
+            for j in range(d):
+                g[j] += X[lo + i, j] * r[i]
+        return
     body = n - n % 8
     for i in range(0, body, 8):
         # The next block, while this one's arithmetic leaves the memory idle. On Sapphire Rapids
@@ -104,23 +104,16 @@ def _accumulate_rows(X, lo, n, r, g):
         if PREFETCHES:
             for j in range(d):
                 prefetch(X, (lo + n + i) * d + 8 * j)
-        r0 = r[i]
-        r1 = r[i + 1]
-        r2 = r[i + 2]
-        r3 = r[i + 3]
-        r4 = r[i + 4]
-        r5 = r[i + 5]
-        r6 = r[i + 6]
-        r7 = r[i + 7]
         k = lo + i
-        for j in range(d):
-            g[j] += ((X[k, j] * r0 + X[k + 1, j] * r1) + (X[k + 2, j] * r2 + X[k + 3, j] * r3)) + (
-                (X[k + 4, j] * r4 + X[k + 5, j] * r5) + (X[k + 6, j] * r6 + X[k + 7, j] * r7)
-            )
+        add_rows(
+            X,
+            (k, k + 1, k + 2, k + 3, k + 4, k + 5, k + 6, k + 7),
+            (r[i], r[i + 1], r[i + 2], r[i + 3], r[i + 4], r[i + 5], r[i + 6], r[i + 7]),
+            g,
+        )
     for i in range(body, n):
-        ri = r[i]
-        for j in range(d):
-            g[j] += X[lo + i, j] * ri
+        add_rows(X, (lo + i,), (r[i],), g)
+    add_left(X, lo, n, r, g)
 
 
 @stage
@@ -128,24 +121,27 @@ def _accumulate_columns(XT, lo, n, r, g):
     d = XT.shape[0]
     body = d - d % 4
     for j in range(0, body, 4):
+        x0, x1 = XT[j, lo : lo + n], XT[j + 1, lo : lo + n]
+        x2, x3 = XT[j + 2, lo : lo + n], XT[j + 3, lo : lo + n]
         s0 = 0.0
         s1 = 0.0
         s2 = 0.0
         s3 = 0.0
         for i in range(n):
             ri = r[i]
-            s0 += XT[j, lo + i] * ri
-            s1 += XT[j + 1, lo + i] * ri
-            s2 += XT[j + 2, lo + i] * ri
-            s3 += XT[j + 3, lo + i] * ri
+            s0 += x0[i] * ri
+            s1 += x1[i] * ri
+            s2 += x2[i] * ri
+            s3 += x3[i] * ri
         g[j] += s0
         g[j + 1] += s1
         g[j + 2] += s2
         g[j + 3] += s3
     for j in range(body, d):
+        x0 = XT[j, lo : lo + n]
         s0 = 0.0
         for i in range(n):
-            s0 += XT[j, lo + i] * r[i]
+            s0 += x0[i] * r[i]
         g[j] += s0
 
 
@@ -188,12 +184,13 @@ def _accumulate_moments_rows(X, lo, n, h, sums, squares):
 @stage
 def _accumulate_moments_columns(XT, lo, n, h, sums, squares):
     for j in range(XT.shape[0]):
+        x = XT[j, lo : lo + n]
         first = 0.0
         second = 0.0
         for i in range(n):
-            t = h[i] * XT[j, lo + i]
+            t = h[i] * x[i]
             first += t
-            second += t * XT[j, lo + i]
+            second += t * x[i]
         sums[j] += first
         squares[j] += second
 
@@ -214,12 +211,14 @@ def _columns_of_block(X, by_column, lo, n, intercept, T):
             T[0, i] = 1.0
     if by_column:
         for j in range(X.shape[0]):
+            column, x = T[intercept + j], X[j, lo : lo + n]
             for i in range(n):
-                T[intercept + j, i] = X[j, lo + i]
+                column[i] = x[i]
     else:
         for i in range(n):
+            row = X[lo + i]
             for j in range(X.shape[1]):
-                T[intercept + j, i] = X[lo + i, j]
+                T[intercept + j, i] = row[j]
 
 
 @stage
@@ -332,32 +331,18 @@ def gathered(X, buffer):
 @stage
 def _margins_at_rows(X, index, n, w, b, z):
     d = X.shape[1]
+    if d < LANES:
+        for i in range(n):
+            s0 = 0.0
+            for j in range(d):
+                s0 += X[index[i], j] * w[j]
+            z[i] = s0 + b
+        return
     body = n - n % 4 if d < _ONE_BY_ONE else 0
     for i in range(0, body, 4):
-        k0 = index[i]
-        k1 = index[i + 1]
-        k2 = index[i + 2]
-        k3 = index[i + 3]
-        s0 = 0.0
-        s1 = 0.0
-        s2 = 0.0
-        s3 = 0.0
-        for j in range(d):
-            wj = w[j]
-            s0 += X[k0, j] * wj
-            s1 += X[k1, j] * wj
-            s2 += X[k2, j] * wj
-            s3 += X[k3, j] * wj
-        z[i] = s0 + b
-        z[i + 1] = s1 + b
-        z[i + 2] = s2 + b
-        z[i + 3] = s3 + b
+        set_margins(X, (index[i], index[i + 1], index[i + 2], index[i + 3]), w, b, z, i)
     for i in range(body, n):
-        k = index[i]
-        s0 = 0.0
-        for j in range(d):
-            s0 += X[k, j] * w[j]
-        z[i] = s0 + b
+        z[i] = dot(X, index[i], w) + b
 
 
 @stage
@@ -381,6 +366,11 @@ def margins_at(X, by_column, index, n, w, b, z):
 @stage
 def _accumulate_at_rows(X, index, n, r, g, ahead):
     d = X.shape[1]
+    if d < LANES:
+        for i in range(n):
+            for j in range(d):
+                g[j] += X[index[i], j] * r[i]
+        return
     body = n - n % 8
     for i in range(0, body, 8):
         # rows of a later batch, in the order of the memory: 21 -> 15 ns a row at 20 columns,
@@ -388,31 +378,24 @@ def _accumulate_at_rows(X, index, n, r, g, ahead):
         if PREFETCHES:
             for j in range(d):
                 prefetch(X, (ahead + i) * d + 8 * j)
-        k0 = index[i]
-        k1 = index[i + 1]
-        k2 = index[i + 2]
-        k3 = index[i + 3]
-        k4 = index[i + 4]
-        k5 = index[i + 5]
-        k6 = index[i + 6]
-        k7 = index[i + 7]
-        r0 = r[i]
-        r1 = r[i + 1]
-        r2 = r[i + 2]
-        r3 = r[i + 3]
-        r4 = r[i + 4]
-        r5 = r[i + 5]
-        r6 = r[i + 6]
-        r7 = r[i + 7]
-        for j in range(d):
-            g[j] += ((X[k0, j] * r0 + X[k1, j] * r1) + (X[k2, j] * r2 + X[k3, j] * r3)) + (
-                (X[k4, j] * r4 + X[k5, j] * r5) + (X[k6, j] * r6 + X[k7, j] * r7)
-            )
+        add_rows(
+            X,
+            (
+                index[i],
+                index[i + 1],
+                index[i + 2],
+                index[i + 3],
+                index[i + 4],
+                index[i + 5],
+                index[i + 6],
+                index[i + 7],
+            ),
+            (r[i], r[i + 1], r[i + 2], r[i + 3], r[i + 4], r[i + 5], r[i + 6], r[i + 7]),
+            g,
+        )
     for i in range(body, n):
-        k = index[i]
-        ri = r[i]
-        for j in range(d):
-            g[j] += X[k, j] * ri
+        add_rows(X, (index[i],), (r[i],), g)
+    add_left(X, index, n, r, g)
 
 
 @stage
