@@ -76,8 +76,9 @@ def _workspace(X, rows, model, block):
 @exact
 def keep_members(members, lo, n, value, residual):
     """Multiply value and residual by how often a row is in the set; 0 where it isn't at all."""
-    for i in range(n):
-        times = np.float64(members[lo + i])
+    counts = members[lo : lo + n]
+    for i in range(counts.size):
+        times = np.float64(counts[i])
         value[i] = value[i] * times if times > 0.0 else 0.0
         residual[i] = residual[i] * times if times > 0.0 else 0.0
 
@@ -85,8 +86,9 @@ def keep_members(members, lo, n, value, residual):
 @exact
 def raise_to_members(members, lo, n, z, largest):
     """Raise largest[:n] to the sizes of z in rows of the set; NaN goes through."""
-    for i in range(n):
-        size = abs(z[i]) if members[lo + i] != 0 else 0.0
+    counts = members[lo : lo + n]
+    for i in range(counts.size):
+        size = abs(z[i]) if counts[i] != 0 else 0.0
         largest[i] = largest[i] if size <= largest[i] else size
 
 

@@ -107,20 +107,22 @@ def total(values, n):
 @exact
 def activate(code, scale, z, n, lo, out):
     """Write predictions of n margins to rows lo.. of out: (., 1) p or z, (., 2) (1 - p, p)."""
+    width = out.shape[1]
+    filled = out[lo : lo + n].reshape(n * width)
     if code == MARGIN:
         for i in range(n):
-            out[lo + i, 0] = z[i]
-    elif out.shape[1] == 1:
+            filled[i] = z[i]
+    elif width == 1:
         for i in range(n):
             x = scale * z[i]
             p, q = sigmoid_pair(x, exp_neg(-abs(x)))
-            out[lo + i, 0] = p
+            filled[i] = p
     else:
         for i in range(n):
             x = scale * z[i]
             p, q = sigmoid_pair(x, exp_neg(-abs(x)))
-            out[lo + i, 0] = q
-            out[lo + i, 1] = p
+            filled[2 * i] = q
+            filled[2 * i + 1] = p
 
 
 @stage
@@ -142,5 +144,6 @@ def copy(values, lo, n, out):
 @stage
 def gather(values, index, lo, n, out):
     """Set out[:n] = values[index[lo : lo + n]]."""
-    for i in range(n):
-        out[i] = values[index[lo + i]]
+    chosen = index[lo : lo + n]
+    for i in range(chosen.size):
+        out[i] = values[chosen[i]]

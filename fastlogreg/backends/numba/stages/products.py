@@ -32,8 +32,9 @@ def columns_dense(X, by_column, lo, n, intercept, T):
     """Copy rows lo : lo + n to T (p, n), float64 columns; the intercept's column stands there."""
     if by_column:
         for j in range(X.shape[0]):
+            column, x = T[intercept + j], X[j, lo : lo + n]
             for i in range(n):
-                T[intercept + j, i] = X[j, lo + i]
+                column[i] = x[i]
         return
     d = X.shape[1]
     body = n - n % 8

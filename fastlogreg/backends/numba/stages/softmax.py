@@ -45,27 +45,29 @@ def largest(Z, n, m):
 @exact
 def first_largest(Z, n, m, out, at):
     """Write the first class with the largest margin to out[at : at + n]."""
+    found = out[at : at + n].reshape(n)
     for i in range(n):
         m[i] = Z[0, i]
-        out[at + i, 0] = 0.0
+        found[i] = 0.0
     for k in range(1, Z.shape[0]):
         code = float(k)
         for i in range(n):
             z = Z[k, i]
             larger = z > m[i]
             m[i] = z if larger else m[i]
-            out[at + i, 0] = code if larger else out[at + i, 0]
+            found[i] = code if larger else found[i]
 
 
 @exact
 def largest_size(Z, n, out, at):
     """Write the largest size of a row's margins to out[at : at + n]."""
+    found = out[at : at + n].reshape(n)
     for i in range(n):
-        out[at + i, 0] = abs(Z[0, i])
+        found[i] = abs(Z[0, i])
     for k in range(1, Z.shape[0]):
         for i in range(n):
             size = abs(Z[k, i])
-            out[at + i, 0] = out[at + i, 0] if out[at + i, 0] >= size else size
+            found[i] = found[i] if found[i] >= size else size
 
 
 @exact
@@ -141,8 +143,9 @@ def inverses(others, n, out):
 @exact
 def product(a, lo, b, n, out):
     """Set out[:n] = a[lo : lo + n] * b[:n]."""
-    for i in range(n):
-        out[i] = a[lo + i] * b[i]
+    factor = a[lo : lo + n]
+    for i in range(factor.size):
+        out[i] = factor[i] * b[i]
 
 
 @exact
@@ -250,9 +253,10 @@ def directional(P, Z, n, largest_at, reference, mean):
 @stage
 def scale_rows(weight, lo, n, Z):
     """Do Z[:, :n] *= weight[lo : lo + n]."""
+    weights = weight[lo : lo + n]
     for k in range(Z.shape[0]):
         for i in range(n):
-            Z[k, i] *= weight[lo + i]
+            Z[k, i] *= weights[i]
 
 
 @stage
