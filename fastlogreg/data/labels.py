@@ -93,24 +93,26 @@ def encode_counts(
 
 def encode_known_classes(y: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
     """Return y as codes 0.0 .. K - 1, (n,), for the labels of :func:`check_classes`."""
+    if y.dtype == np.float64 and y.flags.c_contiguous:
+        is_code = labels.tolist() == list(range(labels.size))
+    else:
+        is_code = False
     if labels.size == 2:
-        codes = (y == labels[1]).astype(np.intp)
+        codes = np.asarray(y == labels[1], bool)
+        known = codes | (y == labels[0])
     else:
         try:
             codes = np.minimum(np.searchsorted(labels, y), labels.size - 1)
         except TypeError:  # labels of another kind
             codes = np.zeros(y.shape, np.intp)
-    unknown = np.flatnonzero(labels[codes] != y)
-    if unknown.size:
+        known = labels[codes] == y
+    if not np.all(known):
+        first = int(np.argmin(np.broadcast_to(known, y.shape)))
         raise ValueError(
-            f"y has {y[unknown].tolist()[0]!r} at index {unknown[0]}, which is none of the classes "
+            f"y has {y[[first]].tolist()[0]!r} at index {first}, which is none of the classes "
             f"{labels.tolist()}"
         )
-    if y.dtype == np.float64 and y.flags.c_contiguous:
-        if labels.tolist() == list(range(labels.size)):
-            return y  # they are the codes
-    targets: NDArray[np.float64] = codes.astype(np.float64)
-    return targets
+    return y if is_code else codes.astype(np.float64)
 
 
 def check_classes(classes: ArrayLike) -> NDArray[Any]:

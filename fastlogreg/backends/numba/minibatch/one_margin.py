@@ -26,6 +26,7 @@ class BatchWorkspace(NamedTuple):
     residual: NDArray[np.float64]
     curvature: NDArray[np.float64]
     margin: NDArray[np.float64]
+    fetched: NDArray[np.float64]
     places: NDArray[np.int64]
     gradients: NDArray[np.float64]
 
@@ -43,6 +44,7 @@ def workspace(sums, X, epoch):
         buffers[4],
         buffers[5],
         buffers[6],
+        np.empty(1),
         np.empty(_COLUMNS, np.int64),
         np.empty(_COLUMNS),
     )
@@ -62,6 +64,10 @@ def chunk(all_sums, X, epoch, workspace, lo, hi, c):
     for p in range(lo, hi, plan.block):
         n = min(plan.block, hi - p)
         orders.fill(order, p, n, workspace.picked)
+        window = orders.window_to_fetch(order, p, n)
+        if window >= 0:
+            starts = order.starts[window]
+            workspace.fetched[0] = stages.fetch(X, rows.by_column, starts, order.height)
         stages.margins_at(X, rows.by_column, workspace.picked, n, w, b, workspace.margin)
         if rows.offset.size:
             stages.gather(rows.offset, workspace.picked, 0, n, workspace.offset)

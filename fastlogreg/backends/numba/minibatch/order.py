@@ -40,6 +40,7 @@ class Order(NamedTuple):
     listed: NDArray[np.int64]
     subset: NDArray[np.int64]
     height: int  # rows of a block
+    scattered: int  # whether a window's rows are not in the order of the memory
     prefetch_distance: int  # positions between one that is used and one that is fetched meanwhile
 
 
@@ -74,6 +75,16 @@ def fill(order, p, n, index):
 
 
 @borrowing
+def window_to_fetch(order, p, n):
+    """Return the window of scattered rows whose first position is among p .. p + n, or -1."""
+    size = order.block.size
+    if size == 0 or not order.scattered:
+        return -1
+    k = -(-p // size)
+    return k if k < order.starts.shape[0] and k * size < p + n else -1
+
+
+@borrowing
 def row_to_prefetch(order, p, n):
     """Return a row that will be wanted soon, with the n - 1 after it, in the memory's order."""
     size = order.block.size
@@ -99,13 +110,13 @@ _NOT_LISTED = _frozen(np.empty(0, np.int64))
 
 def as_stored(subset: NDArray[np.int64], prefetch_distance: int = 1) -> Order:
     """Return the order of the memory; ``prefetch_distance`` rows on is what a thread wants next."""
-    return Order(_NO_STARTS, _NO_PLACES, _NO_PLACES, _NOT_LISTED, subset, 1, prefetch_distance)
+    return Order(_NO_STARTS, _NO_PLACES, _NO_PLACES, _NOT_LISTED, subset, 1, 0, prefetch_distance)
 
 
 def listed(rows: NDArray[np.int64], subset: NDArray[np.int64]) -> Order:
     """Return the order that a permutation, (n,), gives."""
     rows = rows.view()
-    return Order(_NO_STARTS, _NO_PLACES, _NO_PLACES, _frozen(rows), subset, 1, 1)
+    return Order(_NO_STARTS, _NO_PLACES, _NO_PLACES, _frozen(rows), subset, 1, 0, 1)
 
 
 def by_windows(
@@ -138,5 +149,6 @@ def by_windows(
         _frozen(last),
         subset,
         height,
+        int(prefetch_distance is None),
         size if prefetch_distance is None else prefetch_distance,
     )

@@ -52,6 +52,7 @@ __all__ = [
     "add",
     "apply_weights",
     "copy",
+    "fetch",
     "gather",
     "gather_rows",
     "gathered",
@@ -79,3 +80,4 @@ gather_rows = by_storage(dense.gather_rows, csr.gather_rows)
 gathered = by_storage(dense.gathered, csr.gathered, allocates=True)
 margins_at = by_storage(dense.margins_at, csr.margins_at)
 accumulate_at = by_storage(dense.accumulate_at, csr.accumulate_at)
+fetch = by_storage(dense.fetch, csr.fetch)

@@ -428,6 +428,18 @@ def read(X, lo, n):
     return s
 
 
+def fetch(X, by_column, first_rows, n):
+    """Read n rows from each of first_rows, so that they are in cache; return anything.
+
+    For processors that read ahead by themselves, if rows are taken in the order of the memory.
+    """
+    s = 0.0
+    if not PREFETCHES and not by_column:
+        for k in first_rows:
+            s += read(X, k, n)
+    return s
+
+
 @exact
 def not_finite(X, lo, n):
     """Return how many values of rows lo : lo + n are NaN or infinite."""
