@@ -83,15 +83,30 @@ def _sum_of_lanes(builder, vector):
     return builder.extract_element(vector, _I32(0))
 
 
+def _halves(builder, a, b, *chosen):
+    """Return vectors of lanes of a and b, one for each list of them."""
+    places = [ir.Constant(ir.VectorType(_I32, LANES), lanes) for lanes in chosen]
+    return [builder.shuffle_vector(a, b, lanes) for lanes in places]
+
+
 def _sums_of_lanes(builder, vectors):
     """Return the sums of the lanes of each of LANES vectors, as a vector."""
+    a, b, c, d = vectors
+    ab = _sum(builder, _halves(builder, a, b, [0, 4, 2, 6], [1, 5, 3, 7]))
+    cd = _sum(builder, _halves(builder, c, d, [0, 4, 2, 6], [1, 5, 3, 7]))
+    return _sum(builder, _halves(builder, ab, cd, [0, 1, 4, 5], [2, 3, 6, 7]))
 
-    def halves(a, b, first, second):
-        places = (ir.Constant(ir.VectorType(_I32, LANES), chosen) for chosen in (first, second))
-        return _sum(builder, [builder.shuffle_vector(a, b, chosen) for chosen in places])
 
-    pairs = [halves(a, b, [0, 4, 2, 6], [1, 5, 3, 7]) for a, b in zip(*[iter(vectors)] * 2)]
-    return halves(*pairs, [0, 1, 4, 5], [2, 3, 6, 7])
+def _transposed(builder, square):
+    """Return the columns of LANES rows of LANES."""
+    a, b, c, d = square
+    ab = _halves(builder, a, b, [0, 4, 2, 6], [1, 5, 3, 7])
+    cd = _halves(builder, c, d, [0, 4, 2, 6], [1, 5, 3, 7])
+    pairs = [
+        _halves(builder, top, bottom, [0, 1, 4, 5], [2, 3, 6, 7])
+        for top, bottom in zip(ab, cd, strict=True)
+    ]
+    return [pairs[0][0], pairs[1][0], pairs[0][1], pairs[1][1]]
 
 
 def _totals(builder, n):
@@ -196,6 +211,34 @@ def _set_margins(_context, X, which, w, b, z, i):
     return types.void(X, which, w, types.float64, z, types.intp), generate
 
 
+def _set_columns(_context, X, which, T, first, i):
+    """Copy rows ``which``, a tuple of 4 or 8, to columns: T[first + j, i + a] = X[which[a], j]."""
+
+    def generate(context, builder, signature, arguments):
+        X = _Rows(context, builder, signature.args[0], arguments[0])
+        rows = [X.at(k) for k in cgutils.unpack_tuple(builder, arguments[1])]
+        made = context.make_array(signature.args[2])(context, builder, arguments[2])
+        width = cgutils.unpack_tuple(builder, made.shape, 2)[1]
+        first, i = arguments[3:]
+
+        def copy(j):
+            for a in range(0, len(rows), LANES):
+                square = [_load(builder, row, j) for row in rows[a : a + LANES]]
+                at = builder.add(i, _INDEX(a))
+                for lane, column in enumerate(_transposed(builder, square)):
+                    row = builder.add(first, builder.add(j, _INDEX(lane)))
+                    offset = builder.add(builder.mul(row, width), at)
+                    builder.store(column, _place(builder, made.data, offset), align=8)
+
+        with _steps(builder, _INDEX(0), X.whole) as (j, _):
+            copy(j)
+        with X.where_left():
+            copy(X.last)  # some for the second time
+        return context.get_dummy_value()
+
+    return types.void(X, which, T, types.intp, types.intp), generate
+
+
 def _add_rows(_context, X, which, factors, g):
     """Add the rows ``which``, 1 or 8, times their factors to g, in columns that fill vectors."""
 
@@ -262,6 +305,11 @@ def _plain_set_margins(X, which, w, b, z, i):
         z[i + place] = _plain_dot(X, k, w) + b
 
 
+def _plain_set_columns(X, which, T, first, i):
+    for a, k in enumerate(which):
+        T[first : first + X.shape[1], i + a] = X[k]
+
+
 def _plain_add_rows(X, which, factors, g):
     whole = g.size - g.size % LANES
     for k, factor in zip(which, factors, strict=True):
@@ -277,5 +325,6 @@ def _plain_add_left(X, where, n, r, g):
 
 dot = _plain_dot if config.DISABLE_JIT else intrinsic(_dot)
 set_margins = _plain_set_margins if config.DISABLE_JIT else intrinsic(_set_margins)
+set_columns = _plain_set_columns if config.DISABLE_JIT else intrinsic(_set_columns)
 add_rows = _plain_add_rows if config.DISABLE_JIT else intrinsic(_add_rows)
 add_left = _plain_add_left if config.DISABLE_JIT else intrinsic(_add_left)

@@ -7,7 +7,14 @@ import numpy as np
 
 from fastlogreg.backends.numba.intrinsics import freeze, prefetch
 from fastlogreg.backends.numba.jit import PREFETCHES, exact, stage
-from fastlogreg.backends.numba.vectors import LANES, add_left, add_rows, dot, set_margins
+from fastlogreg.backends.numba.vectors import (
+    LANES,
+    add_left,
+    add_rows,
+    dot,
+    set_columns,
+    set_margins,
+)
 
 _INFINITY = float("inf")
 # Columns from which margins are computed row by row: four rows at once are four streams, which
@@ -204,6 +211,25 @@ def accumulate_moments(X, by_column, lo, n, h, sums, squares):
 
 
 @stage
+def copy_rows(X, lo, n, first, T):
+    """Copy rows lo : lo + n to the columns T[first :, :n]."""
+    d = X.shape[1]
+    body = n - n % 8 if d >= LANES else 0
+    for i in range(0, body, 8):
+        # Whole cache lines of T at once, and the next rows while this is done: of 100,000 x 54
+        # 5.1 ms for 7.1 with four rows, of 10,000 x 500 float32 2.7 for 6.5.
+        k = lo + i
+        if PREFETCHES:
+            for j in range(d):
+                prefetch(X, (k + 8) * d + 8 * j)
+        rows = (k, k + 1, k + 2, k + 3, k + 4, k + 5, k + 6, k + 7)
+        set_columns(X, rows, T, first, i)
+    for j in range(d):
+        for i in range(body, n):
+            T[first + j, i] = X[lo + i, j]
+
+
+@stage
 def _columns_of_block(X, by_column, lo, n, intercept, T):
     """Copy the block to float64 columns: T[0, :n] = 1 with an intercept, then X's columns."""
     if intercept:
@@ -215,10 +241,7 @@ def _columns_of_block(X, by_column, lo, n, intercept, T):
             for i in range(n):
                 column[i] = x[i]
     else:
-        for i in range(n):
-            row = X[lo + i]
-            for j in range(X.shape[1]):
-                T[intercept + j, i] = row[j]
+        copy_rows(X, lo, n, intercept, T)
 
 
 @stage

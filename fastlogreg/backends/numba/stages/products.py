@@ -15,8 +15,10 @@ Parameters W and gradients G are laid out for that, each row padded to a multipl
 import numpy as np
 
 from fastlogreg.backends.numba.intrinsics import prefetch
-from fastlogreg.backends.numba.jit import by_storage, stage
+from fastlogreg.backends.numba.jit import PREFETCHES, by_storage, stage
 from fastlogreg.backends.numba.stages import csr, dense
+from fastlogreg.backends.numba.stages.dense import copy_rows
+from fastlogreg.backends.numba.vectors import LANES, set_columns
 
 _place = np.uint64
 WIDTH = 4  # entries that rows of W and G are padded to
@@ -36,33 +38,7 @@ def columns_dense(X, by_column, lo, n, intercept, T):
             for i in range(n):
                 column[i] = x[i]
         return
-    d = X.shape[1]
-    body = n - n % 8
-    for i in range(0, body, 8):
-        # Whole cache lines of T at once, and the next rows while this is done: of 100,000 x 54
-        # 5.1 ms for 7.1 with four rows, of 10,000 x 500 float32 2.7 for 6.5.
-        k = lo + i
-        for j in range(d):
-            prefetch(X, (k + 8) * d + 8 * j)
-            x0 = X[k, j]
-            x1 = X[k + 1, j]
-            x2 = X[k + 2, j]
-            x3 = X[k + 3, j]
-            x4 = X[k + 4, j]
-            x5 = X[k + 5, j]
-            x6 = X[k + 6, j]
-            x7 = X[k + 7, j]
-            T[intercept + j, i] = x0
-            T[intercept + j, i + 1] = x1
-            T[intercept + j, i + 2] = x2
-            T[intercept + j, i + 3] = x3
-            T[intercept + j, i + 4] = x4
-            T[intercept + j, i + 5] = x5
-            T[intercept + j, i + 6] = x6
-            T[intercept + j, i + 7] = x7
-    for i in range(body, n):
-        for j in range(d):
-            T[intercept + j, i] = X[lo + i, j]
+    copy_rows(X, lo, n, intercept, T)
 
 
 def columns_at(X, by_column, index, n, intercept, T, ahead):
@@ -73,19 +49,13 @@ def columns_at(X, by_column, index, n, intercept, T, ahead):
                 T[intercept + j, i] = X[j, index[i]]
         return
     d = X.shape[1]
-    body = n - n % 4
+    body = n - n % 4 if d >= LANES else 0
     for i in range(0, body, 4):
-        for j in range(0, 4 * d, 8):
-            prefetch(X, (ahead + i) * d + j)
-        k0 = index[i]
-        k1 = index[i + 1]
-        k2 = index[i + 2]
-        k3 = index[i + 3]
-        for j in range(d):
-            T[intercept + j, i] = X[k0, j]
-            T[intercept + j, i + 1] = X[k1, j]
-            T[intercept + j, i + 2] = X[k2, j]
-            T[intercept + j, i + 3] = X[k3, j]
+        if PREFETCHES:
+            for j in range(0, 4 * d, 8):
+                prefetch(X, (ahead + i) * d + j)
+        rows = (index[i], index[i + 1], index[i + 2], index[i + 3])
+        set_columns(X, rows, T, intercept, i)
     for i in range(body, n):
         k = index[i]
         for j in range(d):
