@@ -56,6 +56,7 @@ def sparse(n: int = 10_000, d: int = 20_000, a_row: int = 50, K: int = 20) -> Cl
         (random.standard_normal(n * a_row), columns, np.arange(n + 1) * a_row), shape=(n, d)
     )
     X.sum_duplicates()
+    X.indices, X.indptr = X.indices.astype(np.int32), X.indptr.astype(np.int32)  # as peers want
     return X, drawn(X, random.standard_normal((K, d)), random)
 
 

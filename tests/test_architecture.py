@@ -103,7 +103,11 @@ FLOORS = [
     ("fastlogreg.backends.numba.stages.products",),
     ("fastlogreg.backends.numba.stages",),
     ("fastlogreg.backends.numba.formulas",),
-    ("fastlogreg.backends.numba.intrinsics", "fastlogreg.backends.numba.jit"),
+    (
+        "fastlogreg.backends.numba.intrinsics",
+        "fastlogreg.backends.numba.jit",
+        "fastlogreg.backends.numba.vectors",
+    ),
 ]
 
 

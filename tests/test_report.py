@@ -95,7 +95,7 @@ def test_names_of_the_roofline_hide_nothing():
         assert box.count_overlaps(boxes[k + 1 :]) == 0, texts[k].get_text()
 
 
-FIT = {"case": "a", "ours": 0.1, "above": 0.0, "passes": 3.0, "nonzeros": 2}
+FIT = {"case": "a", "share": 10, "ours": 0.1, "above": 0.0, "passes": 3.0, "nonzeros": 2}
 CUT = {**FIT, "case": "b", "peer": "", "best": None}
 DEFAULT = {"default": 60.0, "default_above": None, "default_off": None, "grid_search": 1.0}
 

@@ -8,7 +8,6 @@ in interleaved rounds, and the best of each is shown. Distances above the optimu
 and computed in the same way for everyone (:mod:`benchmarks.harness.quality`).
 """
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,7 +24,7 @@ from benchmarks import cases
 from benchmarks.harness import quality
 from benchmarks.harness.options import chosen
 from benchmarks.harness.problem import Problem, theta_of
-from benchmarks.harness.stored import command, command_in_pieces, show
+from benchmarks.harness.stored import joined, show
 from benchmarks.harness.tables import console, geometric_mean, ms, ratio, tiny
 from benchmarks.harness.timing import timed_fit
 from benchmarks.peers.adapters import ScikitLearn
@@ -329,11 +328,7 @@ def main(
     for name in names or (cases.SMALL_FITS if quick else cases.FITS):
         typer.echo(name, err=True)
         rows.append(measure(name, seconds, limit, with_peers=with_peers))
-    by = command()
-    if names and output is not None and output.exists():  # measured piece by piece
-        known = {row["case"]: row for row in json.loads(output.read_text())["rows"] + rows}
-        rows = [known[name] for name in cases.FITS if name in known]
-        by = command_in_pieces(output)
+    rows, by = joined(rows, names, output, cases.FITS)
     if every:
         console().print(every_run(rows))
     show(matrix(rows), rows, output, command=by)

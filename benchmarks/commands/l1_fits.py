@@ -2,11 +2,11 @@
 
 At 1/10 and 1/100 of the penalty that leaves no column: ours at its defaults, scikit-learn's
 liblinear and saga at tighter and tighter tolerances until one is within 1e-6 of the optimum, and
-skglm where it is installed, each first in a process of its own that is ended at a limit of seconds.
-Ours and the two best are timed again in interleaved rounds in one process, with one thread for the
-BLAS. liblinear penalizes its intercept, here scaled until that is little. Objectives are
-computed by NumPy for everyone; the optimum is the lowest that anybody reached, a tight fit of ours
-included.
+skglm and glum where they are installed, each first in a process of its own that is ended at a
+limit of seconds. Ours and the two best are timed again in interleaved rounds in one process, with
+one thread for the BLAS. liblinear penalizes its intercept, here scaled until that is little.
+Objectives are computed by NumPy for everyone; the optimum is the lowest that anybody reached, a
+tight fit of ours included.
 """
 
 import time
@@ -24,14 +24,17 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 import fastlogreg as flr
+from benchmarks import cases
 from benchmarks.class_cases import normal, shipped, sparse
+from benchmarks.harness.options import chosen
 from benchmarks.harness.processes import CutOff, within
-from benchmarks.harness.stored import command, show
+from benchmarks.harness.stored import joined, show
 from benchmarks.harness.tables import console, geometric_mean, ms, ratio, tiny
 from fastlogreg.cli.measuring import PAUSE, best_of_rounds, new_table
 
 NEAR = 1e-6
 SHARES = (10, 100)
+_GLUM_COLUMNS = 10_000  # beyond these its Hessian does not fit
 LONG = 2.0  # seconds after which no setting with ten times as many iterations is tried
 
 
@@ -56,6 +59,11 @@ def _drawn(X: Any, n_true: int) -> NDArray[np.int64]:
     return positive
 
 
+def _census(*, scaled: bool) -> tuple[Any, NDArray[np.int64]]:
+    X, y = cases.census()
+    return (X - X.mean(axis=0)) / X.std(axis=0) if scaled else X, y.astype(np.int64)
+
+
 def drawn(X: Any, n_true: int) -> tuple[Any, NDArray[np.int64]]:
     return X, _drawn(X, n_true)
 
@@ -65,7 +73,9 @@ CASES: dict[str, Callable[[], tuple[Any, NDArray[np.int64]]]] = {
     "1e5 x 100 correlated": _correlated,
     "2e4 x 500": lambda: drawn(normal(20_000, 500, 2, strength=1.0)[0], 50),
     "2e3 x 5000": lambda: drawn(normal(2_000, 5_000, 2, strength=1.0)[0], 50),
-    "CSR 2e4 x 1e4": lambda: drawn(sparse(20_000, 10_000, 50, 2)[0], 100),
+    "CSR 2e4 x 5e4": lambda: drawn(sparse(20_000, 50_000, 50, 2)[0], 100),
+    "census-like": lambda: _census(scaled=False),
+    "census-like standardized": lambda: _census(scaled=True),
 }
 
 
@@ -85,7 +95,7 @@ def objective(X: Any, y: NDArray[np.int64], C: float, model: Any) -> float:
     return float(losses.mean()) + float(np.abs(coef).sum()) / (C * y.size)
 
 
-def peers(C: float, n: int) -> dict[str, list[tuple[str, Callable[[], Any]]]]:
+def peers(C: float, n: int, d: int) -> dict[str, list[tuple[str, Callable[[], Any]]]]:
     """Return each peer's settings from loose to tight, and how each is made."""
     from sklearn.linear_model import LogisticRegression
 
@@ -113,6 +123,23 @@ def peers(C: float, n: int) -> dict[str, list[tuple[str, Callable[[], Any]]]]:
 
         found["skglm"] = [
             (f"skglm tol={tol:g}", partial(SparseLogisticRegression, 1 / (C * n), tol=tol))
+            for tol in (1e-4, 1e-6, 1e-8)
+        ]
+    if find_spec("glum") is not None and d <= _GLUM_COLUMNS:
+        from glum import GeneralizedLinearRegressor
+
+        found["glum"] = [
+            (
+                f"glum tol={tol:g}",
+                partial(
+                    GeneralizedLinearRegressor,
+                    family="binomial",
+                    alpha=1 / (C * n),
+                    l1_ratio=1.0,
+                    gradient_tol=tol,
+                    max_iter=1000,
+                ),
+            )
             for tol in (1e-4, 1e-6, 1e-8)
         ]
     return found
@@ -145,13 +172,13 @@ def measure(name: str, share: int, seconds: float, limit: float) -> dict[str, An
     mine, tight = fit(X, y, ours), fit(X, y, lambda: ours(1e-11))
     runs: dict[str, tuple[Run, Callable[[], Any]]] = {}
     best = min(objective(X, y, C, run.model) for run in (mine, tight))
-    cut = []
-    for settings in peers(C, y.size).values():
+    cut: dict[str, str] = {}
+    for settings in peers(C, *X.shape).values():
         for label, make in settings:
             try:
                 run = within(limit, _warm_fit, X, y, make)
-            except CutOff:
-                cut.append(label)
+            except (CutOff, RuntimeError) as why:  # too long, too large, or refused
+                cut[label] = str(why)
                 break
             runs[label] = run, make
             value = objective(X, y, C, run.model)
@@ -170,7 +197,8 @@ def measure(name: str, share: int, seconds: float, limit: float) -> dict[str, An
     took = {key: min(found) for key, found in times.items()}
     fastest = min(solved[:2], key=lambda label: took[label]) if solved else None
     return {
-        "case": f"{name}, /{share}",
+        "case": name,
+        "share": share,
         "ours": took["ours"],
         "above": objective(X, y, C, mine.model) / best - 1.0,
         "gap": mine.model.duality_gap_ / mine.model.objective_,
@@ -184,7 +212,10 @@ def measure(name: str, share: int, seconds: float, limit: float) -> dict[str, An
             {"run": label, "seconds": run.seconds, "above": above[label], "warnings": run.warned}
             for label, (run, _) in runs.items()
         ]
-        + [{"run": label, "seconds": limit, "above": None, "cut": True} for label in cut],
+        + [
+            {"run": label, "seconds": limit, "above": None, "cut": True, "why": why}
+            for label, why in cut.items()
+        ],
     }
 
 
@@ -205,7 +236,7 @@ def matrix(rows: list[dict[str, Any]]) -> Table:
     )
     for row in rows:
         table.add_row(
-            row["case"],
+            f"{row['case']}, /{row['share']}",
             ms(row["ours"]),
             tiny(row["above"]),
             tiny(row["gap"]) + (" warned" if row["warnings"] else ""),
@@ -224,24 +255,32 @@ def matrix(rows: list[dict[str, Any]]) -> Table:
 
 
 def main(
+    only: Annotated[
+        str,
+        typer.Option(
+            "--cases", help="Names, separated by commas; they join those already in --output."
+        ),
+    ] = "",
     quick: Annotated[bool, typer.Option(help="One small case, few rounds: no figures.")] = False,
     seconds: Annotated[float, typer.Option(help="Of rounds for each case.")] = 4.0,
     limit: Annotated[float, typer.Option(help="Seconds for one fit of a peer.")] = 60.0,
     output: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
     """Measure exact fits with L1 against scikit-learn's solvers."""
-    names, shares = list(CASES), SHARES
+    named, shares = chosen(only, CASES, "case"), SHARES
+    names = named or list(CASES)
     if quick:
         names, shares, seconds = names[:1], shares[:1], 0.3
     rows = []
     for name in names:
         for share in shares:
-            typer.echo(f"{name}, /{share}", err=True)
+            typer.echo(f"{name}, lambda_max / {share}", err=True)
             rows.append(measure(name, share, seconds, limit))
-    show(matrix(rows), rows, output, command=command())
+    rows, by = joined(rows, named, output, CASES)
+    show(matrix(rows), rows, output, command=by)
     for row in rows:
         if row["gap"] > 1e-8 or row["warnings"]:
-            console().print(f"missed: {row['case']}: a gap of {row['gap']:.1e}")
+            console().print(f"missed: {row['case']}, /{row['share']}: a gap of {row['gap']:.1e}")
 
 
 if __name__ == "__main__":

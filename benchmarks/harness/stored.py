@@ -11,6 +11,7 @@ import json
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -71,6 +72,11 @@ _PEERS_CASES = (
     "CSR 2e4 x 5e4",
 )
 
+_L1_CASES = (
+    *("breast cancer standardized", "1e5 x 100 correlated", "2e4 x 500", "2e3 x 5000"),
+    *("CSR 2e4 x 5e4", "census-like", "census-like standardized"),
+)
+
 #: in the order in which they are measured: what takes longest comes last
 FIGURES = {
     figure.name: figure
@@ -90,7 +96,7 @@ FIGURES = {
         _benchmark("inference", "", "--rounds", "2"),
         _benchmark("cross_validation", "", "--limit", "30"),
         _benchmark("paths", "", "--limit", "30"),
-        _benchmark("l1_fits", "", "--limit", "15"),
+        _benchmark("l1_fits", "", "--limit", "10", pieces=_L1_CASES),
         _benchmark("multiclass_fits", "", "--limit", "10", minutes=6.0),
         _benchmark("interrupt", "", "--times", "5"),
         _benchmark("memory"),
@@ -186,6 +192,21 @@ def store(rows: list[Data], output: Path | None, **more: Any) -> None:
     if output is not None:
         head = {"format": 1, "command": command(), "machine": machine(), "code": code()}
         write({**head, **more, "rows": rows}, output)
+
+
+def joined(
+    rows: list[Data], names: list[str], output: Path | None, order: Iterable[str]
+) -> tuple[list[Data], str]:
+    """Return rows and the command that measured them.
+
+    Where cases were named, what is stored of the others comes too, in the ``order`` of all.
+    """
+    if not names or output is None or not output.exists():
+        return rows, command()
+    here = {row["case"] for row in rows}
+    kept = [row for row in json.loads(output.read_text())["rows"] if row["case"] not in here]
+    all_rows = [row for name in order for row in kept + rows if row["case"] == name]
+    return all_rows, command_in_pieces(output)
 
 
 def show(table: Table, rows: list[Data], output: Path | None, **more: Any) -> None:

@@ -64,7 +64,7 @@ def l1_fits(data: Data) -> Table:
     """Return times in ms, and ratios to ours."""
     rows = [
         (
-            row["case"],
+            f"{row['case']}, 1/{row['share']}",
             f"{ms(row['ours'])} ms",
             tiny(row["above"]),
             f"{row['passes']:.3g}",
