@@ -59,6 +59,8 @@ PAGES = [page for page in sorted(DOCS.rglob("*.md")) if "```python" in page.read
 PYTHON = re.compile(r"^```python\n(.*?)^```(?:\n\n```text\n(.*?)^```)?", re.DOTALL | re.MULTILINE)
 # in blocks of the kind console: a command, and what it prints up to the next
 COMMAND = re.compile(r"^\$ ((?:fastlogreg|echo).*)\n((?:(?!\$ |```).*\n)*)", re.MULTILINE)
+#: what a page shows beside its two side bars at 1280 pixels (docs/_static/site.css)
+CODE_WIDTH = 88
 GENERATED = ("_build", "gallery", "generated")
 
 
@@ -100,6 +102,7 @@ def test_the_code_of_a_page_runs(page, pyplot, tmp_path, monkeypatch, capsys):
             pytest.importorskip(name)
     names = {}
     for code, shown in PYTHON.findall(page.read_text()):
+        assert max(map(len, code.splitlines())) <= CODE_WIDTH
         exec(compile(code, str(page), "exec"), names)
         printed = capsys.readouterr().out
         assert not shown or stripped(printed) == stripped(shown)
