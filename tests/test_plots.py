@@ -1,5 +1,6 @@
 """Pictures: what stands on the axes (values of lines, words), never pixels."""
 
+import itertools
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -466,7 +467,7 @@ def test_no_word_is_cut_off_or_covered(name, cancer, fitted):
         for t in ticks
         if left <= t.get_position()[0] <= right
     )
-    assert all(end < start for (_, end), (start, _) in zip(boxes, boxes[1:], strict=False))
+    assert all(end < start for (_, end), (start, _) in itertools.pairwise(boxes))
 
 
 def test_a_forest_leaves_room_for_intervals_beside_long_names():
