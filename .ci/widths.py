@@ -49,16 +49,17 @@ def faults(folder: Path, chromium: str) -> Iterator[str]:
         browser.close()
 
 
-def main(folder: Path) -> int:
-    """Print what was found; return an exit code."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        print("no Chromium on this machine: nobody looked")
-        return 0
-    found = list(faults(folder, chromium))
-    print("\n".join(found) or "every page fits a phone")
-    return bool(found)
+def chromium() -> str | None:
+    """Return where the browser is, None where there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next(filter(None, map(shutil.which, names)), None)
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    browser = chromium()
+    if browser is None:
+        print("no Chromium on this machine: nobody looked")
+        sys.exit()
+    found = list(faults(Path(sys.argv[1]), browser))
+    print("\n".join(found) or "every page fits a phone")
+    sys.exit(bool(found))

@@ -149,6 +149,20 @@ def test_links_that_lead_nowhere_are_found(tmp_path):
     ]
 
 
+def test_words_beyond_the_edge_of_a_phone_are_found(tmp_path):
+    widths = runpy.run_path(str(DOCS.parent / ".ci" / "widths.py"))
+    chromium = widths["chromium"]()
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    pytest.importorskip("playwright.sync_api")
+    long = "x" * 200
+    for name, hidden in (("wide", "hidden"), ("scrolls", "auto")):
+        page = f'<article style="overflow: hidden"><p style="overflow: {hidden}"><b>{long}</b></p>'
+        (tmp_path / f"{name}.html").write_text(page)
+    (found,) = widths["faults"](tmp_path, chromium)
+    assert found.startswith("wide.html") and found.endswith("beyond 390 pixels")
+
+
 def test_every_public_name_is_in_the_reference():
     listed = (DOCS / "api" / "index.md").read_text().split()
     names = set(fastlogreg.__all__) - {"__version__", "plots"} | set(fastlogreg.plots.__all__)
