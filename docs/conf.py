@@ -5,7 +5,10 @@ comes from the docstrings (numpydoc), the gallery from ``docs/examples`` (sphinx
 ``-D plot_gallery=0`` leaves the examples unrun.
 """
 
+import re
+
 import matplotlib
+from docutils import nodes
 
 import fastlogreg
 
@@ -86,3 +89,17 @@ html_context = {"default_mode": "auto"}
 _alone = ("index", "getting_started", "how_it_works", "benchmarks", "decisions", "changelog")
 html_sidebars = {page: [] for page in _alone}
 toc_object_entries_show_parents = "hide"
+
+
+def mark_sentences(app, doctree):
+    """Name the printed blocks whose lines are sentences and not a table; site.css breaks them."""
+    for block in doctree.findall(nodes.literal_block):
+        if block.get("language") in ("text", "none"):
+            lines = block.astext().splitlines()
+            if max(map(len, lines)) > 88 and not re.search(r"[-=─]{9}", block.astext()):
+                block["classes"].append("sentences")
+
+
+def setup(app):
+    """Sphinx calls this."""
+    app.connect("doctree-read", mark_sentences)

@@ -59,6 +59,8 @@ PAGES = [page for page in sorted(DOCS.rglob("*.md")) if "```python" in page.read
 PYTHON = re.compile(r"^```python\n(.*?)^```(?:\n\n```text\n(.*?)^```)?", re.DOTALL | re.MULTILINE)
 # in blocks of the kind console: a command, and what it prints up to the next
 COMMAND = re.compile(r"^\$ ((?:fastlogreg|echo).*)\n((?:(?!\$ |```).*\n)*)", re.MULTILINE)
+#: what a page shows beside its two side bars at 1280 pixels (docs/_static/site.css)
+CODE_WIDTH = 88
 GENERATED = ("_build", "gallery", "generated")
 
 
@@ -100,6 +102,7 @@ def test_the_code_of_a_page_runs(page, pyplot, tmp_path, monkeypatch, capsys):
             pytest.importorskip(name)
     names = {}
     for code, shown in PYTHON.findall(page.read_text()):
+        assert max(map(len, code.splitlines())) <= CODE_WIDTH
         exec(compile(code, str(page), "exec"), names)
         printed = capsys.readouterr().out
         assert not shown or stripped(printed) == stripped(shown)
@@ -144,6 +147,20 @@ def test_links_that_lead_nowhere_are_found(tmp_path):
     assert [fault.rpartition(": ")[2] for fault in links["faults"](tmp_path)] == [
         *("no such place", "no such place", "no such file", "no address"),
     ]
+
+
+def test_words_beyond_the_edge_of_a_phone_are_found(tmp_path):
+    widths = runpy.run_path(str(DOCS.parent / ".ci" / "widths.py"))
+    chromium = widths["chromium"]()
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    pytest.importorskip("playwright.sync_api")
+    long = "x" * 200
+    for name, hidden in (("wide", "hidden"), ("scrolls", "auto")):
+        page = f'<article style="overflow: hidden"><p style="overflow: {hidden}"><b>{long}</b></p>'
+        (tmp_path / f"{name}.html").write_text(page)
+    (found,) = widths["faults"](tmp_path, chromium)
+    assert found.startswith("wide.html") and found.endswith("beyond 390 pixels")
 
 
 def test_every_public_name_is_in_the_reference():

@@ -1,5 +1,6 @@
 """Pictures: what stands on the axes (values of lines, words), never pixels."""
 
+import itertools
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -414,6 +415,66 @@ class TestForest:
         with pytest.raises((ValueError, TypeError), match=message):
             plots.forest(*arguments)
         assert not pyplot.get_fignums()
+
+
+def words(figure):
+    """The texts that a figure draws, with where they stand in pixels."""
+    figure.canvas.draw()
+    hidden = {
+        id(label)
+        for ax in figure.axes
+        for axis in (ax.xaxis, ax.yaxis)
+        for tick in axis.get_major_ticks() + axis.get_minor_ticks()
+        if not axis.get_view_interval().min() <= tick.get_loc() <= axis.get_view_interval().max()
+        for label in (tick.label1, tick.label2)
+    }
+    return [
+        (text.get_text(), text.get_window_extent())
+        for text in figure.findobj(pyplot.Text)
+        if text.get_visible() and text.get_text().strip() and id(text) not in hidden
+    ]
+
+
+LONG = "C(region, Treatment('south'))[T.north-west, beyond the hills and the river]"
+PICTURES = {
+    "convergence": lambda m, X, y: plots.convergence(m),
+    "path": lambda m, X, y: flr.regularization_path(X.rename(columns=str.upper), y, Cs=4).plot(),
+    "calibration": lambda m, X, y: plots.calibration(m, X, y),
+    "boundary": lambda m, X, y: plots.decision_boundary(m, X, y, grid_resolution=20),
+    "forest": lambda m, X, y: plots.forest(
+        [1e-6, 3.0, np.inf], [1e-9, 1.1, 2.0], [3e-3, 200.0, np.inf], ["(Intercept)", LONG, "rare"]
+    ),
+    "activations": lambda m, X, y: plots.activations(),
+    "second_derivatives": lambda m, X, y: plots.second_derivatives(),
+    "chord": lambda m, X, y: plots.chord(),
+    "convexity": lambda m, X, y: plots.convexity(),
+    "descent_paths": lambda m, X, y: plots.descent_paths(),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_no_word_is_cut_off_or_covered(name, cancer, fitted):
+    ax = PICTURES[name](fitted, *cancer)
+    found = words(ax.figure)
+    assert len(found) > 5
+    for text, box in found:
+        assert box.x0 >= -1 and box.y0 >= -1, text
+        assert box.x1 <= ax.figure.bbox.width + 1 and box.y1 <= ax.figure.bbox.height + 1, text
+    ticks = [label for label in ax.get_xticklabels() if label.get_text()]
+    left, right = sorted(ax.get_xlim())
+    boxes = sorted(
+        (t.get_window_extent().x0, t.get_window_extent().x1)
+        for t in ticks
+        if left <= t.get_position()[0] <= right
+    )
+    assert all(end < start for (_, end), (start, _) in itertools.pairwise(boxes))
+
+
+def test_a_forest_leaves_room_for_intervals_beside_long_names():
+    ax = PICTURES["forest"](None, None, None)
+    figures = [box for text, box in words(ax.figure) if " to " in text]
+    assert min(box.x0 for box in figures) > ax.bbox.x1 + 5  # half an arrow stands beyond the axes
+    assert ax.bbox.width > 0.4 * ax.figure.bbox.width
 
 
 def test_the_namespace_is_light_and_complete():

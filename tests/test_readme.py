@@ -56,3 +56,4 @@ def test_the_figures_of_readme_and_site_are_those_that_are_stored():
     for section, data in sections:
         if data is not None and section.name in readme.CHARTS:
             assert (FOLDER / f"{section.name}.png").exists()
+            assert (FOLDER / f"{section.name}-narrow.png").exists()

@@ -3,6 +3,7 @@
 import html
 import io
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from benchmarks.report.sections import Section, Table
 
 Data = dict[str, Any]
 _PNG_DPI = 160
+_PNG_COLOURS = 128
+_PNG_LINE = 135  # characters of the caption's size as wide as a chart
 _MOST_ROWS = 60  # of a table in Markdown
 
 _LIGHT = {**INK, **SERIES, "page": "#ffffff", "panel": "#f6f7f9"}
@@ -66,9 +69,10 @@ code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .92e
 def caption(data: Data) -> str:
     """Return machine, threads, versions, date and command of stored figures."""
     machine = data["machine"]
+    system = machine["system"].partition("-")[0]  # without the kernel's version
     threads = f"{machine['n_threads']} thread{'s' * (machine['n_threads'] != 1)}"
     return (
-        f"{machine['cpu']}, {threads} ({machine['threading_layer']}), {machine['system']}; "
+        f"{machine['cpu']}, {threads} ({machine['threading_layer']}), {system}; "
         f"fastlogreg {machine['fastlogreg']}, Python {machine['python']}, "
         f"NumPy {machine['numpy']}, Numba {machine['numba']}, "
         f"scikit-learn {machine['scikit-learn']}; {machine['date']}; {data['command']}"
@@ -208,12 +212,18 @@ def markdown_table(table: Table, most: int | None = None) -> str:
     return "\n".join(lines)
 
 
-def as_png(section: Section, data: Data, path: Path) -> None:
-    """Draw a section's chart to a file."""
+def as_png(section: Section, data: Data, path: Path, *, narrow: bool = False) -> None:
+    """Draw a section's chart to a file; the wide one says below where its figures are from."""
+    from PIL import Image
+
     assert section.chart is not None
+    drawn = io.BytesIO()
     with mpl.rc_context(_FONT):
-        figure = section.chart(data, False)
-        figure.text(0.0, -0.01, caption(data), fontsize=6, color=INK["muted"], va="top", wrap=True)
-        figure.savefig(
-            path, dpi=_PNG_DPI, facecolor="white", bbox_inches="tight", metadata={"Software": None}
-        )
+        figure = section.chart(data, narrow)
+        if not narrow:
+            source = textwrap.fill(caption(data), _PNG_LINE)
+            figure.text(0.0, -0.01, source, fontsize=7, color=INK["muted"], va="top")
+        figure.savefig(drawn, dpi=_PNG_DPI, facecolor="white", bbox_inches="tight")
+    # a palette of the few colours takes a third of the bytes
+    few = Image.open(drawn).convert("RGB").quantize(_PNG_COLOURS, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)

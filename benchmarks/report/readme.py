@@ -21,8 +21,8 @@ README = ROOT / "README.md"
 PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN = "<!-- figures: python -m benchmarks.report.readme writes them from docs/benchmarks -->"
 END = "<!-- end of figures -->"
-#: charts that are shown
-CHARTS = ("vectorization", "speedups")
+#: charts that the site shows, and of which it has a narrow one for phones
+CHARTS = ("vectorization", "suboptimality", "speedups")
 #: sections of which the README says what they come to
 CONCLUSIONS = (
     *("kernels", "suboptimality", "fits", "class_fits", "l1_fits", "paths", "cross_validation"),
@@ -59,6 +59,10 @@ def _cancer(data: Data) -> str:
     )
 
 
+def _file(section: Section, narrow: bool) -> str:
+    return f"{section.name}{'-narrow' if narrow else ''}.png"
+
+
 def figures(sections: list[tuple[Section, Data | None]]) -> str:
     """Return the README's figures, from mark to mark."""
     known = {section.name: (section, data) for section, data in sections if data is not None}
@@ -89,7 +93,11 @@ def page(sections: list[tuple[Section, Data | None]]) -> str:
         parts.append(f"## {section.title}\n\n{section.says} {section.concludes(data)}".rstrip())
         parts.append(f"`{section.measured_by}` ({_machine(data)})")
         if section.name in CHARTS:
-            parts.append(f"![{section.title}](benchmarks/{section.name}.png)")
+            for narrow in (False, True):
+                parts.append(
+                    f"```{{image}} benchmarks/{_file(section, narrow)}\n:alt: {section.title}\n"
+                    f":class: {'narrow' if narrow else 'wide'}\n```"
+                )
         table = section.table(data)
         if table.rows and section.name not in LONG:
             parts.append(markdown_table(table))
@@ -106,7 +114,8 @@ def main() -> None:
         typer.echo(f"wrote {path}")
     for section, data in sections:
         if data is not None and section.name in CHARTS:
-            as_png(section, data, FOLDER / f"{section.name}.png")
+            for narrow in (False, True):
+                as_png(section, data, FOLDER / _file(section, narrow), narrow=narrow)
 
 
 if __name__ == "__main__":

@@ -8,14 +8,14 @@ Nothing is computed here, and what computes is imported by the command that need
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 try:
     import typer
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 except ImportError as error:  # the extra is not installed
     raise SystemExit(
@@ -341,8 +341,7 @@ def fit(
         if output is not None:
             fastlogreg.save(fitted.model, output)
     out = Console()
-    for table in files.report(fitted):
-        out.print(table)
+    _print_apart(out, files.report(fitted))
     if output is not None:
         out.print(f"model: {output}", highlight=False, soft_wrap=True)
     for text in fitted.warnings:
@@ -396,8 +395,13 @@ def summary(
 
     with _errors():
         tables = files.summary_tables(fastlogreg.load(model), coefficients)
-    out = Console()
-    for table in tables:
+    _print_apart(Console(), tables)
+
+
+def _print_apart(out: Console, tables: Iterable[RenderableType]) -> None:
+    for number, table in enumerate(tables):
+        if number:
+            out.print()
         out.print(table)
 
 

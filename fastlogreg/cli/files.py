@@ -378,7 +378,7 @@ def _facts(model: Any, first: dict[str, str]) -> "Table":
         for name, value in model.get_params().items()
         if repr(value) != repr(defaults[name])
     }
-    table = new_table(type(model).__name__, "", "")
+    table = new_table(type(model).__name__, "figure", "value")
     facts = dict(first)
     facts["columns of numbers"] = f"{model.coef_.shape[1]:,}"
     if given:

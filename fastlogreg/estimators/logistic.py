@@ -234,7 +234,8 @@ class LogisticRegression(LinearClassifier):
     Separated rows have finite coefficients with Firth's penalty:
 
     >>> import numpy as np
-    >>> separated = LogisticRegression(C=np.inf, firth=True).fit([[0], [1], [2], [3]], [0, 0, 1, 1])
+    >>> separated = LogisticRegression(C=np.inf, firth=True)
+    >>> separated = separated.fit([[0], [1], [2], [3]], [0, 0, 1, 1])
     >>> separated.coef_.round(3)
     array([[1.31]])
     """

@@ -390,7 +390,8 @@ def register_skl2onnx() -> None:
     >>> pipeline = make_pipeline(StandardScaler(), flr.LogisticRegression()).fit(X, y)
     >>> register_skl2onnx()
     >>> import skl2onnx
-    >>> graph = skl2onnx.to_onnx(pipeline, X[:1].astype("float32"), options={"zipmap": False})
+    >>> single = X[:1].astype("float32")
+    >>> graph = skl2onnx.to_onnx(pipeline, single, options={"zipmap": False})
     >>> [each.name for each in graph.graph.output]
     ['label', 'probabilities']
     """

@@ -1,5 +1,6 @@
 """The forest plot: estimates with their intervals, one below another."""
 
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["forest"]
+
+_NAME_WIDTH = 36  # characters on a line, so that room is left for the intervals
 
 _Vector = NDArray[np.float64]
 
@@ -162,14 +165,16 @@ def _draw(
             ax.plot(value, k, "s", color=colour, markersize=6)
         ax.annotate(
             f"{_figure(value)}  ({_figure(lo)} to {_figure(hi)})",
-            (1.02, k),
+            (1.0, k),
+            (10, 0),  # beyond an arrow at the edge
             xycoords=("axes fraction", "data"),
+            textcoords="offset points",
             va="center",
             fontsize="small",
             annotation_clip=False,
         )
     ax.axvline(none, color="black", linewidth=0.9, zorder=1)
-    ax.set_yticks(range(len(titles)), titles)
+    ax.set_yticks(range(len(titles)), [fill(title, _NAME_WIDTH) for title in titles])
     ax.set_ylim(len(titles) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "right", "left"]].set_visible(False)

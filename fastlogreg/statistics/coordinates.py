@@ -148,7 +148,8 @@ class Orthonormal(Coordinates):
         more = f", and {dependent.size - 3} more" if dependent.size > 3 else ""
         raise ValueError(
             f"columns are collinear, so that there are no standard errors: {'; '.join(told)}{more}"
-            f". Drop {'it' if dependent.size == 1 else 'them'}, or give C a finite value"
+            f". Drop {'it' if dependent.size == 1 else 'them'}, or fit LogisticRegression with a "
+            "finite C"
         )
 
     def cross(self, values: _Array) -> _Array:

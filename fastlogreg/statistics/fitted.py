@@ -592,7 +592,9 @@ def refuse_separated(
     if likelihood.n_equations > 1:
         labels = likelihood.rows.classes.tolist()
         columns = np.array([f"{name} of class {label}" for label in labels for name in names])
-    remedy = "Use method='firth' of flr.logit" if likelihood.n_equations == 1 else "Give C a value"
+    remedy = "Fit LogisticRegression with a finite C"
+    if likelihood.n_equations == 1:
+        remedy = "Use method='firth' of flr.logit"
     raise ValueError(
         f"{found.describe(columns)}: there are no standard errors. {found.advice(remedy)}"
     )

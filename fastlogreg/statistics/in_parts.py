@@ -207,7 +207,7 @@ class SumsOfParts(Sums):
         raise ValueError(
             f"columns are collinear, or nearly, so that there are no standard errors: "
             f"{', '.join(named)}. Drop one of them (drop_first=True in open_rows for the levels of "
-            "categories), or give C a finite value"
+            "categories), or fit LogisticRegression with a finite C"
         )
 
     def white(self, of: Bread, *, sampling: bool) -> _Array:

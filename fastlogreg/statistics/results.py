@@ -687,7 +687,7 @@ class LogitResults(Results):
     Examples
     --------
     >>> import fastlogreg as flr
-    >>> data = {"y": [0, 0, 1, 0, 1, 1, 0, 1], "x": [1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 5.0, 6.0]}
+    >>> data = {"y": [0, 0, 1, 0, 1, 1, 0, 1], "x": [1, 2, 2, 3, 3, 4, 5, 6]}
     >>> results = flr.logit("y ~ x", data)
     >>> results.names
     ['Intercept', 'x']
