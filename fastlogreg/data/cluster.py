@@ -137,6 +137,8 @@ class Collection:
 class Partitions:
     """Partitions that answer; see :class:`fastlogreg.data.parts.Parts`."""
 
+    reading_cost = 0.0  # they stay where they are
+
     def __init__(
         self,
         run: "_Cluster | _OneByOne",

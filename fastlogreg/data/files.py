@@ -3,14 +3,16 @@
 :func:`open_rows` returns :class:`TableRows`, which ``fit`` of the estimators takes in place of X
 and y. A first look (one reading) learns the schema. Rows that fit into half of ``memory_limit``
 are then encoded into memory once, and everything goes on as for arrays, to the same bits. Others
-are read anew for each pass, batch after batch: two threads read and encode ahead while the kernels
-work, and what fits of the first batches stays in memory.
+are read anew for each pass, batch after batch: threads read and encode ahead while the kernels
+work (:func:`in_order`), and what fits of the first batches stays in memory.
 """
 
 import os
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain, count, takewhile
@@ -34,7 +36,7 @@ from fastlogreg.data.parts import (
     pick,
     sample_places,
 )
-from fastlogreg.data.schema import Buffers, Counts, Encoded, Request, Schema, learn
+from fastlogreg.data.schema import Buffers, Counts, Encoded, Look, Request, Schema
 from fastlogreg.data.tables import Batch, Table, open_table
 
 __all__ = ["TableRows", "encoded_batches", "keyed_batches", "open_rows"]
@@ -43,7 +45,11 @@ _BATCH_BYTES = 1 << 24  # of encoded values in a batch, roughly
 _LEAST_BATCH, _LARGEST_BATCH = 1 << 10, 1 << 18  # rows
 _ROLES = ("target", "sample_weight", "offset")
 _LEAST_SAMPLE = 1_000  # rows
-_AHEAD = 2  # batches that wait, encoded
+_AHEAD = 2  # batches that wait to be encoded
+_MOST_READERS = 8  # threads
+_READER_BYTES = 1 << 26  # of the memory limit, for each thread that reads beyond the second
+_LARGEST_BYTES = 1 << 28  # of a batch that is read column by column
+_LARGEST_PREDICTED = 1 << 26  # likewise, where there is no memory limit
 
 
 def open_rows(
@@ -151,7 +157,7 @@ def _checked_limit(value: Any) -> int:
     return int(value)
 
 
-class _Look(NamedTuple):
+class _Found(NamedTuple):
     """What the first reading found."""
 
     schema: Schema
@@ -196,7 +202,7 @@ class TableRows:
     n_rows : int
     classes : ndarray of shape (n_classes,)
     on_rows : callable, optional
-        Called with the number of rows of each batch that was read, by the thread that reads.
+        Called with the number of rows of each batch that was read, once it has been used.
     """
 
     def __init__(
@@ -222,21 +228,26 @@ class TableRows:
         return self._request.target is not None
 
     @cached_property
-    def _look(self) -> _Look:
+    def _look(self) -> _Found:
         if not self.has_target:
             raise ValueError(
                 f"rows to fit need a target: open_rows({self.name!r}, target=...) names its column"
             )
         width, n = 8 * len(self._request.features), self._table.n_rows
-        batches = ahead(self._batches(_batch_rows(width, self.memory_limit)))
+        look = Look(self._table, self._request, self._types)
         draws = None
         if self._split is None and (n is None or self._is_large(n)):
             draws = _Draws(n, self.memory_limit // 8 // width)
-            batches = draws.watch(batches)
-        look = _Look(*learn(self._table, self._request, batches, self._types))
-        if draws is not None and self._is_large(look.n_rows):
-            self._drawn = draws.encoded(look.schema, look.n_rows)
-        return look
+        for seen in self._each(
+            look.measure if draws is None else draws.watching(look.measure), width
+        ):
+            look.add(seen)
+            if draws is not None:
+                draws.add(seen.batch)
+        found = _Found(*look.found())
+        if draws is not None and self._is_large(found.n_rows):
+            self._drawn = draws.encoded(found.schema, found.n_rows)
+        return found
 
     def _is_large(self, n: int) -> bool:
         """Whether n rows may be more than are encoded once."""
@@ -277,12 +288,29 @@ class TableRows:
             for below in (False, True)
         )
 
-    def _batches(self, rows: int, skip: int = 0) -> Iterator[Batch]:
+    def _each(self, work: Callable[[Batch], Any], row_bytes: int, skip: int = 0) -> Iterator[Any]:
+        """Return what threads make of each batch; of the first ``skip`` rows some are left out.
+
+        ``row_bytes`` are those of a row of what is made.
+        """
         self._check_unchanged()
-        for batch in _reading(self._table, self._types, rows, skip, self._split):
-            yield batch
-            if self.on_rows is not None:
-                self.on_rows(batch.data.num_rows)
+        limit = self.memory_limit
+        threads = reading_threads(limit)
+        most = min(limit * 15 // 16 // (threads + 1), _LARGEST_BYTES) // row_bytes
+        size = _batch_rows(row_bytes, limit)
+        batches = _reading(self._table, self._types, size, skip, self._split, most)
+
+        def worked(batch: Batch) -> tuple[int, Any]:
+            return batch.data.num_rows, work(batch)
+
+        try:
+            for n, made in in_order(worked, ahead(batches), threads):
+                yield made
+                if self.on_rows is not None:
+                    self.on_rows(n)
+        except ValueError:
+            self._check_unchanged()  # the better reason
+            raise
         self._check_unchanged()
 
     def _check_unchanged(self) -> None:
@@ -352,8 +380,7 @@ class TableRows:
 
     def _encoded(self) -> Iterator[Encoded]:
         schema = self.schema
-        for batch in ahead(self._batches(_batch_rows(self._row_bytes, self.memory_limit))):
-            yield schema.encode(batch, *_ROLES, seen=True)
+        return self._each(lambda batch: schema.encode(batch, *_ROLES, seen=True), self._row_bytes)
 
     def collect(self) -> Rows:
         """Return all rows in memory, without weights by class."""
@@ -361,7 +388,7 @@ class TableRows:
 
     @cached_property
     def _collected(self) -> Rows:
-        parts = [list(each) for each in zip(*ahead(self._encoded()), strict=True)]
+        parts = [list(each) for each in zip(*self._encoded(), strict=True)]
         columns = []
         while parts:  # what has been joined is let go
             columns.append(joined(parts.pop(0)))
@@ -407,31 +434,42 @@ class _Draws:
             none: NDArray[np.int64] = np.empty(0, dtype=np.int64)
             self._all = np.unique(np.concatenate([none, *self._places.values()]))
 
-    def watch(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """Return the batches, of which the rows of the samples are copied."""
-        for batch in batches:
-            first, last = batch.first, batch.first + batch.data.num_rows
-            if self._all is None:
-                rows = np.arange(first, last, dtype=np.int64)
-                rows = rows[_is_drawn(rows, self._wide)]
-            else:
-                low, high = np.searchsorted(self._all, (first, last))
-                rows = self._all[low:high]
-            if rows.size:
-                self._taken.append((_some_of(batch, rows - first), rows))
-                self._make_room()
-            yield batch
+    def watching(self, work: Callable[[Batch], Any]) -> Callable[[Batch], Any]:
+        """Return the work on a batch, with which the rows of the samples are copied."""
 
-    def _make_room(self) -> None:
-        """Let rows go where there are too many of them."""
+        def watched(batch: Batch) -> Any:
+            return work(batch._replace(data=_Watched(batch, self._rows_of(batch))))
+
+        return watched
+
+    def _rows_of(self, batch: Batch) -> NDArray[np.int64]:
+        """Return the numbers of a batch's rows that are taken."""
+        first, last = batch.first, batch.first + batch.data.num_rows
+        if self._all is None:
+            rows = np.arange(first, last, dtype=np.int64)
+            return rows[_is_drawn(rows, self._wide)]
+        low, high = np.searchsorted(self._all, (first, last))
+        return self._all[low:high]
+
+    def add(self, batch: Batch) -> None:
+        """Keep what was copied of the next batch that was watched."""
+        rows, copied = batch.data.rows, batch.data.copied(batch.place)
+        if rows.size:
+            self._taken.append((copied, rows))
+            if self._all is None:
+                self._keep_drawn()  # fewer, if room was made since it was watched
         while self._all is None and sum(rows.size for _, rows in self._taken) > self._room:
             self._wide *= 2
-            kept = [(batch, rows, _is_drawn(rows, self._wide)) for batch, rows in self._taken]
-            self._taken = [
-                (_some_of(batch, np.flatnonzero(still)), rows[still])
-                for batch, rows, still in kept
-                if still.any()
-            ]
+            self._keep_drawn()
+
+    def _keep_drawn(self) -> None:
+        """Let rows go that are not drawn any more."""
+        kept = [(batch, rows, _is_drawn(rows, self._wide)) for batch, rows in self._taken]
+        self._taken = [
+            (batch, rows) if still.all() else (_some_of(batch, np.flatnonzero(still)), rows[still])
+            for batch, rows, still in kept
+            if still.any()
+        ]
 
     def _settle(self, n: int) -> None:
         """Say which rows are in which sample, now that their number is known."""
@@ -485,8 +523,36 @@ def _some_of(batch: Batch, rows: NDArray[np.int64]) -> Batch:
     return Batch(batch.data.take(pa.array(rows)), some, 0)  # type: ignore[arg-type]
 
 
+class _Watched:
+    """The columns of a batch, of which some rows are copied when they are asked for."""
+
+    def __init__(self, batch: Batch, rows: NDArray[np.int64]) -> None:
+        self.num_rows = batch.data.num_rows
+        self.rows = rows  # their numbers
+        self._at = rows - batch.first
+        self._data = batch.data
+        self._copies: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        """Return a column."""
+        found = self._data[name]
+        if self.rows.size and name not in self._copies:
+            self._copies[name] = found.take(self._at)
+        return found
+
+    def copied(self, place: Any) -> Batch:
+        """Return the rows that were copied, of the columns that were asked for."""
+        import pyarrow as pa
+
+        names = list(self._copies)
+        data = pa.RecordBatch.from_arrays([self._copies[name] for name in names], names)
+        return Batch(data, _Some(place, self._at), 0)  # type: ignore[arg-type]
+
+
 class FileParts:
     """A table's rows, encoded batch by batch; see :class:`fastlogreg.data.parts.Parts`."""
+
+    reading_cost = 2.0  # of Parquet, 4,000,000 x 20: 0.36 s of processor time, and a pass 0.15
 
     def __init__(self, table: TableRows, by_class: NDArray[np.float64] | None) -> None:
         self._table, self._by_class = table, by_class
@@ -501,7 +567,8 @@ class FileParts:
         )
         limit, size = table.memory_limit, table._row_bytes
         self.sample_rows = limit // 8 // size
-        self._room = limit // 4 // size  # rows that stay, encoded
+        self._room = limit * 3 // 4 // size  # rows, of which as many stay as those ahead leave
+        self._in_flight = reading_threads(limit) + 1  # blocks
         self._kept: list[Block] = []
         self._skip = 0  # rows of the table that these were
         self._complete = False  # whether those that stay have been collected
@@ -542,10 +609,20 @@ class FileParts:
         yield from self._kept
         number = self._kept[-1].last if self._kept else 0
         keeps, skip = not self._complete, self._skip
-        for end, encoded in ahead(self._encoded(skip)):
+
+        def encode(batch: Batch) -> tuple[int, Encoded] | None:
+            if batch.first < skip:
+                return None
+            encoded = table.schema.encode(batch, *_ROLES, seen=True, into=self._buffers)
+            return batch.first + batch.data.num_rows, encoded
+
+        for made in table._each(encode, table._row_bytes, skip):
+            if made is None:
+                continue
+            end, encoded = made
             block = Block(self._rows(encoded), number)
             number = block.last
-            keeps = keeps and number <= self._room
+            keeps = keeps and number + self._in_flight * block.rows.n_rows <= self._room
             if keeps:
                 self._kept.append(block)
                 self._skip = end
@@ -554,14 +631,6 @@ class FileParts:
                 self._buffers.give(encoded.matrix)
         self._complete = True
         table._check_count(number)
-
-    def _encoded(self, skip: int) -> Iterator[tuple[int, Encoded]]:
-        """Return batches after the first rows, each with the number of the row after it."""
-        table = self._table
-        for batch in ahead(table._batches(_batch_rows(table._row_bytes, table.memory_limit), skip)):
-            if batch.first >= skip:
-                encoded = table.schema.encode(batch, *_ROLES, seen=True, into=self._buffers)
-                yield batch.first + batch.data.num_rows, encoded
 
 
 class SomeColumns(FileParts):
@@ -594,11 +663,19 @@ def _kernel_threads() -> int:
 
     A thread of OpenMP spins between passes, on the core that a reader wants.
     """
+    return max(1, _cores() // 2)
+
+
+def _cores() -> int:
     try:
-        cores = len(os.sched_getaffinity(0))
+        return len(os.sched_getaffinity(0))
     except AttributeError:  # not on this system
-        cores = os.cpu_count() or 1
-    return max(1, cores // 2)
+        return os.cpu_count() or 1
+
+
+def reading_threads(limit: int) -> int:
+    """Return how many threads read, each a batch, beside the kernels; ``limit`` is of memory."""
+    return max(2, min(_cores(), _MOST_READERS, limit // _READER_BYTES))
 
 
 def _batch_rows(row_bytes: int, limit: int = 32 * _BATCH_BYTES) -> int:
@@ -663,33 +740,62 @@ def keyed_batches(
     types = schema.check_table(table, roles=roles, also=keys)
     types = {**table.types(list(keys), list(keys)), **types}
     size = schema.values_a_row * (np.dtype(schema.dtype).itemsize + 4) + 24
-    batches = (
-        (schema.encode(batch, *roles), {name: _plain(batch.data, name) for name in keys})
-        for batch in _reading(table, types, _batch_rows(size), 0, split)
-    )
+    reading = _reading(table, types, _batch_rows(size), 0, split, _LARGEST_PREDICTED // size)
+
+    def encode(batch: Batch) -> tuple[Encoded, dict[str, Any]]:
+        return schema.encode(batch, *roles), {name: _plain(batch.data, name) for name in keys}
+
+    batches = in_order(encode, ahead(reading), reading_threads(0))
     first = next(batches, None)
     if first is None:
         raise ValueError(f"{table.name} has no rows")
-    return ahead(chain([first], batches))
+    return chain([first], batches)
 
 
 def _plain(data: Any, name: str) -> Any:
     """Return a column of a batch, text as text."""
-    values = data.column(data.schema.get_field_index(name))
+    values = data[name]
     return values.dictionary_decode() if hasattr(values, "dictionary") else values
 
 
 def _reading(
-    table: Table, types: dict[str, Any], rows: int, skip: int, split: Split | None
+    table: Table,
+    types: dict[str, Any],
+    rows: int,
+    skip: int,
+    split: Split | None,
+    most: int = 0,
 ) -> Iterator[Batch]:
-    """Read a table, or a split of it; of its first ``skip`` rows only what can't be left out."""
-    for batch in table.batches(types, rows, skip):
+    """Read a table, or a split of it, in batches; see :meth:`Table.batches`."""
+    for batch in table.batches(types, rows, skip, most):
         if split is not None:
             mask = split.of(batch.first, batch.data.num_rows)
             if not mask.all():
                 batch = _filtered(batch, mask)
         if batch.data.num_rows:
             yield batch
+
+
+def in_order(work: Callable[[Any], Any], items: Iterator[Any], threads: int) -> Iterator[Any]:
+    """Return what ``work`` makes of each item, in their order; threads work ahead of the user.
+
+    No more than ``threads`` results are there, or being made, beside the one that is used.
+    """
+    waiting: deque[Future[Any]] = deque()
+    with ThreadPoolExecutor(threads, "fastlogreg-reader") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for each in waiting:
+                each.cancel()
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()
 
 
 class _End:

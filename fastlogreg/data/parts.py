@@ -190,9 +190,17 @@ class _OfSome(Question):
 
 
 class Parts(Protocol):
-    """Whoever has the rows."""
+    """Whoever has the rows.
+
+    Attributes
+    ----------
+    facts : Facts
+    reading_cost : float
+        What it costs to have the rows in memory, in calls of order 1 of a pass over them there.
+    """
 
     facts: Facts
+    reading_cost: float
 
     def ask(self, question: Question, spec: PassSpec) -> Any:
         """Return the answers of all parts, added in an order that is always the same."""
@@ -222,7 +230,8 @@ class PartedPass:
     def hessian_cost(self) -> float:
         """Return what a call of order 2 costs, in calls of order 1: of rows like these."""
         few = np.ones((64, self._parts.facts.n_columns))
-        return MemoryRows(few, np.zeros(64)).bind(self._spec).hessian_cost
+        cost = MemoryRows(few, np.zeros(64)).bind(self._spec).hessian_cost
+        return (self._parts.reading_cost + cost) / (self._parts.reading_cost + 1.0)
 
     def __call__(
         self,
@@ -533,6 +542,7 @@ class SomeParts:
 
     def __init__(self, parts: Parts, rows: NDArray[np.int64], facts: Facts) -> None:
         self._parts, self._rows, self.facts = parts, rows, facts
+        self.reading_cost = parts.reading_cost
 
     def _question(self, question: Question, rows: NDArray[np.int64]) -> Question:
         return _OfSome(question.answer, question.asked, question.cut, question.add, rows)

@@ -1,6 +1,6 @@
 """What is learned of a table's columns, and how its batches become rows of numbers.
 
-One streaming look (:func:`learn`) finds the levels of categories, the means of columns with missing
+One streaming look (:class:`Look`) finds the levels of categories, the means of columns with missing
 values, and the classes of the target. What it found is a :class:`Schema`, which travels with the
 model: it encodes batches (:meth:`Schema.encode`), refuses those that do not fit, and can be stored
 as JSON.
@@ -18,6 +18,7 @@ The names of dummies are those that scikit-learn's ``OneHotEncoder`` gives: ``co
 """
 
 import re
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,7 +32,7 @@ from numpy.typing import DTypeLike, NDArray
 from fastlogreg.backends import Matrix
 from fastlogreg.data.tables import Batch, Table, arrow, is_number
 
-__all__ = ["Buffers", "Column", "Counts", "Encoded", "Request", "Schema", "learn"]
+__all__ = ["Buffers", "Column", "Counts", "Encoded", "Look", "Request", "Schema"]
 
 _MOST_LEVELS = 10_000
 _MOST_CLASSES = 1_000
@@ -127,7 +128,7 @@ def _value(level: str) -> str:
 
 
 class Buffers:
-    """Memory that is used again.
+    """Memory that is used again, by several threads.
 
     New memory costs more than what is written into it: on a virtual machine its first touch took
     20 ms for 11 MB, copying 2.
@@ -135,12 +136,16 @@ class Buffers:
 
     def __init__(self) -> None:
         self._free: list[NDArray[Any]] = []
+        self._lock = threading.Lock()
 
     def take(self, size: int, dtype: str) -> NDArray[Any]:
         """Return an array of so many entries, whatever they are."""
-        for k, buffer in enumerate(self._free):
-            if buffer.size >= size and buffer.dtype == dtype:
-                return self._free.pop(k)[:size]
+        with self._lock:
+            for k, buffer in enumerate(self._free):
+                if buffer.size >= size and buffer.dtype == dtype:
+                    return self._free.pop(k)[:size]
+            if self._free:  # it is too small, and would stay beside the one that is needed
+                self._free.pop(0)
         return np.empty(size, dtype=dtype)
 
     def give(self, array: Any) -> None:
@@ -148,7 +153,8 @@ class Buffers:
         while isinstance(array, np.ndarray) and isinstance(array.base, np.ndarray):
             array = array.base
         if isinstance(array, np.ndarray) and array.ndim == 1:
-            self._free.append(array)
+            with self._lock:
+                self._free.append(array)
 
 
 class Encoded(NamedTuple):
@@ -634,8 +640,13 @@ def _floats(array: Any) -> NDArray[np.floating]:
 def _numbers(batch: Batch, column: Column, dtype: str, seen: bool = False) -> NDArray[np.floating]:
     """Return a column of numbers, missing ones replaced by the mean, or refused."""
     values = _floats(_plain(batch.data[column.name]))
-    if seen and column.mean is None:
-        return values
+    return values if seen and column.mean is None else _usable(values, batch.place, column, dtype)
+
+
+def _usable(
+    values: NDArray[np.floating], place: Any, column: Column, dtype: str
+) -> NDArray[np.floating]:
+    """Return numbers, missing ones replaced by the mean of the column, or refused."""
     # the sum of all is finite where each is, but for sums that overflow: half the work
     with np.errstate(all="ignore"):
         clean = np.isfinite(values.sum())
@@ -643,10 +654,10 @@ def _numbers(batch: Batch, column: Column, dtype: str, seen: bool = False) -> ND
         absent = np.isnan(values)
         infinite = ~finite & ~absent
         if infinite.any():
-            where = batch.place.row(_first(infinite))
+            where = place.row(_first(infinite))
             raise ValueError(f"{where}: column {column.name!r} holds infinity")
         if column.mean is None:
-            where = batch.place.row(_first(absent))
+            where = place.row(_first(absent))
             raise ValueError(
                 f"{where}: column {column.name!r} has no value; missing='mean' at the fit would "
                 "put the mean of the column there"
@@ -655,7 +666,7 @@ def _numbers(batch: Batch, column: Column, dtype: str, seen: bool = False) -> ND
     if dtype == "float32" and values.dtype == np.float64:
         beyond = np.abs(values) > np.finfo(np.float32).max
         if beyond.any():
-            where = batch.place.row(_first(beyond))
+            where = place.row(_first(beyond))
             raise ValueError(f"{where}: column {column.name!r} is too large for float32")
     return values
 
@@ -800,23 +811,30 @@ class _Number:
         self.mean, self.held = 0.0, 0
         self.squares = 0.0  # of what values differ from the mean
 
-    def take(self, batch: Batch, request: Request) -> None:
+    def measure(self, batch: Batch, request: Request) -> tuple[int, float, float]:
+        """Return how many values there are, their mean, and the squares of what differs from it."""
         known = Column(self.name, _NUMBER, mean=0.0 if request.missing == "mean" else None)
         values = _floats(_plain(batch.data[self.name]))
-        _numbers(batch, known, request.dtype)  # refuses what can't be used
         with np.errstate(all="ignore"):
             mean = float(values.mean(dtype=np.float64))
+            if not np.isfinite(mean) or request.dtype == "float32":
+                _usable(values, batch.place, known, request.dtype)  # refuses what can't be used
             if not np.isfinite(mean):  # some are missing, or the sum overflows
                 values = values[~np.isnan(values)]
                 mean = float((values / max(1, values.size)).sum(dtype=np.float64))
-            if not values.size:
-                return
             from_mean = values - mean
-            squares = float(from_mean @ from_mean)
-            # two sets of rows made one (Chan, Golub and LeVeque, 1979)
-            apart, held = mean - self.mean, self.held + values.size
-            self.squares += squares + apart**2 * self.held * values.size / held
-            self.mean += apart * values.size / held
+            squares = float(np.einsum("i,i->", from_mean, from_mean))
+        return values.size, mean, squares
+
+    def add(self, found: tuple[int, float, float], batch: Batch) -> None:
+        """Add what was measured: two sets of rows made one (Chan, Golub and LeVeque, 1979)."""
+        size, mean, squares = found
+        if not size:
+            return
+        with np.errstate(all="ignore"):
+            apart, held = mean - self.mean, self.held + size
+            self.squares += squares + apart**2 * self.held * size / held
+            self.mean += apart * size / held
         self.held = held
 
     def column(self, request: Request, rows: int, where: str) -> Column:
@@ -841,9 +859,10 @@ class _Category:
         self.absent = False
         self.from_text = False  # whether numbers may have been read as text
 
-    def take(self, batch: Batch, request: Request) -> None:
+    def measure(self, batch: Batch, request: Request) -> tuple[list[str], list[int], bool, bool]:
+        """Return levels, in how many rows each is, and whether one is missing, or was a number."""
         levels, codes = _dictionary(batch, self.name)
-        self.from_text |= batch.place.is_text and self.name not in request.as_text()
+        from_text = batch.place.is_text and self.name not in request.as_text()
         missing = codes < 0
         if missing.any():
             if request.missing == "error":
@@ -851,9 +870,15 @@ class _Category:
                     f"{batch.place.row(_first(missing))}: column {self.name!r} has no value; "
                     "missing='mean' would make that a level of its own"
                 )
-            self.absent = True
             codes = codes[~missing]
         counted = np.bincount(codes, minlength=len(levels)).tolist()
+        return levels, counted, bool(missing.any()), from_text
+
+    def add(self, found: tuple[list[str], list[int], bool, bool], batch: Batch) -> None:
+        """Add what was measured."""
+        levels, counted, missing, from_text = found
+        self.absent |= missing
+        self.from_text |= from_text
         for level, count in zip(levels, counted, strict=True):
             if count:
                 self.counts[level] = self.counts.get(level, 0) + count
@@ -917,7 +942,10 @@ class _Target:
         self.name = name
         self.sums: dict[Any, NDArray[np.float64]] = {}
 
-    def take(self, batch: Batch, weights: NDArray[np.float64] | None) -> None:
+    def measure(
+        self, batch: Batch, weights: NDArray[np.float64] | None
+    ) -> tuple[list[Any], NDArray[np.float64]]:
+        """Return labels, and for each its rows, the sum of their weights, and of the squares."""
         labels, at = _target(batch.data[self.name], self.name, batch.place)
         size = len(labels)
         counted = np.bincount(at, minlength=size).astype(np.float64)
@@ -931,6 +959,11 @@ class _Target:
                     np.bincount(at, weights * weights, minlength=size),
                 ]
             )
+        return labels, found
+
+    def add(self, measured: tuple[list[Any], NDArray[np.float64]], batch: Batch) -> None:
+        """Add what was measured."""
+        labels, found = measured
         for label, sums in zip(labels, found, strict=True):
             if sums[0]:
                 self.sums[label] = self.sums.get(label, 0.0) + sums
@@ -968,59 +1001,90 @@ class _Target:
         return tuple(labels), Counts(table[:, 0].astype(np.int64), table[:, 1], table[:, 2])
 
 
-def learn(
-    table: Table, request: Request, batches: Any, types: Mapping[str, Any]
-) -> tuple[Schema, Counts, int]:
-    """Return what one reading finds: the schema, what it counted of the classes, and of rows.
+class Seen(NamedTuple):
+    """What was measured of a batch."""
 
-    ``batches`` are those of the columns that are asked for. All that can't be fitted is refused
-    here, with the file and row or line.
+    batch: Batch
+    features: list[Any]
+    target: Any
+
+
+class Look:
+    """A reading that finds the schema, and counts rows and classes; see the module.
+
+    Batches may be measured by several threads, and what that gave is added in their order. All
+    that can't be fitted is refused, with the file and row or line.
+
+    Parameters
+    ----------
+    table : Table
+    request : Request
+        Its target is named.
+    types : mapping of str to pyarrow.DataType
+        Of the columns that are asked for.
     """
-    kinds = {name: _kind_of(types[name], name, table.name) for name in request.features}
-    for role in ("sample_weight", "offset"):
-        name = getattr(request, role)
-        if name is not None and _kind_of(types[name], name, table.name) != _NUMBER:
-            raise ValueError(f"{table.name}: column {name!r}, the {role}, holds text")
-    learners = [
-        _Number(name) if kind == _NUMBER else _Category(name) for name, kind in kinds.items()
-    ]
-    assert request.target is not None
-    target = _Target(request.target)
-    rows = 0
-    for batch in batches:
-        for learner in learners:
-            learner.take(batch, request)
+
+    def __init__(self, table: Table, request: Request, types: Mapping[str, Any]) -> None:
+        kinds = {name: _kind_of(types[name], name, table.name) for name in request.features}
+        for role in ("sample_weight", "offset"):
+            name = getattr(request, role)
+            if name is not None and _kind_of(types[name], name, table.name) != _NUMBER:
+                raise ValueError(f"{table.name}: column {name!r}, the {role}, holds text")
+        self._table, self._request = table, request
+        self._learners = [
+            _Number(name) if kind == _NUMBER else _Category(name) for name, kind in kinds.items()
+        ]
+        assert request.target is not None
+        self._target = _Target(request.target)
+        self._rows = 0
+
+    def measure(self, batch: Batch) -> Seen:
+        """Return what a batch of the columns that are asked for adds; each is read once."""
+        request, data, place = self._request, batch.data, batch.place
+        features = [learner.measure(batch, request) for learner in self._learners]
         weights = None
         if request.sample_weight is not None:
-            weights = _weights(batch.data, request.sample_weight, batch.place)
+            weights = _weights(data, request.sample_weight, place)
         if request.offset is not None:
-            _finite(batch.data, request.offset, batch.place, "offset")
-        target.take(batch, weights)
-        rows += batch.data.num_rows
-    if not rows:
-        raise ValueError(f"{table.name} has no rows")
-    classes, counts = target.classes(table.name)
-    if not np.isfinite(counts.weights.sum()):
-        raise ValueError(f"{table.name}: the sum of {request.sample_weight!r} overflows float64")
-    columns = tuple(learner.column(request, rows, table.name) for learner in learners)
-    read = set(request.columns())
-    schema = Schema(
-        columns,
-        request.target,
-        classes,
-        request.sample_weight,
-        request.offset,
-        request.missing,
-        request.dtype,
-        tuple(name for name in table.names if name not in read),
-    )
-    names = schema.names().tolist()
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(
-            f"{table.name}: a column and the level of another would both be called {twice!r}: "
-            "rename the column"
+            _finite(data, request.offset, place, "offset")
+        return Seen(batch, features, self._target.measure(batch, weights))
+
+    def add(self, seen: Seen) -> None:
+        """Add what was measured of the next batch."""
+        for learner, found in zip(self._learners, seen.features, strict=True):
+            learner.add(found, seen.batch)
+        self._target.add(seen.target, seen.batch)
+        self._rows += seen.batch.data.num_rows
+
+    def found(self) -> tuple[Schema, Counts, int]:
+        """Return the schema, what was counted of the classes, and of rows."""
+        table, request, rows = self._table, self._request, self._rows
+        if not rows:
+            raise ValueError(f"{table.name} has no rows")
+        classes, counts = self._target.classes(table.name)
+        if not np.isfinite(counts.weights.sum()):
+            raise ValueError(
+                f"{table.name}: the sum of {request.sample_weight!r} overflows float64"
+            )
+        columns = tuple(learner.column(request, rows, table.name) for learner in self._learners)
+        read = set(request.columns())
+        schema = Schema(
+            columns,
+            request.target,
+            classes,
+            request.sample_weight,
+            request.offset,
+            request.missing,
+            request.dtype,
+            tuple(name for name in table.names if name not in read),
         )
-    if schema.width == 0:
-        raise ValueError(f"{table.name}: every feature has one level alone, which was dropped")
-    return schema, counts, rows
+        names = schema.names().tolist()
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(
+                f"{table.name}: a column and the level of another would both be called {twice!r}: "
+                "rename the column"
+            )
+        if schema.width == 0:
+            raise ValueError(f"{table.name}: every feature has one level alone, which was dropped")
+        return schema, counts, rows

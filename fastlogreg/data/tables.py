@@ -5,8 +5,11 @@ and frames in memory become one thing: names and types of columns, and batches o
 order, of which each says where it stands (:class:`Place`), so that a message can name the file and
 the row or line. pyarrow reads; nothing is interpreted here (that is :mod:`fastlogreg.data.schema`).
 
-Files are read by ``ParquetFile.iter_batches``, not by ``Dataset.to_batches``, whose memory grows
-with the file (apache/arrow issue 39808).
+Files are read by ``ParquetFile``, not by ``Dataset.to_batches``, whose memory grows with the file
+(apache/arrow issue 39808). No file is mapped into memory: who touches a mapping whose file has
+become shorter since is killed (SIGBUS). A row group of Parquet that is small enough is read column
+by column (:class:`Columns`), so that each is used while it is in the cache, and several threads can
+read.
 
 A column of a CSV file has the type of its first block of values; whole numbers are read as float64.
 Where a later line does not fit, that is an error which names the line: a stray word would
@@ -19,6 +22,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import takewhile
@@ -29,6 +33,7 @@ from urllib.parse import unquote
 
 __all__ = [
     "Batch",
+    "Columns",
     "Place",
     "Table",
     "arrow",
@@ -53,6 +58,7 @@ _KINDS = "Parquet (.parquet, .pq), Arrow (.arrow, .feather, .ipc) and CSV (.csv,
 _DELIMITERS = ",;\t|"
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _CSV_BLOCK = 1 << 22  # bytes
+_READ_BYTES = 1 << 18  # of a column of a Parquet file, at a time
 
 
 def arrow() -> Any:
@@ -96,10 +102,51 @@ class Place(NamedTuple):
         return f"{self.source}, row {number}"
 
 
+class Columns:
+    """Columns of some rows of a Parquet file, each of which is read when it is asked for.
+
+    What is read is not kept. One thread may ask at a time; others may ask other rows of the file.
+
+    Attributes
+    ----------
+    num_rows : int
+    """
+
+    def __init__(
+        self, file: "File", groups: Sequence[int], num_rows: int, keys: Mapping[str, Any]
+    ) -> None:
+        self._file, self._groups = file, groups
+        self._keys = keys  # columns that the names of folders hold, by name
+        self._chosen: list[tuple[str, Any]] = []  # what was chosen of the rows
+        self.num_rows = num_rows
+
+    @cached_property
+    def _reader(self) -> Any:
+        return self._file.parquet_reader()
+
+    def __getitem__(self, name: str) -> Any:
+        """Return a column, an array of Arrow."""
+        found = self._keys.get(name)
+        if found is None:
+            with _naming(self._file.path):
+                read = self._reader.read_row_groups(self._groups, columns=[name], use_threads=False)
+            found = read.column(name).combine_chunks()
+        for how, which in self._chosen:
+            found = getattr(found, how)(which)
+        return found
+
+    def filter(self, mask: Any) -> "Columns":
+        """Return the same columns of the rows that a mask of Arrow chooses."""
+        chosen = copy(self)
+        chosen._chosen = [*self._chosen, ("filter", mask)]
+        chosen.num_rows = mask.true_count
+        return chosen
+
+
 class Batch(NamedTuple):
     """Some consecutive rows, where they stand, and the number of the first in the whole table."""
 
-    data: Any  # pyarrow.RecordBatch
+    data: Any  # pyarrow.RecordBatch, or Columns
     place: Place
     first: int
 
@@ -127,10 +174,13 @@ class Table(Protocol):
     def types(self, columns: Sequence[str], as_text: Sequence[str]) -> dict[str, Any]:
         """Return the Arrow types of columns; ``as_text`` are those to be read as text."""
 
-    def batches(self, types: Mapping[str, Any], rows: int, skip: int = 0) -> Iterator[Batch]:
+    def batches(
+        self, types: Mapping[str, Any], rows: int, skip: int = 0, most: int = 0
+    ) -> Iterator[Batch]:
         """Read these columns, as the types say, in batches of ``rows`` rows or less.
 
-        Of the first ``skip`` rows, those that need not be read are left out.
+        Of the first ``skip`` rows, those that need not be read are left out. Where rows can be
+        had column by column (:class:`Columns`), batches may have up to ``most`` rows.
         """
 
 
@@ -315,13 +365,18 @@ class File:
         return self.filesystem.open_input_file(self.path)
 
     @cached_property
+    def _metadata(self) -> Any:
+        """Return what stands at the end of a Parquet file."""
+        import pyarrow.parquet as pq
+
+        return pq.read_metadata(self._source())
+
+    @cached_property
     def _inner(self) -> Any:
         """Return the names and types of the columns that are in the file itself."""
         with _naming(self.path):
             if self.kind == "parquet":
-                import pyarrow.parquet as pq
-
-                return pq.read_schema(self._source())
+                return self._metadata.schema.to_arrow_schema()
             if self.kind == "arrow":
                 return self._ipc().schema
             return self._csv_schema()
@@ -340,11 +395,7 @@ class File:
         return inner
 
     def _ipc(self, columns: Sequence[str] | None = None) -> Any:
-        """Return the reader of an Arrow file, of these columns alone.
-
-        The file isn't mapped: batches refer to the mapping for as long as they live, and who
-        touches one whose file has become shorter since is killed (SIGBUS).
-        """
+        """Return the reader of an Arrow file, of these columns alone."""
         import pyarrow as pa
 
         source = pa.OSFile(self.path) if self.filesystem is None else self._source()
@@ -352,12 +403,6 @@ class File:
             return pa.ipc.open_file(source)
         fields = [self._inner.get_field_index(name) for name in columns]
         return pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=fields))
-
-    def _refuse_another_size(self, size: int) -> None:
-        """Refuse a file that is mapped, and was cut since: reading beyond its end kills."""
-        with _naming(self.path):
-            if os.stat(self.path).st_size < size:
-                raise ValueError(f"{self.path} became shorter while it was read: open it anew")
 
     def stamp(self) -> tuple[Any, Any]:
         """Return the file's size, and when it was written."""
@@ -373,9 +418,7 @@ class File:
         """Return the number of rows, where that is known without reading them."""
         with _naming(self.path):
             if self.kind == "parquet":
-                import pyarrow.parquet as pq
-
-                return int(pq.read_metadata(self._source()).num_rows)
+                return int(self._metadata.num_rows)
             if self.kind == "arrow":
                 import pyarrow.dataset as ds
 
@@ -385,10 +428,15 @@ class File:
                 )
         return None
 
-    def batches(self, types: Mapping[str, Any], rows: int, skip: int) -> Iterator[tuple[int, Any]]:
-        """Read columns in batches of ``rows`` rows or less, each with its first row's number."""
+    def batches(
+        self, types: Mapping[str, Any], rows: int, skip: int, most: int = 0
+    ) -> Iterator[tuple[int, Any]]:
+        """Read columns in batches, as :class:`Table` does, each with its first row's number."""
         inner = [name for name in types if name in self._inner.names]
         with _naming(self.path):
+            if self.kind == "parquet" and inner:
+                yield from self._read_parquet(inner, types, rows, skip, most)
+                return
             for first, found in self._read(inner, types, rows, skip):
                 yield first, self._with_keys(found, types)
 
@@ -397,60 +445,77 @@ class File:
         return [name for name in self.keys if name not in self._inner.names]
 
     def _with_keys(self, batch: Any, types: Mapping[str, Any]) -> Any:
-        outer = [name for name in types if name in self._outer()]
+        outer = self._keys_of(types, batch.num_rows)
         if not outer:
             return batch
+        arrays = dict(zip(batch.schema.names, batch.columns, strict=True)) | outer
+        return arrow().RecordBatch.from_arrays(
+            [arrays[name] for name in types], names=[str(name) for name in types]
+        )
+
+    def _keys_of(self, types: Mapping[str, Any], rows: int) -> dict[str, Any]:
+        """Return the columns that only the folders' names hold, each of so many rows."""
         pa = arrow()
-        arrays = dict(zip(batch.schema.names, batch.columns, strict=True))
-        for name in outer:
+        arrays = {}
+        for name in self._outer():
+            if name not in types:
+                continue
             text = self.keys[name]
             # a category has its levels as they are written: 01 is not 1
             number = name in self.numeric and not pa.types.is_dictionary(types[name])
             value: Any = text if text is None or not number else float(text)
             kind = pa.float64() if number else pa.string()
-            arrays[name] = pa.repeat(pa.scalar(value, kind), batch.num_rows)
-        return pa.RecordBatch.from_arrays(
-            [arrays[name] for name in types], names=[str(name) for name in types]
-        )
+            arrays[name] = pa.repeat(pa.scalar(value, kind), rows)
+        return arrays
 
     def _read(
         self, columns: list[str], types: Mapping[str, Any], rows: int, skip: int
     ) -> Iterator[tuple[int, Any]]:
-        if self.kind == "parquet":
-            return self._read_parquet(columns, rows, skip)
+        if self.kind == "parquet":  # all columns are keys
+            none = arrow().RecordBatch.from_arrays([arrow().nulls(self._metadata.num_rows)], ["_"])
+            return ((first, batch.select([])) for first, batch in _cut([none], rows))
         if self.kind == "arrow":
             return self._read_ipc(columns, rows, skip)
         return _cut(self._read_csv(columns, types), rows)
 
-    def _read_parquet(self, columns: list[str], rows: int, skip: int) -> Iterator[tuple[int, Any]]:
+    def parquet_reader(self) -> Any:
+        """Return a reader of a Parquet file, for one thread."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         # text as codes of a dictionary: as it is stored mostly, and as it will be used
-        stored = {name: self.schema.field(name).type for name in columns}
         text = [
-            n for n, t in stored.items() if pa.types.is_string(t) or pa.types.is_large_string(t)
+            field.name
+            for field in self._inner
+            if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
         ]
-        # mapped into memory, a file is read a third faster; what is read is copied out of it
-        mapped = self.filesystem is None
-        size = os.stat(self.path).st_size if mapped else 0
-        with pq.ParquetFile(self._source(), read_dictionary=text, memory_map=mapped) as file:
-            if not columns:
-                none = pa.RecordBatch.from_arrays([pa.nulls(file.metadata.num_rows)], ["_"])
-                for first, batch in _cut([none], rows):
-                    yield first, batch.select([])
-                return
-            for first, groups in _runs_of_groups(file.metadata, rows):
-                last = first + sum(file.metadata.row_group(g).num_rows for g in groups)
-                if last <= skip:
-                    continue
-                if mapped:
-                    self._refuse_another_size(size)
-                for batch in file.iter_batches(rows, row_groups=groups, columns=columns):
-                    if mapped:
-                        self._refuse_another_size(size)
-                    yield first, batch.select(columns)
-                    first += batch.num_rows
+        here = self.filesystem is None
+        return pq.ParquetFile(
+            self._source(),
+            metadata=self._metadata,
+            read_dictionary=text,
+            # elsewhere a column is fetched as a whole, and here piece by piece: of a row group
+            # of 200 MB, 70 were in memory, not 280
+            buffer_size=_READ_BYTES if here else 0,
+            pre_buffer=not here,
+        )
+
+    def _read_parquet(
+        self, columns: list[str], types: Mapping[str, Any], rows: int, skip: int, most: int
+    ) -> Iterator[tuple[int, Any]]:
+        reader = None
+        most = most if self.filesystem is None else 0
+        for first, last, groups in _runs_of_groups(self._metadata, rows):
+            if last <= skip:
+                continue
+            if last - first <= most:
+                keys = self._keys_of(types, last - first)
+                yield first, Columns(self, groups, last - first, keys)
+                continue
+            reader = self.parquet_reader() if reader is None else reader
+            for batch in reader.iter_batches(rows, row_groups=groups, columns=columns):
+                yield first, self._with_keys(batch.select(columns), types)
+                first += batch.num_rows
 
     def _read_ipc(self, columns: list[str], rows: int, skip: int) -> Iterator[tuple[int, Any]]:
         reader = self._ipc(columns if columns else None)
@@ -594,16 +659,22 @@ def _cut(batches: Iterable[Any], rows: int) -> Iterator[tuple[int, Any]]:
         before += batch.num_rows
 
 
-def _runs_of_groups(metadata: Any, rows: int) -> Iterator[tuple[int, list[int]]]:
-    """Return runs of row groups of ``rows`` rows or more, each with its first row's number."""
+def _runs_of_groups(metadata: Any, rows: int) -> Iterator[tuple[int, int, list[int]]]:
+    """Return runs of row groups of ``rows`` rows or less, or of one; each with its rows' numbers.
+
+    These are that of the first row, and of the one after the last.
+    """
     run: list[int] = []
-    first = size = 0
+    first = last = 0
     for group in range(metadata.num_row_groups):
+        size = metadata.row_group(group).num_rows
+        if run and last + size - first > rows:
+            yield first, last, run
+            first, run = last, []
         run.append(group)
-        size += metadata.row_group(group).num_rows
-        if size >= rows or group == metadata.num_row_groups - 1:
-            yield first, run
-            first, run, size = first + size, [], 0
+        last += size
+    if run:
+        yield first, last, run
 
 
 def is_number(text: str) -> bool:
@@ -666,7 +737,9 @@ class Files:
         # a later line of a CSV file may have a number
         return {n: pa.float64() if pa.types.is_null(t) else t for n, t in found.items()}
 
-    def batches(self, types: Mapping[str, Any], rows: int, skip: int = 0) -> Iterator[Batch]:
+    def batches(
+        self, types: Mapping[str, Any], rows: int, skip: int = 0, most: int = 0
+    ) -> Iterator[Batch]:
         """Read these columns of one file after the other."""
         before = 0
         for file in self.files:
@@ -674,7 +747,7 @@ class Files:
                 before += file.n_rows
                 continue
             end = 0
-            for first, data in file.batches(types, rows, skip - before):
+            for first, data in file.batches(types, rows, skip - before, most):
                 yield Batch(data, Place(file.path, first, file), before + first)
                 end = first + data.num_rows
             before += end
@@ -734,7 +807,9 @@ class Frame:
         """Return the Arrow types of columns."""
         return _types(self._table(columns).schema, columns, as_text)
 
-    def batches(self, types: Mapping[str, Any], rows: int, skip: int = 0) -> Iterator[Batch]:
+    def batches(
+        self, types: Mapping[str, Any], rows: int, skip: int = 0, most: int = 0
+    ) -> Iterator[Batch]:
         """Return runs of rows of the frame."""
         for first, batch in _cut(self._table(list(types)).to_batches(), rows):
             yield Batch(batch, Place(self.name, first), first)
@@ -759,7 +834,9 @@ class Partitions:
             return _types(batch.data.schema, columns, as_text)
         return _types(Frame(self._frame._meta)._table(columns).schema, columns, as_text)
 
-    def batches(self, types: Mapping[str, Any], rows: int, skip: int = 0) -> Iterator[Batch]:
+    def batches(
+        self, types: Mapping[str, Any], rows: int, skip: int = 0, most: int = 0
+    ) -> Iterator[Batch]:
         """Return runs of rows of one partition after the other."""
         before = 0
         for k, part in enumerate(self._frame[list(types)].partitions):
@@ -804,7 +881,9 @@ class Scanned:
         """Return the Arrow types of columns."""
         return _types(self._dataset.schema, columns, as_text)
 
-    def batches(self, types: Mapping[str, Any], rows: int, skip: int = 0) -> Iterator[Batch]:
+    def batches(
+        self, types: Mapping[str, Any], rows: int, skip: int = 0, most: int = 0
+    ) -> Iterator[Batch]:
         """Read these columns."""
         with _naming(self.name):
             scanned = self._dataset.to_batches(columns=list(types), batch_size=rows)
