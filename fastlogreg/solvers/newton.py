@@ -12,7 +12,8 @@ Hessian too costs ``objective.hessian_passes`` of them (2 at 20 columns, 8 at 10
    of all rows, so a stage ends there.
 2. *A Hessian is kept* as long as that is cheaper: from how well the last step did, the passes that
    are left are predicted, with the old Hessian and with a new one, and the less is chosen. The
-   Hessian of every 8th row is the first of all rows. Secant pairs correct it
+   Hessian of every 8th row, or of an earlier part, is the first of all rows; where the last part
+   is far smaller, as of rows in files, it gives its own. Secant pairs correct it
    (:mod:`fastlogreg.solvers.curvature`); where they can't, the prediction asks for a new one.
    It can't judge its own distance: the last pass also gives the moments of the columns there
    (:func:`fastlogreg.solvers.curvature.recalibrated`), and only with them is convergence said.
@@ -31,7 +32,7 @@ counts as a rise. When a small decrement is the distance is said by
 """
 
 from collections.abc import Callable
-from math import ceil, isfinite, log
+from math import ceil, floor, isfinite, log
 from typing import NamedTuple
 
 import numpy as np
@@ -63,6 +64,7 @@ _CLOSE = 100.0  # times the goal: a step that should come so near may reach it
 _STAGE_ITERATIONS = 15
 _STAGE_FLOOR = 1e-6  # value at which a stage ends: its rows can be separated
 _STAGE_TOL = 0.02  # times p / m
+_NOTHING = 0.1  # passes on all rows: next to nothing
 
 _Vector = NDArray[np.float64]
 
@@ -163,7 +165,8 @@ def _stages(
     """
     kept: _Kept | None = None
     rows = objective.effective_rows()
-    for step in parts(rows, objective.layout):
+    steps = parts(rows, objective.layout)
+    for step in steps:
         m = rows / step
         if kept is None:
             start = Point(*objective.part(step).value_gradient_hessian(theta))
@@ -178,6 +181,7 @@ def _stages(
         subsample = objective.part(step, least)
         damping = subsample.penalty.smooth_diagonal - objective.penalty.smooth_diagonal
         kept = kept._replace(hessian=kept.hessian + np.diag(damping), damping=None)
+        m = rows / floor(1.0 / subsample.share)  # of fewer rows, where there was no room
         tol = _STAGE_TOL * theta.size / m
         limits = Limits(tol, _STAGE_ITERATIONS, _STAGE_FLOOR)
         convergence = Convergence(subsample, limits, STAGE)
@@ -187,6 +191,11 @@ def _stages(
         theta = result.theta
         if result.status is Status.STOPPED:
             return theta, None, True
+        if step == steps[-1] and subsample.hessian_passes * subsample.share < _NOTHING:
+            # the one at hand may be of the first part, and leave what so few rows leave
+            last = Point(*subsample.value_gradient_hessian(theta))
+            if all_finite(last):
+                kept = kept._replace(hessian=last.curvature, value=last.value)
         # the penalty of the part is not the problem's
         undamped = kept.hessian - np.diag(damping)
         kept = _Kept(undamped, kept.value, min(0.5, 4.0 * theta.size / m), damping)

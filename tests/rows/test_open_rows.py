@@ -354,9 +354,9 @@ def test_rows_that_stay_in_memory_are_not_read_again(places, monkeypatch):
     skipped = []
     read = File.batches
 
-    def watched(self, types, batch_rows, skip):
+    def watched(self, types, batch_rows, skip, most):
         skipped.append(skip)
-        return read(self, types, batch_rows, skip)
+        return read(self, types, batch_rows, skip, most)
 
     monkeypatch.setattr(File, "batches", watched)
     parts = source._parts
