@@ -360,10 +360,11 @@ def test_rows_that_stay_in_memory_are_not_read_again(places, monkeypatch):
 
     monkeypatch.setattr(File, "batches", watched)
     parts = source._parts
+    parts._room = N  # some stay, beside those that are read ahead
     first = [block.rows.n_rows for block in parts.read()]
     second = [block.rows.n_rows for block in parts.read()]
     assert first == second and sum(first) == N
-    assert skipped[0] == 0 and skipped[-1] > 0
+    assert skipped[0] == 0 and 0 < skipped[-1] < N
 
 
 def test_a_reader_that_is_left_early_ends():
@@ -392,5 +393,6 @@ def test_a_callback_hears_of_rows_and_verbose_prints(places, capsys):
     heard = []
     rows.on_rows = heard.append
     model = flr.LogisticRegression(verbose=1).fit(rows)
-    assert sum(heard) >= model.n_passes_ * N * 0.5
+    # the look and the first pass: then all rows stay, which were said not to fit
+    assert sum(heard) == 2 * N
     assert len(capsys.readouterr().out.splitlines()) == len(model.history_) + 1
