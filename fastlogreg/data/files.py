@@ -37,7 +37,7 @@ from fastlogreg.data.parts import (
     sample_places,
 )
 from fastlogreg.data.schema import Buffers, Counts, Encoded, Look, Request, Schema
-from fastlogreg.data.tables import Batch, Table, open_table
+from fastlogreg.data.tables import Batch, Table, arrow, open_table
 
 __all__ = ["TableRows", "encoded_batches", "keyed_batches", "open_rows"]
 
@@ -47,9 +47,8 @@ _ROLES = ("target", "sample_weight", "offset")
 _LEAST_SAMPLE = 1_000  # rows
 _AHEAD = 2  # batches that wait to be encoded
 _MOST_READERS = 8  # threads
-_READER_BYTES = 1 << 26  # of the memory limit, for each thread that reads beyond the second
-_LARGEST_BYTES = 1 << 28  # of a batch that is read column by column
-_LARGEST_PREDICTED = 1 << 26  # likewise, where there is no memory limit
+_COLUMNS_BYTES = 1 << 25  # in a batch that is read column by column, or a 16th of the memory limit
+_PREDICTED = 1 << 30  # bytes, where there is no memory limit
 
 
 def open_rows(
@@ -295,8 +294,7 @@ class TableRows:
         """
         self._check_unchanged()
         limit = self.memory_limit
-        threads = reading_threads(limit)
-        most = min(limit * 15 // 16 // (threads + 1), _LARGEST_BYTES) // row_bytes
+        threads, most = reading_threads(limit), _most_bytes(limit) // row_bytes
         size = _batch_rows(row_bytes, limit)
         batches = _reading(self._table, self._types, size, skip, self._split, most)
 
@@ -311,6 +309,8 @@ class TableRows:
         except ValueError:
             self._check_unchanged()  # the better reason
             raise
+        finally:
+            arrow().default_memory_pool().release_unused()  # what the threads that end held
         self._check_unchanged()
 
     def _check_unchanged(self) -> None:
@@ -408,9 +408,9 @@ class TableRows:
 
     def first_rows(self) -> Rows:
         """Return the first rows in memory."""
-        reading = self._encoded()
-        found = next(reading)
-        reading.close()  # type: ignore[attr-defined]
+        size = _batch_rows(self._row_bytes, self.memory_limit)
+        first = next(_reading(self._table, self._types, size, 0, self._split))
+        found = self.schema.encode(first, *_ROLES, seen=True)
         assert found.codes is not None
         return Rows(found.matrix, found.codes, found.weights, found.offset, self.classes)
 
@@ -673,9 +673,17 @@ def _cores() -> int:
         return os.cpu_count() or 1
 
 
+def _most_bytes(limit: int) -> int:
+    """Return the bytes of a batch that is read column by column, within a limit of memory.
+
+    The number of cores has no say in it: sums are added batch by batch, and keep their bits.
+    """
+    return max(min(_COLUMNS_BYTES, limit * 5 // 16), limit // 16)
+
+
 def reading_threads(limit: int) -> int:
-    """Return how many threads read, each a batch, beside the kernels; ``limit`` is of memory."""
-    return max(2, min(_cores(), _MOST_READERS, limit // _READER_BYTES))
+    """Return how many threads read, each a batch; with one beside them all are in the limit."""
+    return max(2, min(_cores(), _MOST_READERS, limit // _most_bytes(limit) - 1))
 
 
 def _batch_rows(row_bytes: int, limit: int = 32 * _BATCH_BYTES) -> int:
@@ -740,12 +748,12 @@ def keyed_batches(
     types = schema.check_table(table, roles=roles, also=keys)
     types = {**table.types(list(keys), list(keys)), **types}
     size = schema.values_a_row * (np.dtype(schema.dtype).itemsize + 4) + 24
-    reading = _reading(table, types, _batch_rows(size), 0, split, _LARGEST_PREDICTED // size)
+    reading = _reading(table, types, _batch_rows(size), 0, split, _most_bytes(_PREDICTED) // size)
 
     def encode(batch: Batch) -> tuple[Encoded, dict[str, Any]]:
         return schema.encode(batch, *roles), {name: _plain(batch.data, name) for name in keys}
 
-    batches = in_order(encode, ahead(reading), reading_threads(0))
+    batches = in_order(encode, ahead(reading), reading_threads(_PREDICTED))
     first = next(batches, None)
     if first is None:
         raise ValueError(f"{table.name} has no rows")
