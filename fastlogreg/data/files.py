@@ -408,6 +408,7 @@ class TableRows:
 
     def first_rows(self) -> Rows:
         """Return the first rows in memory."""
+        self._check_unchanged()
         size = _batch_rows(self._row_bytes, self.memory_limit)
         first = next(_reading(self._table, self._types, size, 0, self._split))
         found = self.schema.encode(first, *_ROLES, seen=True)
