@@ -143,7 +143,7 @@ def test_a_file_that_is_cut_during_a_fit_is_one_error(group, tmp_path, columns):
 
 def test_columns_are_chosen_and_files_are_sent(tmp_path, columns):
     (first, _) = found_files(str(written(tmp_path, columns)))
-    ((start, data), *_) = list(
+    start, data = next(
         pickle.loads(pickle.dumps(first)).batches({"x1": None, "y": None}, 1_000, 0, GROUP)
     )
     assert isinstance(data, Columns) and (start, data.num_rows) == (0, GROUP)
