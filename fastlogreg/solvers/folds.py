@@ -27,6 +27,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogreg.problem.centring import centring
 from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.penalties import L2, Penalty
 from fastlogreg.problem.problem import Problem
@@ -117,15 +118,32 @@ def fit_folds(
     [[True, True], [True, True], [True, True]]
     """
     limits = {"tol": tol, "max_iter": max_iter, **limits}
+    near = centring(problem)
+    found = _fit(
+        problem if near is None else near.problem, training, n_penalties, penalty, solve, limits
+    )
+    if near is not None:
+        found = [[replace(fit, theta=near.back(fit.theta)) for fit in fits] for fits in found]
+    *sets, whole = (list(results) for results in zip(*found, strict=True))
+    return FoldFits(whole, sets)
+
+
+def _fit(
+    problem: Problem,
+    training: Sequence[NDArray[np.int64]],
+    n_penalties: int,
+    penalty: _PenaltyOf,
+    solve: Callable[..., Result],
+    limits: dict[str, Any],
+) -> list[list[Result]]:
+    """Return the fits of the sets and, last, of all rows, by penalty."""
     fits: _Separately | _Together
     once = all((np.diff(rows) > 0).all() for rows in training)  # no row twice
     if once and _go_together(problem, len(training), penalty, solve):
         fits = _Together(ProblemSets(problem, list(training)), limits)
     else:
         fits = _Separately(problem, training, solve, limits)
-    found = [fits.fit(_numbered(penalty, number)) for number in range(n_penalties)]
-    *sets, whole = (list(results) for results in zip(*found, strict=True))
-    return FoldFits(whole, sets)
+    return [fits.fit(_numbered(penalty, number)) for number in range(n_penalties)]
 
 
 def fit_drawn(

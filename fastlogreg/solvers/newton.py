@@ -51,6 +51,7 @@ from fastlogreg.solvers.curvature import (
 from fastlogreg.solvers.direction import Iterate, Proposal
 from fastlogreg.solvers.handover import parts
 from fastlogreg.solvers.loop import minimize
+from fastlogreg.solvers.near import in_near_columns
 from fastlogreg.solvers.search import Point, all_finite, polyak, search
 from fastlogreg.solvers.trace import Trace
 
@@ -67,6 +68,7 @@ _STAGE_TOL = 0.02  # times p / m
 _Vector = NDArray[np.float64]
 
 
+@in_near_columns
 def newton(
     objective: TwiceDifferentiable,
     theta: NDArray[np.float64],
