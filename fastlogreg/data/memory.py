@@ -210,7 +210,8 @@ class MemoryRows:
         few = np.sort(_some(X, _FEW), axis=0)
         middle, quarter = few[len(few) // 2], len(few) // 4
         with np.errstate(over="ignore", invalid="ignore"):
-            spread = few[len(few) - 1 - quarter] - few[quarter]
+            spread = few[-1 - quarter] - few[quarter]
+            spread = np.where(spread > 0.0, spread, few[-1] - few[0])
             perhaps = np.flatnonzero(np.abs(middle) > 0.1 * _FAR * spread)
         if not perhaps.size:
             return None
