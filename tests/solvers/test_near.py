@@ -134,7 +134,8 @@ def test_what_is_far():
     assert middle(np.zeros((500, 0))) is None
     outlier = N + 1e6
     outlier[::64] *= 1e6  # also of the few rows that are looked at first
-    rare = 1e6 + dummies[:, 1:]
+    rare = np.full((500, 1), 1e6)
+    rare[77] += 1.0  # of all rows, none that is looked at first
     found = middle(np.hstack([N, N + 1e6, outlier, rare]))
     assert found[0] == 0.0
     np.testing.assert_allclose(found[1:], 1e6, atol=2.0)
