@@ -42,7 +42,9 @@ class CentredRows(PartedRows):
     (array([0.]), array([2.]))
     """
 
-    def __init__(self, rows: MemoryRows, middle: _Vector) -> None:
+    def __init__(
+        self, rows: MemoryRows, middle: _Vector, near: NDArray[np.float64] | None = None
+    ) -> None:
         facts = Facts(
             rows.n_rows,
             rows.n_columns,
@@ -50,7 +52,8 @@ class CentredRows(PartedRows):
             rows.total_weight,
             rows.effective_rows(),
         )
-        super().__init__(_CentredParts(rows, middle, facts))
+        self._own = _CentredParts(rows, middle, facts, near)
+        super().__init__(self._own)
         self.fraction = rows.fraction
         self._rows, self._middle = rows, middle
 
@@ -65,6 +68,10 @@ class CentredRows(PartedRows):
     def subset(self, rows: NDArray[np.int64]) -> "CentredRows":
         """Return some of the rows, numbered in ascending order, as rows of their own."""
         return CentredRows(self._rows.subset(rows), self._middle)
+
+    def times(self, counts: NDArray[Any]) -> "CentredRows":
+        """Return the same rows, each so often, (n,): what is kept of X is kept once."""
+        return CentredRows(self._rows.times(counts), self._middle, self._own.near)
 
     def columns(self, chosen: NDArray[np.intp]) -> "CentredRows":
         """Return the same rows with some of the columns, numbered in ascending order."""
@@ -99,28 +106,49 @@ class _CentredParts:
     Samples and columns are taken of the rows themselves, before.
     """
 
-    def __init__(self, rows: MemoryRows, middle: _Vector, facts: Facts) -> None:
+    def __init__(
+        self,
+        rows: MemoryRows,
+        middle: _Vector,
+        facts: Facts,
+        near: NDArray[np.float64] | None,
+    ) -> None:
         self.facts = facts
-        self._rows, self._middle = rows, middle
+        self._rows, self._middle, self._given = rows, middle, near
         self._kept: list[Block] | None = None
 
+    @cached_property
+    def near(self) -> NDArray[np.float64] | None:
+        """Return all rows of X centred; None where that is more than a block."""
+        if self.facts.n_values > _BLOCK_VALUES:
+            return None
+        return self._centred(slice(None)) if self._given is None else self._given
+
+    def _centred(self, at: Any) -> NDArray[np.float64]:
+        X = self._rows.arrays[0]
+        chosen = self._rows.chosen
+        rows = X[at if chosen is None else chosen[at]]
+        # C order whatever that of X is; float64, since float32 would not hold the spread
+        near = np.empty(rows.shape)
+        np.subtract(rows, self._middle, out=near)
+        return near
+
     def _blocks(self) -> Iterator[Block]:
-        X, *others = self._rows.arrays
+        others = self._rows.arrays[1:]
         chosen, n = self._rows.chosen, self._rows.n_rows
-        step = max(1, _BLOCK_VALUES // max(1, self._middle.size))
-        for first in range(0, n, step):
+        step = n if self.near is not None else max(1, _BLOCK_VALUES // self._middle.size)
+        for first in range(0, n, max(1, step)):
             at: Any = slice(first, first + step)
-            if chosen is not None:
-                at = chosen[at]
-            own = (None if array is None else array[at] for array in others)
-            # C order whatever that of X is; float64, since float32 would not hold the spread
-            near = np.empty((min(step, n - first), self._middle.size))
-            np.subtract(X[at], self._middle, out=near)
+            near = self._centred(at) if self.near is None else self.near
+            own = (
+                None if array is None else array[at if chosen is None else chosen[at]]
+                for array in others
+            )
             yield Block(self._rows.like(near, *own), first)
 
     def ask(self, question: Question, spec: PassSpec) -> Any:
         """Return the answers of all blocks, added."""
-        if self._kept is None and self.facts.n_values <= _BLOCK_VALUES:
+        if self._kept is None and self.near is not None:
             self._kept = list(self._blocks())
         total = None
         for block in self._kept if self._kept is not None else self._blocks():
