@@ -29,7 +29,7 @@ from fastlogreg.statistics.likelihood import Likelihood
 __all__ = ["Replicates", "bootstrap"]
 
 _TOL = 1e-12
-_TOL_TOGETHER = 1e-10  # goes to 1e-13, and one step beyond
+_TOL_TOGETHER = 1e-10  # of two classes: goes to 1e-13, and mostly one step beyond
 _STOP = 1e-8  # a mean loss below this is that of separated classes
 _MOST_LOST = 0.1
 _TOGETHER = 64  # replicates in one reading, at most; 128 are no quicker
@@ -180,7 +180,7 @@ class _Fits:
                 np.array(times, dtype=np.uint8),
                 self._theta,
                 self._hessian,
-                tol=_TOL_TOGETHER,
+                tol=_TOL_TOGETHER if self._likelihood.n_equations == 1 else _TOL,
                 stop_value=_STOP,
             )
         else:
