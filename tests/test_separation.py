@@ -13,6 +13,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastlogreg import LogisticRegression
 from fastlogreg.data import separation
+from fastlogreg.data.class_separation import find_class_separation
+from fastlogreg.data.memory import Rows
 from fastlogreg.data.separation import find_separation
 from fastlogreg.solvers.newton import newton
 from tests.problems import problem_of
@@ -361,6 +363,50 @@ def test_random_tables(first):
         assert model.converged_ == (not rows.any()), seed
         if said:
             assert re.search("can be separated", said[0]), seed
+
+
+def pairs(A, y, weights, K):
+    """Return the rows, each row of X with each other class, whose margins must not fall."""
+    rows = []
+    for i in np.flatnonzero(weights > 0.0):
+        for k in set(range(K)) - {int(y[i])}:
+            row = np.zeros((K, A.shape[1]))
+            row[int(y[i])] += A[i]
+            row[k] -= A[i]
+            rows.append(row.reshape(-1))
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("first", range(0, 60, 20))
+def test_random_tables_of_classes(first):
+    """Wherever the fit stands: by one linear program on all pairs of rows and classes."""
+    told = set()
+    for seed in range(first, first + 20):
+        rng = np.random.default_rng(seed)
+        K, n, d = (int(rng.integers(*at)) for at in ((3, 5), (8, 60), (1, 4)))
+        X = np.column_stack(
+            [rng.normal(size=(n, d)).round(1), np.eye(3)[rng.integers(0, 3, n)]][: 1 + seed % 2]
+        )
+        B = rng.normal(size=(X.shape[1], K)) * rng.choice([0.3, 2.0, 6.0])
+        y = (X @ B + rng.gumbel(size=(n, K))).argmax(axis=1).astype(float)
+        y[:K] = np.arange(K)
+        weights = rng.poisson(1.5, n).astype(float)
+        weights[:K] += 1.0
+        M = pairs(np.column_stack([np.ones(n), X]), y, weights, K)
+        best = linprog(
+            -M.sum(axis=0),
+            A_ub=np.vstack([-M, M]),
+            b_ub=np.r_[np.zeros(len(M)), np.ones(len(M))],
+            bounds=[(-1e3, 1e3)] * M.shape[1],
+        )
+        rows = Rows(X, y, weights, None, np.arange(K))
+        fit = LogisticRegression(C=1e8).fit(X, y, weights)
+        theta = np.column_stack([fit.intercept_, fit.coef_])
+        for at in (theta, rng.normal(size=theta.shape)):
+            found = find_class_separation(rows, at)
+            assert (found is not None) == (-best.fun > 1e-4)
+        told.add(found is not None)
+    assert told == {True, False}
 
 
 def test_breast_cancer_and_iris():

@@ -9,7 +9,9 @@ makes all its margins positive or 0.
 
 As for two classes a suspicion comes first: at the optimum the residuals (share of the weight times
 the probability of the other class) rule every direction out where all of them are more than
-rounding. The table of pairs is made only then, and only up to :data:`_VALUES` values.
+rounding; else Newton's step may, by one Hessian
+(:func:`fastlogreg.data.separation.may_be_separated`). The table of pairs is made only then, and
+only up to :data:`_VALUES` values.
 """
 
 from dataclasses import replace
@@ -20,8 +22,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from fastlogreg import backends
-from fastlogreg.data.memory import Rows
-from fastlogreg.data.separation import Separation, find_separation, suspicion
+from fastlogreg.data.memory import MemoryRows, Rows
+from fastlogreg.data.separation import InMemory, Separation, find_separation, may_be_separated
 
 __all__ = ["find_class_separation", "names_of_entries"]
 
@@ -69,18 +71,10 @@ def find_class_separation(
     n, K = rows.targets.size, theta.shape[0]
     codes = rows.targets.astype(np.int64)
     spec = backends.PassSpec("cross_entropy", "softmax", intercept, n_outputs=K)
-    bound = backends.get("numba").bind(rows.matrix, None, None, rows.offset, spec)
-    share: Any = 1.0 / n
-    counts = np.ones(n, dtype=bool)
-    if rows.weights is not None:
-        share = (rows.weights / rows.weights.sum())[:, None]
-        counts = rows.weights > 0.0
-    residuals = bound.predict(theta)
-    residuals *= share
-    residuals[np.arange(n), codes] = np.inf
-    least = residuals.min(axis=1)[counts].min()
-    del residuals
-    if least > suspicion(decrement):
+    counts = np.ones(n, dtype=bool) if rows.weights is None else rows.weights > 0.0
+    source = InMemory(MemoryRows(rows.matrix, rows.targets, rows.weights, rows.offset))
+    free = np.ones((2, theta.size), dtype=bool) if grows is None else grows
+    if not may_be_separated(source, spec, theta, free, decrement):
         return None
     A = _with_ones(rows.matrix, intercept)
     if 2 * (K - 1) * (A.size if isinstance(A, np.ndarray) else A.nnz) > _VALUES:

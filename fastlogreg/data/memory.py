@@ -16,6 +16,8 @@ from fastlogreg import backends
 from fastlogreg.backends import ColumnQuadratic, Matrix, Pass, PassSpec, SetsPass
 
 _BLOCK_VALUES = 1 << 20  # of a product that is made block by block
+_FAR = 1e3  # times its spread from 0: sums of squares lose 6 digits
+_FEW, _MANY = 64, 2000  # rows that show whether columns may be far, and are
 
 __all__ = ["Columns", "MemoryRows", "Rows"]
 
@@ -80,6 +82,17 @@ class MemoryRows:
     def arrays(self) -> tuple[Matrix, Any, Any, Any]:
         """Return X, y, weights and offset; of a part, those of all rows."""
         return self._arrays
+
+    @property
+    def chosen(self) -> NDArray[np.int64] | None:
+        """Return which rows of the arrays these are; None for all of them."""
+        return self._chosen
+
+    def like(self, X: Matrix, y: Any, sample_weight: Any, offset: Any) -> "MemoryRows":
+        """Return other rows for the same backend."""
+        other = MemoryRows(X, y, sample_weight, offset)
+        other._backend = self._backend
+        return other
 
     @cached_property
     def total_weight(self) -> float:
@@ -170,7 +183,8 @@ class MemoryRows:
         X, y, sample_weight, offset = self._arrays
         part = copy(self)
         part._arrays = X[:, chosen], y, sample_weight, offset
-        part.__dict__.pop("_by_column", None)
+        for name in ("_by_column", "far_middle"):
+            part.__dict__.pop(name, None)
         part.n_columns = chosen.size
         part.n_values = int(part._arrays[0].size * self.n_rows / max(1, X.shape[0]))
         return part
@@ -182,6 +196,29 @@ class MemoryRows:
         if not isinstance(X, np.ndarray):
             low, high = low.toarray().ravel(), high.toarray().ravel()
         return low.astype(np.float64), high.astype(np.float64)
+
+    @cached_property
+    def far_middle(self) -> NDArray[np.float64] | None:
+        """Return about the middle of each column that is far from 0, and 0 of the others, (d,).
+
+        None where none is, and of sparse rows. Some rows say so: their median, and the median of
+        what differs from it, which rows far outside do not change. Constant columns are not far.
+        """
+        X = self._arrays[0]
+        if not isinstance(X, np.ndarray) or not X.size:
+            return None
+        few = np.sort(_some(X, _FEW), axis=0)
+        middle, quarter = few[len(few) // 2], len(few) // 4
+        with np.errstate(over="ignore", invalid="ignore"):
+            spread = few[-1 - quarter] - few[quarter]
+            spread = np.where(spread > 0.0, spread, few[-1] - few[0])
+            perhaps = np.flatnonzero(np.abs(middle) > 0.1 * _FAR * spread)
+        if not perhaps.size:
+            return None
+        found = np.zeros(X.shape[1])
+        for j in perhaps:
+            found[j] = _far_from_zero(X[:, j])
+        return found if found.any() else None
 
     def squared_lengths(self, matrix: NDArray[np.float64], intercept: bool) -> NDArray[np.float64]:
         """Return the squared length of ``[1, x] matrix``, or ``x matrix``, for each row, (n,)."""
@@ -227,6 +264,24 @@ class MemoryRows:
     def solving(self, size: int) -> AbstractContextManager[None]:
         """Return what a solver of ``size`` parameters runs in, so that passes find the threads."""
         return self._backend.solving(size)
+
+
+def _some(X: NDArray[np.floating], most: int) -> NDArray[np.float64]:
+    """Return so many rows at the most, evenly spaced, as float64."""
+    return X[:: max(1, -(-len(X) // most))].astype(np.float64)
+
+
+def _far_from_zero(column: NDArray[np.floating]) -> float:
+    """Return about the middle of a column that is far from 0; 0 of another."""
+    part = _some(column, _MANY)
+    middle = float(np.median(part))
+    away = np.abs(part - middle)
+    away = away[away > 0.0]
+    if away.size:
+        spread = float(np.median(away))
+    else:  # more than a sample knows
+        spread = max(float(column.max()) - middle, middle - float(column.min()))
+    return middle if 0.0 < _FAR * spread < abs(middle) < np.inf else 0.0
 
 
 def _class_counts(y: NDArray[np.float64]) -> NDArray[np.float64]:

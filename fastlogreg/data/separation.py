@@ -53,7 +53,14 @@ from fastlogreg.backends import Pass, PassSpec
 from fastlogreg.data.memory import MemoryRows
 from fastlogreg.data.parts import PartedRows
 
-__all__ = ["Separation", "all_overlap", "find_separation", "may_be_separated", "suspicion"]
+__all__ = [
+    "InMemory",
+    "Separation",
+    "all_overlap",
+    "find_separation",
+    "may_be_separated",
+    "suspicion",
+]
 
 _SAFETY = 16.0  # how much too small an estimated distance above the optimum may be
 _TINY = 1e-11  # residuals up to this may have been left out of that estimate as rounding
@@ -63,7 +70,7 @@ _NOTHING = 1e-8  # a direction that changes margins by less than this, relativel
 _ZERO = 1e-12  # of a margin along a direction of length 1, rows of size 1: rounding
 _STRICT = 1e-11  # what counts as separated there
 _HESSIAN = 1000  # parameters of the largest Hessian to certify with; conjugate gradients beyond
-_SOFTMAX_HESSIAN = 4000  # parameters of the largest one of several classes, of rows in parts
+_SOFTMAX_HESSIAN = 4000  # parameters of the largest one of several classes
 _PRODUCTS = 300  # of these at most
 _ROUNDED = 1e-15  # a component of the scaled gradient that is rounding
 _SOLVED = 0.1  # of the least residual: what they leave of the gradient, scaled
@@ -328,14 +335,33 @@ def suspicion(decrement: float) -> float:
     return max(_SAFETY * decrement, _TINY)
 
 
+class InMemory:
+    """Rows in memory, asked what parts are asked."""
+
+    def __init__(self, rows: MemoryRows) -> None:
+        self._rows = rows
+        self._bound: dict[PassSpec, Pass] = {}
+        self.total_weight = rows.total_weight
+
+    def bind(self, spec: PassSpec) -> Pass:
+        """Return a pass over the rows."""
+        if spec not in self._bound:
+            self._bound[spec] = self._rows.bind(spec)
+        return self._bound[spec]
+
+    def ask(self, answer: Callable[..., Any], *asked: Any, add: Any, spec: PassSpec) -> Any:
+        """Return what the rows answer."""
+        return answer(self.bind(spec), self._rows, *asked)
+
+
 def may_be_separated(
-    source: PartedRows, spec: PassSpec, theta: _Vector, grows: _Mask, decrement: float
+    source: PartedRows | InMemory, spec: PassSpec, theta: _Vector, grows: _Mask, decrement: float
 ) -> bool:
     """Whether directions without penalty may separate rows that come in parts; False is certain.
 
     Parameters
     ----------
-    source : PartedRows
+    source : PartedRows or InMemory
     spec : PassSpec
         Of the fit: two classes, or softmax.
     theta : ndarray of shape (p,) or (K, p)
@@ -357,6 +383,8 @@ def may_be_separated(
         return True
     held: _Mask = np.array(grows.any(axis=0)).reshape(-1, theta.shape[-1])
     held[:, : int(spec.intercept)] = True
+    if theta.ndim == 2:  # the same step of all classes changes nothing: the first stays
+        held[0, held.all(axis=0)] = False
     held = held.reshape(-1)
     _, gradient, hessian = source.bind(spec)(theta, 2)
     assert gradient is not None and hessian is not None

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogreg.data.centred import CentredRows
 from fastlogreg.data.memory import MemoryRows
 from fastlogreg.problem.penalties import Penalty
 from fastlogreg.problem.problem import Problem
@@ -206,11 +207,9 @@ class DrawnSets(ProblemSets):
     """
 
     def __init__(self, problem: Problem, times: NDArray[np.uint8]) -> None:
-        assert isinstance(problem.source, MemoryRows)
+        assert isinstance(problem.source, MemoryRows | CentredRows)
         self._source, self._times = problem.source, times
-        weights = problem.source.arrays[2]
-        ones = np.ones(problem.n_rows) if weights is None else weights
-        self.total_weights = np.array([float(row @ ones) for row in times])
+        self.total_weights = np.array([self._source.times(row).total_weight for row in times])
         self._whole = None
         self._begin(problem, times)
 

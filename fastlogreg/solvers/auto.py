@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fastlogreg.solvers import Iteration, Result, Universal
 from fastlogreg.solvers.handover import is_cheap
+from fastlogreg.solvers.near import in_near_columns
 from fastlogreg.solvers.newton import newton
 from fastlogreg.solvers.newton_cg import newton_cg
 from fastlogreg.solvers.trace import Trace
@@ -22,6 +23,7 @@ from fastlogreg.solvers.trace import Trace
 __all__ = ["auto"]
 
 
+@in_near_columns
 def auto(
     objective: Universal,
     theta: NDArray[np.float64],

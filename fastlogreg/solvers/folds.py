@@ -27,6 +27,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogreg.problem.centring import centring
 from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.penalties import L2, Penalty
 from fastlogreg.problem.problem import Problem
@@ -117,15 +118,32 @@ def fit_folds(
     [[True, True], [True, True], [True, True]]
     """
     limits = {"tol": tol, "max_iter": max_iter, **limits}
+    near = centring(problem)
+    found = _fit(
+        problem if near is None else near.problem, training, n_penalties, penalty, solve, limits
+    )
+    if near is not None:
+        found = [[replace(fit, theta=near.back(fit.theta)) for fit in fits] for fits in found]
+    *sets, whole = (list(results) for results in zip(*found, strict=True))
+    return FoldFits(whole, sets)
+
+
+def _fit(
+    problem: Problem,
+    training: Sequence[NDArray[np.int64]],
+    n_penalties: int,
+    penalty: _PenaltyOf,
+    solve: Callable[..., Result],
+    limits: dict[str, Any],
+) -> list[list[Result]]:
+    """Return the fits of the sets and, last, of all rows, by penalty."""
     fits: _Separately | _Together
     once = all((np.diff(rows) > 0).all() for rows in training)  # no row twice
     if once and _go_together(problem, len(training), penalty, solve):
         fits = _Together(ProblemSets(problem, list(training)), limits)
     else:
         fits = _Separately(problem, training, solve, limits)
-    found = [fits.fit(_numbered(penalty, number)) for number in range(n_penalties)]
-    *sets, whole = (list(results) for results in zip(*found, strict=True))
-    return FoldFits(whole, sets)
+    return [fits.fit(_numbered(penalty, number)) for number in range(n_penalties)]
 
 
 def fit_drawn(
@@ -143,8 +161,7 @@ def fit_drawn(
     Parameters
     ----------
     problem : Problem
-        Over rows in memory, of one column of margins, whose penalty is that of all sets; it counts
-        the passes.
+        Over rows in memory, whose penalty is that of all sets; it counts the passes.
     times : ndarray of shape (n_sets, n), uint8
         How often each row is in a set.
     theta : ndarray of shape (p,)
@@ -264,14 +281,17 @@ class _Together:
         """
         number_of = len(self._sets.total_weights)
         layout, penalty = self._sets.problem.layout, self._sets.problem.penalty
+        theta = layout.centred(theta)
         starts = np.broadcast_to(theta, (number_of, theta.size))
         looks = self._sets.value_gradient(np.ascontiguousarray(starts), np.arange(number_of))
+        value = float(looks[0].mean()) + penalty.value(theta)
+        shared = Curvature(hessian + np.diag(penalty.smooth_diagonal), value, layout)
         for number, (loss, slope) in enumerate(zip(*looks, strict=True)):
             own = Derivatives(float(loss), slope, hessian)
             # a copy: the Hessian is not that of this set here, and so never fresh
             self._fits.append(_Fit(number, penalty, theta.copy(), own, layout))
             self._fits[-1].made_at = theta
-            self._fits[-1].begin(penalty)
+            self._fits[-1].begin(penalty, shared)
         self._may_share = False
         return self._finished()
 
@@ -395,13 +415,13 @@ class _Fit:
         self._loss, self._slope = own.value, own.gradient
         self._hessian, self.made_at = own.hessian, theta
 
-    def begin(self, penalty: Penalty) -> None:
-        """Go on from here under another penalty."""
+    def begin(self, penalty: Penalty, curvature: Curvature | None = None) -> None:
+        """Go on from here under another penalty; the curvature is that of the Hessian with it."""
         self.penalty = penalty
         self.is_lost = self.is_certain = False
         self.n_iter = self._shortened = 0
         self._distance, self._aim, self._wrong_by = np.inf, _AIM, np.inf
-        self._factor()
+        self._factor(curvature)
 
     def jump(self, theta: _Vector, loss: float, slope: _Vector) -> None:
         """Start elsewhere, if that is nearer."""
@@ -416,11 +436,13 @@ class _Fit:
             self._loss, self._slope = own.value, own.gradient
         self._factor()
 
-    def _factor(self) -> None:
+    def _factor(self, curvature: Curvature | None = None) -> None:
         self.asks_for_hessian = False
         self._shortened = 0
-        hessian = self._hessian + np.diag(self.penalty.smooth_diagonal)
-        self._curvature = Curvature(hessian, self._loss, self._layout)
+        if curvature is None:
+            hessian = self._hessian + np.diag(self.penalty.smooth_diagonal)
+            curvature = Curvature(hessian, self._loss, self._layout)
+        self._curvature = curvature
         self._model = Secants(self._curvature)
         self.is_lost = self.is_lost or self._curvature.factor is None  # Newton knows what to do
         self._take_up()

@@ -20,6 +20,7 @@ from fastlogreg.solvers.curvature import Centred, Secants
 from fastlogreg.solvers.direction import Iterate, Proposal
 from fastlogreg.solvers.handover import budget, go_on
 from fastlogreg.solvers.loop import minimize
+from fastlogreg.solvers.near import in_near_columns
 from fastlogreg.solvers.newton_cg import newton_cg
 from fastlogreg.solvers.search import Point, polyak, search
 from fastlogreg.solvers.trace import Trace
@@ -32,6 +33,7 @@ _OPENING = 2.0  # passes before the first step
 _Vector = NDArray[np.float64]
 
 
+@in_near_columns
 def lbfgs(
     objective: Universal,
     theta: NDArray[np.float64],

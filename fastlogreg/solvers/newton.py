@@ -52,6 +52,7 @@ from fastlogreg.solvers.curvature import (
 from fastlogreg.solvers.direction import Iterate, Proposal
 from fastlogreg.solvers.handover import parts
 from fastlogreg.solvers.loop import minimize
+from fastlogreg.solvers.near import in_near_columns
 from fastlogreg.solvers.search import Point, all_finite, polyak, search
 from fastlogreg.solvers.trace import Trace
 
@@ -69,6 +70,7 @@ _NOTHING = 0.1  # passes on all rows: next to nothing
 _Vector = NDArray[np.float64]
 
 
+@in_near_columns
 def newton(
     objective: TwiceDifferentiable,
     theta: NDArray[np.float64],

@@ -45,6 +45,7 @@ from fastlogreg.solvers.curvature import Centred, Secants, bound, is_lost
 from fastlogreg.solvers.direction import Iterate, Proposal
 from fastlogreg.solvers.handover import budget, fits, go_on, is_cheap
 from fastlogreg.solvers.loop import minimize
+from fastlogreg.solvers.near import in_near_columns
 from fastlogreg.solvers.newton import newton
 from fastlogreg.solvers.search import Point, polyak, search
 from fastlogreg.solvers.trace import Trace
@@ -63,6 +64,7 @@ _ENDS = (Status.CONVERGED, Status.STOPPED, Status.NOT_FINITE)  # no one goes on 
 _Vector = NDArray[np.float64]
 
 
+@in_near_columns
 def newton_cg(
     objective: Universal,
     theta: NDArray[np.float64],

@@ -61,6 +61,17 @@ class Trace(Generic[_Record]):
         rest._before = self._before + n_iter
         return rest
 
+    def through(
+        self, back: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    ) -> "Trace[_Record]":
+        """Return the trace for a solver whose theta means ``back(theta)``: same history."""
+        tell = self._callback
+        seen: Trace[_Record] = Trace(
+            None if tell is None else lambda now, theta: tell(now, back(theta))
+        )
+        seen.history, seen._before = self.history, self._before
+        return seen
+
     def note(self, now: _Record, theta: NDArray[np.float64]) -> bool:
         """Note where a solver stands; return whether it is asked to stop there."""
         if self._before:

@@ -1,9 +1,9 @@
 """The bootstrap: fits to rows drawn with replacement, each from where the first fit ended.
 
-A replicate says how often each row, or each cluster, was drawn. No row is copied. Replicates of two
-classes are fitted side by side, some dozens in each reading of the rows, by the Hessian of all rows
-(:func:`fastlogreg.solvers.folds.fit_drawn`); those of several classes, and of rows whose Hessian is
-dear, one after the other.
+A replicate says how often each row, or each cluster, was drawn. No row is copied. Replicates are
+fitted side by side, some dozens at a time, by the one Hessian of all rows
+(:func:`fastlogreg.solvers.folds.fit_drawn`): of two classes all in one reading of the rows. Where
+that Hessian is dear, replicates are fitted one after the other.
 """
 
 from collections.abc import Iterator
@@ -15,8 +15,10 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogreg.data.centred import CentredRows
 from fastlogreg.data.memory import MemoryRows
 from fastlogreg.data.separation import all_overlap
+from fastlogreg.problem.centring import centring
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Result, TwiceDifferentiable, Universal
 from fastlogreg.solvers.auto import auto
@@ -27,11 +29,12 @@ from fastlogreg.statistics.likelihood import Likelihood
 __all__ = ["Replicates", "bootstrap"]
 
 _TOL = 1e-12
-_TOL_TOGETHER = 1e-10  # goes to 1e-13, and one step beyond
+_TOL_TOGETHER = 1e-10  # of two classes: goes to 1e-13, and mostly one step beyond
 _STOP = 1e-8  # a mean loss below this is that of separated classes
 _MOST_LOST = 0.1
 _TOGETHER = 64  # replicates in one reading, at most; 128 are no quicker
 _BYTES = 1 << 26  # of their counts
+_LARGEST_OF_CLASSES = 2000  # entries of theta, as for folds
 _MOST_TIMES = 255  # that a row is drawn, of those fitted together
 
 _Array = NDArray[np.float64]
@@ -134,17 +137,29 @@ class _Fits:
 
     def __init__(self, likelihood: Likelihood, parameters: _Array, *, drawn_alike: bool) -> None:
         X, y, weights, offset, _ = likelihood.rows
-        self._likelihood = likelihood
+        self._likelihood, self._estimates = likelihood, parameters
         self._source = MemoryRows(X, y, weights if drawn_alike else None, offset)
-        self._theta = likelihood.theta(parameters).reshape(-1)
-        self._problem = Problem(self._source, spec=likelihood.spec)
+        theta, problem = (
+            likelihood.theta(parameters).reshape(-1),
+            Problem(self._source, spec=likelihood.spec),
+        )
+        self._near = centring(problem)  # what follows is in its columns, where there are any
+        self._theta = theta if self._near is None else self._near.there(theta)
+        self._problem = problem if self._near is None else self._near.problem
         given = self._source.arrays[2]
         self._lightest = 1.0 if given is None else float(given[given > 0.0].min())
         self._hessian: NDArray[np.float64] | None = None
         self.at_once = 1
-        if likelihood.n_equations == 1 and is_cheap(cast(TwiceDifferentiable, self._problem)):
+        if self._goes_together():
             self._hessian = self._problem.mean_loss(self._theta)[2]
-            self.at_once = min(_TOGETHER, max(1, _BYTES // likelihood.n_rows))
+            # several classes hold the weights of each replicate, not its counts alone
+            bytes_of_row = 1 if likelihood.n_equations == 1 else 8
+            self.at_once = min(_TOGETHER, max(1, _BYTES // (bytes_of_row * likelihood.n_rows)))
+
+    def _goes_together(self) -> bool:
+        if self._likelihood.n_equations == 1:
+            return is_cheap(cast(TwiceDifferentiable, self._problem))
+        return self._problem.size <= _LARGEST_OF_CLASSES  # made once, for all replicates
 
     @property
     def n_passes(self) -> float:
@@ -165,19 +180,24 @@ class _Fits:
                 np.array(times, dtype=np.uint8),
                 self._theta,
                 self._hessian,
-                tol=_TOL_TOGETHER,
+                tol=_TOL_TOGETHER if self._likelihood.n_equations == 1 else _TOL,
                 stop_value=_STOP,
             )
         else:
             results = [self._fit(each) for each in times]
         return [
-            self._likelihood.parameters(result.theta)
+            self._parameters(result)
             for result, each in zip(results, times, strict=True)
             if self._has_optimum(result, each)
         ]
 
+    def _parameters(self, result: Result) -> _Array:
+        theta = result.theta if self._near is None else self._near.back(result.theta)
+        return self._likelihood.parameters(theta)
+
     def _fit(self, times: _Times) -> Result:
-        problem = self._problem.subset(self._source.times(times), self._problem.penalty)
+        source = cast(MemoryRows | CentredRows, self._problem.source)
+        problem = self._problem.subset(source.times(times), self._problem.penalty)
         with problem.solving():
             return auto(
                 cast(Universal, problem), self._theta, tol=_TOL, stop_value=_STOP, stages=False
@@ -189,7 +209,8 @@ class _Fits:
         of, first = self._likelihood, self._problem.layout.first
         low, high = self._problem.column_ranges()
         sizes = np.concatenate([np.ones(first), np.maximum(np.abs(low), np.abs(high))])
-        return float(np.abs(of.margins(of.parameters(self._theta))).max()), sizes
+        largest = np.abs(of.margins(self._estimates)).max()
+        return float(largest), sizes
 
     def _largest(self, theta: _Array) -> float:
         """Return what no margin at theta is larger than; infinity for several classes."""
@@ -207,5 +228,5 @@ class _Fits:
             return True
         drawn = self._source.times(times).arrays[2]
         own = Likelihood(of.rows._replace(weights=drawn), of.intercept, of.reference, of.n_threads)
-        at = of.parameters(result.theta)
+        at = self._parameters(result)
         return own.separation(at, result.decrement * own.total_weight) is None

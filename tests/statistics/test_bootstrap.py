@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from fastlogreg.data.memory import Rows
 from fastlogreg.statistics import bootstrap as module
@@ -25,6 +25,22 @@ def newton(A, y, weights, offset):
         if np.abs(step).max() < 1e-12:
             return theta
     return None
+
+
+def newton_of_classes(A, y, weights):
+    """Return the maximum for three classes, the first of them the reference."""
+    T, p = np.eye(3)[y.astype(int)], A.shape[1]
+    theta = np.zeros((3, p))
+    for _ in range(60):
+        P = softmax(A @ theta.T, axis=1)
+        score = ((T - P) * weights[:, None]).T @ A
+        blocks = P[:, :, None] * np.eye(3) - P[:, :, None] * P[:, None]
+        information = np.einsum("i,ikl,ia,ib->kalb", weights, blocks, A, A)[1:, :, 1:]
+        step = np.linalg.solve(information.reshape(2 * p, -1), score[1:].reshape(-1))
+        theta[1:] += step.reshape(2, p)
+        if np.abs(step).max() < 1e-13:
+            break
+    return theta[1:].reshape(-1)
 
 
 def draws(kind, weights, groups, number):
@@ -77,3 +93,34 @@ def test_separated_replicates_are_left_out():
     best = newton(np.column_stack([np.ones(70), X]), y, np.ones(70), 0.0)
     with pytest.raises(ValueError, match="of 60 bootstrap replicates have no optimum"):
         module.bootstrap(likelihood, best, 60, np.random.RandomState(0))
+
+
+@pytest.mark.parametrize("kind", ["plain", "sampling", "frequency"])
+@pytest.mark.parametrize("moved", [0.0, 1e6])
+def test_replicates_of_several_classes_are_fits_of_the_rows_drawn(kind, moved, monkeypatch):
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(N, 3))
+    y = (X @ rng.normal(size=(3, 3)) + rng.gumbel(size=(N, 3))).argmax(axis=1).astype(float)
+    weights = None if kind == "plain" else rng.integers(1, 4, N).astype(float)
+    A = np.column_stack([np.ones(N), X])
+    best = newton_of_classes(A, y, np.ones(N) if weights is None else weights)
+    held = np.array([newton_of_classes(A, y, drawn) for drawn in draws(kind, weights, None, 70)])
+
+    def in_columns(parameters, sign):
+        rows = parameters.reshape(-1, 2, 4).copy()
+        rows[..., 0] += sign * moved * rows[..., 1]
+        return rows.reshape(parameters.shape)
+
+    away = X + np.array([moved, 0.0, 0.0])
+    likelihood = Likelihood(Rows(away, y, weights, None, np.arange(3)), True)
+    arguments = (likelihood, in_columns(best, -1.0), 70)
+    options = {"sampling": kind == "sampling"}
+    found = module.bootstrap(*arguments, np.random.RandomState(5), **options)
+    again = module.bootstrap(*arguments, np.random.RandomState(5), **options)
+    np.testing.assert_array_equal(found.parameters, again.parameters)
+    scale = np.std(held, axis=0)
+    assert found.lost == 0
+    assert_allclose(in_columns(found.parameters, 1.0) / scale, held / scale, atol=2e-6)
+    monkeypatch.setattr(module, "_MOST_TIMES", 0)
+    alone = module.bootstrap(*arguments, np.random.RandomState(5), **options)
+    assert_allclose(in_columns(alone.parameters, 1.0) / scale, held / scale, atol=2e-5)

@@ -1,0 +1,165 @@
+"""Rows of columns far from 0, as rows of the same columns near to it.
+
+A sum of squares over a column whose values are 1e6 times their spread from 0 has 1e-4 of the
+column's variance left, and with an intercept beside it a Hessian of such columns says little of
+the curvature. So a number near the middle of each is subtracted before anything is summed: some
+rows at a time, so that X is not copied as a whole.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogreg.backends import Pass, PassSpec
+from fastlogreg.data.memory import MemoryRows
+from fastlogreg.data.parts import Block, Facts, PartedPass, PartedRows, Question
+
+__all__ = ["CentredRows"]
+
+_BLOCK_VALUES = 1 << 20  # of X that are centred at a time; a single block is kept
+
+_Vector = NDArray[np.float64]
+
+
+class CentredRows(PartedRows):
+    """Dense rows in memory with a number subtracted from each column, as a source.
+
+    Parameters
+    ----------
+    rows : MemoryRows
+        Of dense X.
+    middle : ndarray of shape (d,)
+
+    Examples
+    --------
+    >>> rows = MemoryRows(np.array([[1e9], [1e9 + 1.0], [1e9 + 2.0]]), np.array([0.0, 1.0, 1.0]))
+    >>> low, high = CentredRows(rows, np.array([1e9])).column_ranges()
+    >>> low, high
+    (array([0.]), array([2.]))
+    """
+
+    def __init__(
+        self, rows: MemoryRows, middle: _Vector, near: NDArray[np.float64] | None = None
+    ) -> None:
+        facts = Facts(
+            rows.n_rows,
+            rows.n_columns,
+            rows.n_values,
+            rows.total_weight,
+            rows.effective_rows(),
+        )
+        self._own = _CentredParts(rows, middle, facts, near)
+        super().__init__(self._own)
+        self.fraction = rows.fraction
+        self._rows, self._middle = rows, middle
+
+    def bind(self, spec: PassSpec) -> Pass:
+        """Return a pass over the rows, to be called many times."""
+        return cast(Pass, _CentredPass(self._rows, self._parts, spec))
+
+    def sample(self, step: int) -> Any:
+        """Return one row, drawn with a fixed seed, of every ``step`` rows."""
+        return CentredRows(self._rows.sample(step), self._middle)
+
+    def subset(self, rows: NDArray[np.int64]) -> "CentredRows":
+        """Return some of the rows, numbered in ascending order, as rows of their own."""
+        return CentredRows(self._rows.subset(rows), self._middle)
+
+    def times(self, counts: NDArray[Any]) -> "CentredRows":
+        """Return the same rows, each so often, (n,): what is kept of X is kept once."""
+        return CentredRows(self._rows.times(counts), self._middle, self._own.near)
+
+    def columns(self, chosen: NDArray[np.intp]) -> "CentredRows":
+        """Return the same rows with some of the columns, numbered in ascending order."""
+        return CentredRows(self._rows.columns(chosen), self._middle[chosen])
+
+    def column_ranges(self) -> tuple[_Vector, _Vector]:
+        """Return the smallest and the largest value of each column of all rows, (d,) each."""
+        low, high = self._rows.column_ranges()
+        return low - self._middle, high - self._middle
+
+    def solving(self, size: int) -> AbstractContextManager[None]:
+        """Return what a solver of ``size`` parameters runs in."""
+        return self._rows.solving(size)
+
+
+class _CentredPass(PartedPass):
+    """A pass that costs what one over the rows as they are does."""
+
+    def __init__(self, rows: MemoryRows, parts: Any, spec: PassSpec) -> None:
+        super().__init__(parts, spec, lambda: None)
+        self._rows = rows
+
+    @cached_property
+    def hessian_cost(self) -> float:
+        """Return what a call of order 2 costs, in calls of order 1."""
+        return self._rows.bind(self._spec).hessian_cost
+
+
+class _CentredParts:
+    """Blocks of the rows, each centred when it is asked; see :class:`fastlogreg.data.parts.Parts`.
+
+    Samples and columns are taken of the rows themselves, before.
+    """
+
+    def __init__(
+        self,
+        rows: MemoryRows,
+        middle: _Vector,
+        facts: Facts,
+        near: NDArray[np.float64] | None,
+    ) -> None:
+        self.facts = facts
+        self._rows, self._middle, self._given = rows, middle, near
+        self._kept: list[Block] | None = None
+
+    @cached_property
+    def near(self) -> NDArray[np.float64] | None:
+        """Return all rows of X centred; None where that is more than a block."""
+        if self.facts.n_values > _BLOCK_VALUES:
+            return None
+        return self._centred(slice(None)) if self._given is None else self._given
+
+    def _centred(self, at: Any) -> NDArray[np.float64]:
+        X = self._rows.arrays[0]
+        chosen = self._rows.chosen
+        rows = X[at if chosen is None else chosen[at]]
+        # C order whatever that of X is; float64, since float32 would not hold the spread
+        near = np.empty(rows.shape)
+        np.subtract(rows, self._middle, out=near)
+        return near
+
+    def _blocks(self) -> Iterator[Block]:
+        others = self._rows.arrays[1:]
+        chosen, n = self._rows.chosen, self._rows.n_rows
+        step = n if self.near is not None else max(1, _BLOCK_VALUES // self._middle.size)
+        for first in range(0, n, max(1, step)):
+            at: Any = slice(first, first + step)
+            near = self._centred(at) if self.near is None else self.near
+            own = (
+                None if array is None else array[at if chosen is None else chosen[at]]
+                for array in others
+            )
+            yield Block(self._rows.like(near, *own), first)
+
+    def ask(self, question: Question, spec: PassSpec) -> Any:
+        """Return the answers of all blocks, added."""
+        if self._kept is None and self.near is not None:
+            self._kept = list(self._blocks())
+        total = None
+        for block in self._kept if self._kept is not None else self._blocks():
+            answer = question.of(block.first, block.last).ask(block, spec)
+            total = answer if total is None else question.added(total, answer)
+        return total
+
+    def samples(self, steps: list[int]) -> Any:
+        """Not offered: samples are of the rows as they are."""
+        raise NotImplementedError
+
+    def columns(self, chosen: NDArray[np.intp]) -> Any:
+        """Not offered: columns are taken of the rows as they are."""
+        raise NotImplementedError
