@@ -106,6 +106,8 @@ class _CentredParts:
     Samples and columns are taken of the rows themselves, before.
     """
 
+    reading_cost = 0.0  # they are at hand
+
     def __init__(
         self,
         rows: MemoryRows,
