@@ -17,8 +17,7 @@ from fastlogreg.backends.numba.passes.plan import (
 # (Zen 4, one thread, batches of 256 at 20 columns: 30 -> 23 ns a row, of 4096 at 100: 75 -> 51).
 _BLOCK_BYTES, _RUN_BYTES_AT_MOST = (10240, 20480) if PREFETCHES else (20480, 81920)
 _WORK_BYTES = 10240  # of rows that are worked on together
-# Of a stretch's rows in one batch: enough to be read in the memory's order.
-_RUN_BYTES = 8192 if PREFETCHES else 32768
+_RUN_BYTES = 8192  # of a stretch's rows in one batch: enough to be read in the memory's order
 _MIN_HEIGHT, _MAX_HEIGHT = 16, 128 if PREFETCHES else 512
 _MAX_BLOCK = 128  # rows
 _MIN_BLOCK, _TILE_BYTES = 16, 1 << 17  # of softmax: its columns, or its margins
