@@ -257,6 +257,7 @@ def test_every_stored_file_and_command_is_in_the_table():
             assert {o[2:].replace("-", "_") for o in options} <= set(main.parameters)
             known = import_module(figure.run[0]).CASES if figure.name == "l1_fits" else cases.FITS
             assert set(figure.pieces) <= set(known)
+            assert figure.name != "l1_fits" or set(figure.pieces) == set(known)
 
 
 def test_an_edit_of_the_package_is_told_and_a_commit_that_leaves_it_alone_is_not(
