@@ -113,6 +113,7 @@ FLOORS = [
         "fastlogreg.backends.numba.jit",
         "fastlogreg.backends.numba.vectors",
     ),
+    ("fastlogreg.backends.limits",),
 ]
 
 

@@ -47,6 +47,8 @@ from typing import (
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogreg.backends.limits import one_blas_thread as one_blas_thread
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
@@ -63,6 +65,7 @@ COMBINATIONS: Final = (*ONE_MARGIN, ("cross_entropy", "softmax"))
 BACKENDS: Final = ("loop", "numpy", "numba")
 
 Matrix: TypeAlias = "NDArray[np.floating] | csr_array"
+Solving: TypeAlias = AbstractContextManager[AbstractContextManager[object]]
 
 
 class PassSpec(NamedTuple):
@@ -298,8 +301,11 @@ class Backend(Protocol):
     ) -> Pass:
         """Return a pass over these rows; without y it predicts and looks at X, no more."""
 
-    def solving(self, p: int) -> AbstractContextManager[None]:
-        """Return what a solver of p parameters runs in, so that passes find the threads free."""
+    def solving(self, p: int) -> Solving:
+        """Return what a solver of p parameters runs in, so that passes find the threads free.
+
+        Entered, it returns itself, to be entered again: see :mod:`fastlogreg.backends.limits`.
+        """
 
     def train_epoch(
         self,

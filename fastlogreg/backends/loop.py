@@ -443,9 +443,9 @@ def bind(
     return kind(X, y, sample_weight, offset, spec)
 
 
-def solving(p: int) -> AbstractContextManager[None]:
+def solving(p: int) -> AbstractContextManager[AbstractContextManager[object]]:
     """Return a context that changes nothing; see :class:`fastlogreg.backends.Backend`."""
-    return nullcontext()
+    return nullcontext(nullcontext())
 
 
 def train_epoch(

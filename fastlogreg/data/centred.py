@@ -7,14 +7,13 @@ rows at a time, so that X is not copied as a whole.
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.backends import Pass, PassSpec
+from fastlogreg.backends import Pass, PassSpec, Solving
 from fastlogreg.data.memory import MemoryRows
 from fastlogreg.data.parts import Block, Facts, PartedPass, PartedRows, Question
 
@@ -82,7 +81,7 @@ class CentredRows(PartedRows):
         low, high = self._rows.column_ranges()
         return low - self._middle, high - self._middle
 
-    def solving(self, size: int) -> AbstractContextManager[None]:
+    def solving(self, size: int) -> Solving:
         """Return what a solver of ``size`` parameters runs in."""
         return self._rows.solving(size)
 

@@ -4,7 +4,6 @@ Nothing is checked here and nothing copied; :mod:`fastlogreg.data.validation` es
 contract.
 """
 
-from contextlib import AbstractContextManager
 from copy import copy
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg import backends
-from fastlogreg.backends import ColumnQuadratic, Matrix, Pass, PassSpec, SetsPass
+from fastlogreg.backends import ColumnQuadratic, Matrix, Pass, PassSpec, SetsPass, Solving
 
 _BLOCK_VALUES = 1 << 20  # of a product that is made block by block
 _FAR = 1e3  # times its spread from 0: sums of squares lose 6 digits
@@ -261,7 +260,7 @@ class MemoryRows:
         """Return (row, column) of the first NaN or infinity in X; None where all are finite."""
         return self._backend.bind(self._arrays[0], None, None, None, PassSpec()).first_not_finite()
 
-    def solving(self, size: int) -> AbstractContextManager[None]:
+    def solving(self, size: int) -> Solving:
         """Return what a solver of ``size`` parameters runs in, so that passes find the threads."""
         return self._backend.solving(size)
 

@@ -11,7 +11,6 @@ Where a solver begins on a part of the rows, these are copied into memory: the r
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg import backends
-from fastlogreg.backends import ClassesPass, Pass, PassSpec, SetsPass
+from fastlogreg.backends import ClassesPass, Pass, PassSpec, SetsPass, Solving
 from fastlogreg.data.memory import MemoryRows
 
 __all__ = [
@@ -492,7 +491,7 @@ class PartedRows:
         """Return None: what is not finite is refused where the parts become numbers."""
         return None
 
-    def solving(self, size: int) -> AbstractContextManager[None]:
+    def solving(self, size: int) -> Solving:
         """Return what a solver of ``size`` parameters runs in."""
         return backends.get("numba").solving(size)
 

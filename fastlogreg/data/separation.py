@@ -46,10 +46,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from fastlogreg import backends
-from fastlogreg.backends import Pass, PassSpec
+from fastlogreg.backends import Pass, PassSpec, one_blas_thread
 from fastlogreg.data.memory import MemoryRows
 from fastlogreg.data.parts import PartedRows
 
@@ -310,7 +309,8 @@ def find_separation(
         proven = lowest > 1.0 + rounding
     search = _Search(rows, grows[:, free], z, np.broadcast_to(share, y.shape), suspects, certified)
     # many small products: several BLAS threads, which spin between them, took 10 times as long
-    with threadpool_limits(1, user_api="blas"):
+    alone = one_blas_thread()
+    with alone, alone:
         decided = search.run(proven)
     separated = everything & ~search.left
     if decided and not separated.any():

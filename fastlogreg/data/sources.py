@@ -4,13 +4,12 @@ In memory (:mod:`fastlogreg.data.memory`), in files or on other machines: a sour
 specification to a pass, whose results are sums, which parts of the rows can add.
 """
 
-from contextlib import AbstractContextManager
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.backends import Pass, PassSpec, SetsPass
+from fastlogreg.backends import Pass, PassSpec, SetsPass, Solving
 
 __all__ = ["RowSource"]
 
@@ -69,5 +68,5 @@ class RowSource(Protocol):
     def first_not_finite(self) -> tuple[int, int] | None:
         """Return (row, column) of the first NaN or infinity in X; None where all are finite."""
 
-    def solving(self, size: int) -> AbstractContextManager[None]:
+    def solving(self, size: int) -> Solving:
         """Return what a solver of ``size`` parameters runs in, so that passes find the threads."""

@@ -613,7 +613,7 @@ def _fit_grid(
     penalties = [penalty(1.0, number) for number in range(grid.Cs.size)]
     growing = [may_separate(layout, each) for each in penalties]
     kinds = {isinstance(each, ElasticNet) for each in penalties}
-    with problem.solving():
+    with problem.solving() as again, again:
         found = fit_folds(
             problem,
             [training for training, _ in folds],

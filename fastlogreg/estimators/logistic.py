@@ -543,7 +543,7 @@ class Settings:
         grows = problem.penalty.grows()
         separable = may_separate(problem.layout, problem.penalty)
         stop_value = SEPARATED if separable else 0.0
-        with problem.solving():
+        with problem.solving() as again, again:
             result = solver(
                 problem,
                 theta,
@@ -560,7 +560,7 @@ class Settings:
         separation = self.separation(rows, problem, grows, result)
         if separation is None and result.status is Status.STOP_VALUE:
             # rows that overlap weigh next to nothing: there is an optimum below
-            with problem.solving():
+            with problem.solving() as again, again:
                 result = go_on(
                     solver,
                     problem,

@@ -422,7 +422,7 @@ def regularization_path(
     names = _names(feature_names, columns)
     problem = settings.problem(rows, data.source, softmax=classes.size > 2)
     layout, total = problem.layout, problem.source.total_weight
-    with problem.solving():
+    with problem.solving() as again, again:
         none = np.zeros(layout.size)
         without = problem.with_penalty(L2(none))
         theta, point = null_model(without)

@@ -18,7 +18,6 @@ Nothing is checked here: the rows follow the contract of :mod:`fastlogreg.backen
 :mod:`fastlogreg.data.validation` establishes.
 """
 
-from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import replace
 from typing import Any, cast
@@ -26,7 +25,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.backends import ClassesPass, ColumnQuadratic, PassSpec, SetsPass
+from fastlogreg.backends import ClassesPass, ColumnQuadratic, PassSpec, SetsPass, Solving
 from fastlogreg.data.sources import RowSource
 from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.moments import Moments
@@ -120,7 +119,7 @@ class Problem:
         """Return the passes over the rows so far."""
         return float(self._counter.total)
 
-    def solving(self) -> AbstractContextManager[None]:
+    def solving(self) -> Solving:
         """Return the context to solve in: vector work between passes leaves them the threads."""
         return self.source.solving(self.size)
 

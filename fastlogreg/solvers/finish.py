@@ -90,7 +90,7 @@ def finish(
         if not value <= problem.value(other):
             theta = other
     stop_value = 0.0 if penalized else _FLOOR
-    with problem.solving():
+    with problem.solving() as again, again:
         result = auto(cast(Universal, problem), theta, tol=tol, stop_value=stop_value, stages=False)
     distance = result.decrement / result.value if result.value > 0.0 else 0.0
     return Finish(result.theta if result.finite else theta, distance, result.converged)

@@ -198,7 +198,7 @@ class _Fits:
     def _fit(self, times: _Times) -> Result:
         source = cast(MemoryRows | CentredRows, self._problem.source)
         problem = self._problem.subset(source.times(times), self._problem.penalty)
-        with problem.solving():
+        with problem.solving() as again, again:
             return auto(
                 cast(Universal, problem), self._theta, tol=_TOL, stop_value=_STOP, stages=False
             )

@@ -119,28 +119,6 @@ def test_an_error_in_one_thread_is_raised_and_the_pool_goes_on():
     assert sorted(done) == list(range(100))
 
 
-def test_the_blas_gets_its_threads_back():
-    from threadpoolctl import ThreadpoolController
-
-    controller = ThreadpoolController().select(user_api="blas")
-
-    def counts():
-        return [library["num_threads"] for library in controller.info()]
-
-    before = counts()
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda k: nested(k), range(20)))
-    assert counts() == before
-    with threads.one_blas_thread():
-        assert set(counts()) == {1}
-    assert counts() == before
-
-
-def nested(_):
-    with threads.one_blas_thread(), threads.one_blas_thread():
-        pass
-
-
 def run_script(body, **environment):
     """Run Python code in a process of its own, and return what it printed."""
     prelude = """

@@ -17,13 +17,14 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
 import numba
 from numba import config
+
+from fastlogreg.backends.limits import Limit
 
 SERIAL_SECONDS = 3e-4
 CALL_SECONDS = 0.2
@@ -44,10 +45,8 @@ _forked = False
 
 
 def _after_fork_in_child() -> None:
-    global _lock, _forked, _pool, _blas_lock, _blas_users
+    global _lock, _forked, _pool
     _lock = threading.Lock()  # another thread of the parent may have held it
-    _blas_lock = threading.Lock()
-    _blas_users = 0
     _pool = None
     try:
         numba.threading_layer()
@@ -166,14 +165,9 @@ def run_on_pool(work: Callable[[int], None], n: int, n_threads: int) -> None:
 # --- dispatch --------------------------------------------------------------------------
 
 
-@contextmanager
-def _numba_threads(n: int) -> Iterator[None]:
+def _numba_threads(n: int) -> Limit:
     before = numba.get_num_threads()
-    numba.set_num_threads(n)
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)
+    return Limit(lambda: numba.set_num_threads(n), lambda: numba.set_num_threads(before))
 
 
 def run_chunks(
@@ -195,7 +189,8 @@ def run_chunks(
     if threads > 1 and on_threads is not None and prange_is_safe():
         threads = min(threads, default_threads())
         step = max(threads, int(threads * CALL_SECONDS / seconds_per_chunk))
-        with _numba_threads(threads):
+        limit = _numba_threads(threads)
+        with limit, limit:
             for first in range(0, n_chunks, step):
                 on_threads(first, min(first + step, n_chunks))
         return
@@ -208,38 +203,3 @@ def run_chunks(
         serial(call * step, min((call + 1) * step, n_chunks))
 
     run_on_pool(work, -(-n_chunks // step), threads)
-
-
-# --- the BLAS --------------------------------------------------------------------------
-
-_blas_lock = threading.Lock()
-_blas_users = 0
-_blas_limit: Any = None
-_blas_controller: Any = None
-
-
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Keep the BLAS at one thread a call while our own threads call it.
-
-    The limit belongs to the process: the first to enter sets it and the last to leave
-    takes it back, else two callers could restore each other's limit for good.
-    """
-    global _blas_users, _blas_limit, _blas_controller
-    from threadpoolctl import ThreadpoolController
-
-    with _blas_lock:
-        if _blas_users == 0:
-            if _blas_controller is None:
-                _blas_controller = ThreadpoolController()
-            _blas_limit = _blas_controller.limit(limits=1, user_api="blas")
-            _blas_limit.__enter__()
-        _blas_users += 1
-    try:
-        yield
-    finally:
-        with _blas_lock:
-            _blas_users -= 1
-            if _blas_users == 0:
-                _blas_limit.__exit__(None, None, None)
-                _blas_limit = None

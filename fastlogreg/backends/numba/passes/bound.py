@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogreg.backends.limits import one_blas_thread
 from fastlogreg.backends.numba import stages
 from fastlogreg.backends.numba.jit import Kernel
 from fastlogreg.backends.numba.passes import kernels
@@ -33,7 +34,7 @@ from fastlogreg.backends.numba.passes.storage import (
     symmetric,
 )
 from fastlogreg.backends.numba.stages.csr import Csr
-from fastlogreg.backends.numba.threads import one_blas_thread, run_chunks
+from fastlogreg.backends.numba.threads import run_chunks
 
 _BLAS_THREADS_FROM = 96  # p from which OpenBLAS uses threads between passes: p * p of 9216
 _FACTOR_THREADS_FROM = 2000  # p from which a Cholesky factor gains more than the passes lose
@@ -61,7 +62,7 @@ def _left_out(chunks: int) -> Sums:
     return Sums(none, np.empty((chunks, 0, 0)), none, NOTHING, _NO_MATRIX)
 
 
-def solving(p: int) -> AbstractContextManager[None]:
+def solving(p: int) -> AbstractContextManager[AbstractContextManager[object]]:
     """Return what a solver runs in; see :class:`fastlogreg.backends.Backend`.
 
     The BLAS keeps its threads spinning for a while after a call, on the cores that the next pass
@@ -71,7 +72,7 @@ def solving(p: int) -> AbstractContextManager[None]:
     """
     if _BLAS_THREADS_FROM <= p < _FACTOR_THREADS_FROM or p >= _VECTOR_THREADS_FROM:
         return one_blas_thread()
-    return nullcontext()
+    return nullcontext(nullcontext())
 
 
 class BoundPass(RowsPass):
@@ -287,7 +288,8 @@ def _sum_chunks_by_blas(
                 if target is product:
                     hessians[c] += product
 
-    with one_blas_thread():
+    limit = one_blas_thread()
+    with limit, limit:
         run_chunks(run, None, chunks, seconds, n_threads)
     return sums.sum(axis=0), symmetric(hessians.sum(axis=0))
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogreg.backends.limits import one_blas_thread
 from fastlogreg.backends.numba.passes import softmax_kernels as kernels
 from fastlogreg.backends.numba.passes.kernels import Cut
 from fastlogreg.backends.numba.passes.plan import (
@@ -37,7 +38,7 @@ from fastlogreg.backends.numba.passes.storage import (
 )
 from fastlogreg.backends.numba.stages import softmax
 from fastlogreg.backends.numba.stages.csr import Csr
-from fastlogreg.backends.numba.threads import one_blas_thread, run_chunks
+from fastlogreg.backends.numba.threads import run_chunks
 
 _BLAS_ROWS = 1024  # rows of one matrix product
 
@@ -299,7 +300,8 @@ class SoftmaxPass(RowsPass):
                     s = weight[lo:hi] if weight.size else None
                     _add_pairs(matrix[: hi - lo], probabilities[lo:hi], s, hessians[c])
 
-        with one_blas_thread():
+        limit = one_blas_thread()
+        with limit, limit:
             run_chunks(run, None, chunks, seconds, self._n_threads)
         gradient = self._unpacked(gradients.sum(axis=0))
         return float(losses.sum()), gradient, self._whole(hessians.sum(axis=0))
