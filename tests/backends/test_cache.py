@@ -29,7 +29,7 @@ if form == "csr":
 
     X = csr_array(X)
 p = bind(X, None, None, None, PassSpec()).predict(np.zeros(4))
-used = kernels.predict[{"float64": "d", "float32": "f", "csr": "di"}[form]]
+used = kernels.predict._compiled[{"float64": "d", "float32": "f", "csr": "di"}[form]]
 print(json.dumps({
     "p": p.tolist(),
     "folder": None if jit.cache_folder() is None else str(jit.cache_folder()),

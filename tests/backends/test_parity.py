@@ -10,6 +10,8 @@ from scipy import sparse
 import fastlogreg as flr
 from fastlogreg import backends
 from fastlogreg.backends import BACKENDS, ONE_MARGIN, PassSpec
+from fastlogreg.backends.numba.jit import Kernel
+from fastlogreg.backends.numba.passes import rows as rows_module
 from tests import oracle
 
 
@@ -256,7 +258,7 @@ def stored(X, storage, rng):
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("storage", ["C", "F", "csr"])
 def test_curvatures_products_and_moments_give_the_hessian(
-    storage, weighted, combination, backend, rng
+    storage, weighted, combination, backend, rng, monkeypatch
 ):
     X, y, theta = problem(rng, 70, 4)
     X = stored(X, storage, rng)
@@ -279,6 +281,8 @@ def test_curvatures_products_and_moments_give_the_hessian(
     assert_allclose(bound.moments(h), [*hessian[0], *np.diag(hessian)[1:]], **near)
     assert_allclose(moments, bound.moments(h), **near)
     change = abs(X @ v[1:] + v[0])[(weights if weighted else np.ones(70)) > 0]
+    assert bound.largest_margin(v) == pytest.approx(change.max())
+    monkeypatch.setattr(rows_module, "_FEW_VALUES", 0)
     assert bound.largest_margin(v) == pytest.approx(change.max())
 
 
@@ -340,3 +344,10 @@ def test_curvatures_of_many_chunks(n, d, rng):
     for name, h in (("numba", found), ("numpy", expected)):
         backends.get(name).bind(X, y, None, None, PassSpec())(theta, 1, curvatures=h)
     assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_each_kernel_has_one_signature_for_each_storage():
+    """Calls after the first don't ask for types; with NUMBA_BOUNDSCHECK all calls so far did."""
+    for kernel in Kernel.made:
+        for code, signatures in kernel.signatures().items():
+            assert len(signatures) <= 1, (kernel.__name__, code, signatures)

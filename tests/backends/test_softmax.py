@@ -19,6 +19,7 @@ import fastlogreg
 from fastlogreg import backends
 from fastlogreg.backends import PassSpec
 from fastlogreg.backends.numba import threads
+from fastlogreg.backends.numba.passes import rows as rows_module
 from fastlogreg.backends.numba.passes import softmax as bound
 from tests import oracle
 
@@ -289,7 +290,7 @@ def test_a_thousand_classes(rng):
 @pytest.mark.parametrize("soft", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("storage", ["C", "F", "int32"])
-def test_chosen_rows(storage, weighted, soft, backend, rng):
+def test_chosen_rows(storage, weighted, soft, backend, rng, monkeypatch):
     X, y, theta = problem(rng, 90, 4, 3, soft=soft)
     X = stored(X, storage)
     weights, offset = rng.random(90) if weighted else None, rng.normal(size=(90, 3))
@@ -310,6 +311,10 @@ def test_chosen_rows(storage, weighted, soft, backend, rng):
     P = same.predict(theta)
     for name in ("margins", "predict", "log_proba", "predict_class", "largest_margin"):
         assert_allclose(getattr(sample, name)(theta), getattr(same, name)(theta), rtol=1e-12)
+    monkeypatch.setattr(rows_module, "_FEW_VALUES", 0)
+    for one in (sample, same):
+        largest = abs(same.margins(theta, with_offset=False)).max()
+        assert one.largest_margin(theta) == pytest.approx(largest, rel=1e-12)
     assert_allclose(sample.moments(P), same.moments(P), rtol=1e-11, atol=1e-13)
     assert_allclose(sample.product(P, theta), same.product(P, theta), rtol=1e-10, atol=1e-12)
 
@@ -414,7 +419,7 @@ bind(X, None, None, None, PassSpec()).predict(np.zeros(4))
 after_two_classes = len(softmax_kernels.predict._compiled)
 spec = PassSpec("cross_entropy", "softmax", n_outputs=2)
 P = bind(X, None, None, None, spec).predict(np.zeros((2, 4)))
-used = softmax_kernels.predict["d"]
+used = softmax_kernels.predict._compiled["d"]
 print(json.dumps([
     after_two_classes, P.tolist(), sum(used.stats.cache_hits.values()), len(used.signatures)
 ]))

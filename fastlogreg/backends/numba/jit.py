@@ -48,7 +48,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import Any, ClassVar
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -214,7 +214,13 @@ class Kernel:
     ("d" or "f"), two for CSR ("di": float64 values, int32 indices). All arguments but X have the
     same types in every call, so that each entry has one signature; where they have others, a word
     for them follows a colon ("di:classes").
+
+    The first call compiles (or loads). Later ones go to the machine code at once, without asking
+    again of which types the arguments are (3 to 5 of 7 us): so arrays must be C-contiguous and of
+    the dtypes of the first call. With ``NUMBA_BOUNDSCHECK`` each call asks.
     """
+
+    made: ClassVar[list["Kernel"]] = []
 
     def __init__(self, function: Callable[..., Any], **options: Any) -> None:
         assert isinstance(function, FunctionType)
@@ -222,10 +228,15 @@ class Kernel:
         self.options = options
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
+        self._entries: dict[str, Any] = {}
         self._compiled: dict[str, Any] = {}
         self._address: dict[str, int] = {}
+        self.made.append(self)
 
     def __getitem__(self, code: str) -> Any:
+        entry = self._entries.get(code)
+        if entry is not None:
+            return entry
         compiled = self._compiled.get(code)
         if compiled is None:
             source = self.function
@@ -235,7 +246,17 @@ class Kernel:
             storage = "_".join([*(str(np.dtype(char)) for char in chars), *variant.split()])
             copy.__qualname__ = f"{source.__qualname__}_{storage}"  # names the cache file
             compiled = self._compiled.setdefault(code, _compile(copy, **self.options))
+        elif not (config.DISABLE_JIT or config.BOUNDSCHECK):
+            ready = list(compiled.overloads.values())
+            if len(ready) == 1:
+                self._entries[code] = ready[0].entry_point
         return compiled
+
+    def signatures(self) -> dict[str, list[Any]]:
+        """Return the signatures that were compiled, by code: one for each."""
+        if config.DISABLE_JIT:
+            return {}
+        return {code: compiled.signatures for code, compiled in self._compiled.items()}
 
     def address(self, code: str, *arguments: Any) -> Any:
         """Return where the machine code is, for :func:`.intrinsics.call_at`.
@@ -244,10 +265,11 @@ class Kernel:
         """
         found = self._address.get(code)
         if found is None:
-            compiled = self[code]
+            call = self[code]
             if config.DISABLE_JIT:
-                return compiled
-            compiled(*arguments)
+                return call
+            call(*arguments)
+            compiled = self._compiled[code]
             (made,) = compiled.overloads.values()
             found = made.library.get_pointer_to_function(made.fndesc.llvm_func_name)
             self._address[code] = found

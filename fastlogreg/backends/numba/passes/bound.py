@@ -142,6 +142,9 @@ class BoundPass(RowsPass):
 
     def largest_margin(self, vector: NDArray[np.float64]) -> float:
         """Return the largest size of A v in rows of weight above 0."""
+        largest = self._largest_of_few(vector[None])
+        if largest is not None:
+            return largest
         size = np.abs(self.margins(vector, with_offset=False))
         if self._rows.weight.size:
             size = size[self._weights() > 0.0]

@@ -11,6 +11,8 @@ from fastlogreg.backends.numba.passes.readers import first_not_finite
 from fastlogreg.backends.numba.passes.storage import readonly, storage_code
 from fastlogreg.backends.numba.stages.csr import Csr
 
+_FEW_VALUES = 1 << 16
+
 _Matrix = Any  # an array or a SciPy matrix in CSR form
 _Rows = Any  # the named tuple of rows that the kernels of the pass take
 _Spec = Any  # fastlogreg.backends.PassSpec, of a floor above
@@ -57,6 +59,21 @@ class RowsPass:
         weight: NDArray[np.float64] = self._rows.weight
         chosen = self._rows.chosen
         return weight[chosen] if chosen.size and weight.size else weight
+
+    def _largest_of_few(self, vectors: NDArray[np.float64]) -> float | None:
+        """Return the largest size of margins ``A vectors'`` in rows of weight above 0, by NumPy.
+
+        None where X is more than a small table. A fit asks for no other margins, and its first
+        one spares their kernel's compilation.
+        """
+        X, chosen, weight = self._given, self._rows.chosen, self._weights()
+        if not isinstance(X, np.ndarray) or self.n_rows * X.shape[1] > _FEW_VALUES:
+            return None
+        X = X[chosen] if chosen.size else X
+        with np.errstate(all="ignore"):  # as kernels
+            size = X @ vectors[:, self._intercept :].T + vectors[:, : self._intercept].sum(axis=1)
+            size = np.abs(size)
+        return float((size[weight > 0.0] if weight.size else size).max())
 
     def first_not_finite(self) -> tuple[int, int] | None:
         """Return (row, column) of the first NaN or infinity in X; None where all are finite."""

@@ -186,6 +186,9 @@ class SoftmaxPass(RowsPass):
 
     def largest_margin(self, vector: _Array) -> float:
         """Return the largest size of V A' in rows of weight above 0."""
+        largest = self._largest_of_few(vector)
+        if largest is not None:
+            return largest
         size = self._predict(vector, softmax.LARGEST_SIZE, with_offset=False)[:, 0]
         if self._rows.weight.size:
             size = size[self._weights() > 0.0]

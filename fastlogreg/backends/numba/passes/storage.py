@@ -18,7 +18,9 @@ _Matrix = Any  # an array or a SciPy matrix in CSR form
 def readonly(array: NDArray[Any]) -> NDArray[Any]:
     """Return a read-only view: kernels then see one type, whatever the caller's flags."""
     view = array.view()
-    view.flags.writeable = False
+    flags = view.flags
+    flags.writeable = False
+    assert flags.c_contiguous  # a kernel would read between its values: see Kernel
     return view
 
 
