@@ -76,6 +76,11 @@ class CentredRows(PartedRows):
         """Return the same rows with some of the columns, numbered in ascending order."""
         return CentredRows(self._rows.columns(chosen), self._middle[chosen])
 
+    @property
+    def far_middle(self) -> None:
+        """Return None: no column is far any more."""
+        return None
+
     def column_ranges(self) -> tuple[_Vector, _Vector]:
         """Return the smallest and the largest value of each column of all rows, (d,) each."""
         low, high = self._rows.column_ranges()

@@ -15,7 +15,6 @@ first, or on whether one died.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,6 +69,7 @@ class _Seen(NamedTuple):
     sums: NDArray[np.float64]  # of each label: rows, weights, their squares
     not_finite: tuple[int, int] | None
     problem: str | None
+    far_middle: NDArray[np.float64] | None = None
 
 
 class Collection:
@@ -126,6 +126,7 @@ class Collection:
             sum(seen.values for seen in self._seen),
             float(each @ self.counts[1]),
             effective_rows(self.counts[0].astype(np.int64), *self.counts[1:], by_class),
+            self._seen[0].far_middle,
         )
         return Partitions(self._run, blocks, self._bounds, facts)
 
@@ -179,9 +180,7 @@ class Partitions:
         if self._chosen is not None:
             chosen = self._chosen[chosen]
         share = chosen.size / max(1, self.facts.n_columns)
-        facts = replace(
-            self.facts, n_columns=chosen.size, n_values=int(self.facts.n_values * share)
-        )
+        facts = self.facts.of_columns(chosen, int(self.facts.n_values * share))
         return Partitions(self._run, self._blocks, self._bounds, facts, chosen)
 
 
@@ -364,7 +363,8 @@ def _looked_at(raw: _Raw | str) -> _Seen:
     values = int(X.size)
     where = bound.first_not_finite()
     n, d = X.shape
-    return _Seen(int(n), int(d), X.dtype.name, values, labels, sums, where, problem)
+    middle = MemoryRows(X, np.zeros(n)).far_middle if where is None else None
+    return _Seen(int(n), int(d), X.dtype.name, values, labels, sums, where, problem, middle)
 
 
 def _encoded(

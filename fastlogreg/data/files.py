@@ -13,7 +13,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from functools import cached_property
 from itertools import chain, count, takewhile
 from typing import Any, NamedTuple
@@ -211,6 +210,7 @@ class TableRows:
         self._request = request
         self._split = split
         self._drawn: dict[int, Encoded] = {}
+        self._far_middle: NDArray[np.float64] | str | None = "not looked at"
         self.on_rows: Callable[[int], None] | None = None  # hears how many rows were read
         self.memory_limit = memory_limit
         self.name = table.name
@@ -246,7 +246,19 @@ class TableRows:
         found = _Found(*look.found())
         if draws is not None and self._is_large(found.n_rows):
             self._drawn = draws.encoded(found.schema, found.n_rows)
+            for drawn in self._drawn.values():  # of which the first to ask takes them away
+                self._far_middle = _middle_of(drawn.matrix)
         return found
+
+    def far_middle(self) -> NDArray[np.float64] | None:
+        """Return about the middle of each column that is far from 0, by a sample or the first rows.
+
+        See :attr:`fastlogreg.data.memory.MemoryRows.far_middle`.
+        """
+        _ = self._look
+        if isinstance(self._far_middle, str):
+            self._far_middle = _middle_of(self.first_rows().matrix)
+        return self._far_middle
 
     def _is_large(self, n: int) -> bool:
         """Whether n rows may be more than are encoded once."""
@@ -416,6 +428,10 @@ class TableRows:
         return Rows(found.matrix, found.codes, found.weights, found.offset, self.classes)
 
 
+def _middle_of(matrix: Any) -> NDArray[np.float64] | None:
+    return MemoryRows(matrix, np.zeros(matrix.shape[0])).far_middle
+
+
 class _Draws:
     """The rows of samples, drawn while the look reads all, and encoded when it knows how.
 
@@ -565,6 +581,7 @@ class FileParts:
             n_rows * schema.values_a_row,
             float(each @ counts.weights),
             effective_rows(*counts, by_class),
+            table.far_middle(),
         )
         limit, size = table.memory_limit, table._row_bytes
         self.sample_rows = limit // 8 // size
@@ -641,7 +658,7 @@ class SomeColumns(FileParts):
         self._whole, self._chosen = whole, chosen
         facts = whole.facts
         share = chosen.size / max(1, facts.n_columns)
-        self.facts = replace(facts, n_columns=chosen.size, n_values=int(facts.n_values * share))
+        self.facts = facts.of_columns(chosen, int(facts.n_values * share))
         self.sample_rows = whole.sample_rows
 
     def read(self) -> Iterator[Block]:

@@ -27,6 +27,7 @@ __all__ = [
     "STAGE",
     "Block",
     "Facts",
+    "NearParts",
     "PartedPass",
     "PartedRows",
     "PartedSetsPass",
@@ -55,6 +56,8 @@ class Facts:
     n_rows, n_columns, n_values : int
     total_weight, effective : float
         As :class:`fastlogreg.data.sources.RowSource` has them.
+    far_middle : ndarray of shape (d,), optional
+        As :attr:`fastlogreg.data.memory.MemoryRows.far_middle`, of some rows.
     """
 
     n_rows: int
@@ -62,6 +65,12 @@ class Facts:
     n_values: int
     total_weight: float
     effective: float
+    far_middle: _Vector | None = None
+
+    def of_columns(self, chosen: NDArray[np.intp], n_values: int) -> "Facts":
+        """Return what is known of the rows with some of their columns, numbered."""
+        middle = None if self.far_middle is None else self.far_middle[chosen]
+        return replace(self, n_columns=chosen.size, n_values=n_values, far_middle=middle)
 
 
 def effective_rows(
@@ -421,6 +430,19 @@ class PartedRows:
         """Return how many rows of equal weight and balanced labels would say as much."""
         return self._parts.facts.effective
 
+    @property
+    def far_middle(self) -> _Vector | None:
+        """Return about the middle of each column that is far from 0; see :class:`Facts`."""
+        middle = self._parts.facts.far_middle
+        return middle if middle is not None and middle.any() else None
+
+    def near(self, middle: _Vector) -> "PartedRows":
+        """Return the same rows with ``middle``, (d,), subtracted from their columns."""
+        parts = self._parts
+        if isinstance(parts, SomeParts):
+            return PartedRows(parts.near(middle))
+        return PartedRows(NearParts(parts, middle))
+
     def bind(self, spec: PassSpec) -> Pass:
         """Return a pass over the rows, to be called many times."""
         return cast(Pass, PartedPass(self._parts, spec, self._forget_samples))
@@ -562,8 +584,75 @@ class SomeParts:
     def columns(self, chosen: NDArray[np.intp]) -> "SomeParts":
         """Return the same rows with some of their columns."""
         parts = self._parts.columns(chosen)
-        facts = replace(self.facts, n_columns=parts.facts.n_columns, n_values=parts.facts.n_values)
+        facts = self.facts.of_columns(chosen, parts.facts.n_values)
         return SomeParts(parts, self._rows, facts)
+
+    def near(self, middle: _Vector) -> "SomeParts":
+        """Return the same rows with ``middle``, (d,), subtracted from their columns."""
+        facts = replace(self.facts, far_middle=None)
+        return SomeParts(NearParts(self._parts, middle), self._rows, facts)
+
+
+def _moved(rows: MemoryRows, middle: _Vector) -> MemoryRows:
+    X, *others = rows.arrays
+    near = np.empty(X.shape)  # C order; float64, since float32 would not hold the spread
+    np.subtract(X, middle, out=near)
+    return rows.like(near, *others)
+
+
+@dataclass(frozen=True)
+class _OfNear(Question):
+    """What is asked of a part's rows with ``middle`` subtracted from their columns."""
+
+    inner: Any = None
+    middle: Any = None
+
+    def of(self, first: int, last: int) -> "_OfNear":
+        """Return the question to the part that has these rows."""
+        return replace(self, inner=self.inner.of(first, last))
+
+    def added(self, one: Any, other: Any) -> Any:
+        """Return two answers as one."""
+        return self.inner.added(one, other)
+
+    def ask(self, block: Block, spec: PassSpec) -> Any:
+        """Return a block's answer; the question is to it."""
+        return self.inner.ask(Block(_moved(block.rows, self.middle), block.first), spec)
+
+    def adder(self) -> Question:
+        """Return a question that adds answers as this one does, without what it asks."""
+        adder: Question = self.inner.adder()
+        return adder
+
+
+class NearParts:
+    """Parts with a number subtracted from each column, anew for each question; see :class:`Parts`.
+
+    Parameters
+    ----------
+    parts : Parts
+        Of dense rows.
+    middle : ndarray of shape (d,)
+    """
+
+    def __init__(self, parts: Parts, middle: _Vector) -> None:
+        self._parts, self._middle = parts, middle
+        self.facts = replace(parts.facts, far_middle=None)
+        self.reading_cost = parts.reading_cost
+
+    def ask(self, question: Question, spec: PassSpec) -> Any:
+        """Return the answers of all parts, added."""
+        near = _OfNear(question.answer, inner=question, middle=self._middle)
+        return self._parts.ask(near, spec)
+
+    def samples(self, steps: list[int]) -> tuple[dict[int, MemoryRows], float]:
+        """Return samples of one row of each of ``steps``, and how many readings that took."""
+        found, readings = self._parts.samples(steps)
+        return {step: _moved(rows, self._middle) for step, rows in found.items()}, readings
+
+    def columns(self, chosen: NDArray[np.intp]) -> "NearParts":
+        """Return the same parts with some of their columns, numbered in ascending order."""
+        return NearParts(self._parts.columns(chosen), self._middle[chosen])
 
 
 def pick(block: Block, places: dict[int, NDArray[np.int64]]) -> dict[int, tuple[Any, ...]]:

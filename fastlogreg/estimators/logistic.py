@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Integral
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,6 +29,7 @@ from fastlogreg.estimators.callbacks import FitMonitor, FitTasks, fit_tasks
 from fastlogreg.estimators.input import training
 from fastlogreg.estimators.linear_classifier import LinearClassifier
 from fastlogreg.floating_point import numpy_defaults
+from fastlogreg.problem.centring import centring
 from fastlogreg.problem.firth import FirthProblem
 from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.penalties import L2, ElasticNet, Penalty
@@ -584,7 +585,10 @@ class Settings:
         """
         layout, source = problem.layout, problem.source
         if isinstance(source, PartedRows):
-            theta = layout.for_pass(result.theta)
+            theta, near = result.theta, centring(problem)
+            if near is not None:
+                source, theta = cast(PartedRows, near.problem.source), near.there(theta)
+            theta = layout.for_pass(theta)
             spec = self.spec(rows.classes.size)
             if not may_be_separated(source, spec, theta, grows, result.decrement):
                 return None

@@ -30,6 +30,7 @@ from fastlogreg.estimators.logistic import (
 )
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.plots.models import coefficient_path
+from fastlogreg.problem.centring import centring
 from fastlogreg.problem.penalties import L2, ElasticNet
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Result
@@ -422,9 +423,11 @@ def regularization_path(
     names = _names(feature_names, columns)
     problem = settings.problem(rows, data.source, softmax=classes.size > 2)
     layout, total = problem.layout, problem.source.total_weight
+    near = centring(problem)  # what follows is in its columns, where there are any
+    own = problem if near is None else near.problem
     with problem.solving() as again, again:
         none = np.zeros(layout.size)
-        without = problem.with_penalty(L2(none))
+        without = own.with_penalty(L2(none))
         theta, point = null_model(without)
         if not np.isfinite(point.value) or not np.isfinite(point.gradient).all():
             refuse(rows, None, settings.n_threads)
@@ -445,7 +448,9 @@ def regularization_path(
             grid = 1.0 / (lambdas * total)
         lambdas = np.array([check.check_penalty(C, total) for C in grid])
         penalties = [settings.penalty_at(strength, layout) for strength in lambdas]
-        found = follow(problem, penalties, theta, point, **limits)
+        found = follow(own, penalties, theta, point, **limits)
+        if near is not None:
+            found = (replace(each, theta=near.back(each.theta)) for each in found)
         points, status = _collect(found, penalties, null, ends_early, settings.prints)
         if separable:
             points = [_judged(result, settings, rows, problem, unit) for result in points]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastlogreg.data.centred import CentredRows
 from fastlogreg.data.memory import MemoryRows
-from fastlogreg.problem.layout import Layout
+from fastlogreg.data.parts import PartedRows
 from fastlogreg.problem.problem import Problem
 
 __all__ = ["Centring", "centring"]
@@ -54,8 +54,7 @@ class Centring(NamedTuple):
 def centring(problem: Any) -> Centring | None:
     """Return the problem in columns near to 0; None where no column is far, or it can't be.
 
-    Columns of sparse rows, of rows that are read in parts, and of a model without an intercept stay
-    as they are.
+    Columns of sparse rows and of a model without an intercept stay as they are.
 
     Examples
     --------
@@ -66,10 +65,13 @@ def centring(problem: Any) -> Centring | None:
     >>> bool(abs(near.problem.value(theta) - far.value(near.back(theta))) < 1e-6)
     True
     """
-    if not (isinstance(problem, Problem) and isinstance(problem.source, MemoryRows)):
+    if not isinstance(problem, Problem):
         return None
-    layout: Layout = problem.layout
-    middle = problem.source.far_middle if layout.intercept else None
+    source, layout = problem.source, problem.layout
+    if not layout.intercept or not isinstance(source, MemoryRows | PartedRows):
+        return None
+    middle = source.far_middle
     if middle is None:
         return None
-    return Centring(problem.subset(CentredRows(problem.source, middle), problem.penalty), middle)
+    near = CentredRows if isinstance(source, MemoryRows) else PartedRows.near
+    return Centring(problem.subset(near(source, middle), problem.penalty), middle)  # type: ignore[arg-type]

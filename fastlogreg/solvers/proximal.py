@@ -30,6 +30,7 @@ from fastlogreg.solvers import Iteration, Result, Status
 from fastlogreg.solvers.box import BoxModel, BoxSets, final_gap
 from fastlogreg.solvers.by_gap import LARGEST, go, judge, stages_of, stopped
 from fastlogreg.solvers.convergence import Convergence, Limits
+from fastlogreg.solvers.near import in_near_columns
 from fastlogreg.solvers.plain import Kept, Near, PlainModel, PlainSets, is_plain
 from fastlogreg.solvers.trace import Trace
 from fastlogreg.solvers.unpenalized import has_unpenalized
@@ -41,6 +42,7 @@ _DIRECT = 300  # entries of theta up to which all columns are one working set
 _Vector = NDArray[np.float64]
 
 
+@in_near_columns
 def proximal(
     objective: Problem,
     theta: _Vector,

@@ -5,19 +5,21 @@ import pytest
 import scipy.sparse as sp
 from scipy.special import logsumexp
 
+import fastlogreg as flr
 from benchmarks.harness import class_reference
 from fastlogreg.backends import PassSpec
 from fastlogreg.data import centred
 from fastlogreg.data.centred import CentredRows
 from fastlogreg.data.memory import MemoryRows
 from fastlogreg.problem.centring import centring
-from fastlogreg.problem.penalties import L2
+from fastlogreg.problem.penalties import L2, ElasticNet
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers.auto import auto
 from fastlogreg.solvers.folds import fit_folds
 from fastlogreg.solvers.lbfgs import lbfgs
 from fastlogreg.solvers.newton import newton
 from fastlogreg.solvers.newton_cg import newton_cg
+from fastlogreg.solvers.proximal import proximal
 from fastlogreg.solvers.trace import Trace
 
 TOL = 1e-8
@@ -92,6 +94,46 @@ def test_a_fit_is_that_of_the_same_columns_near_to_0(solve, n_outputs):
     rows_of = far.layout.coefficients
     np.testing.assert_allclose(rows_of(found.theta), rows_of(same.theta), rtol=1e-9)
     np.testing.assert_array_equal(heard[-1], found.theta)  # not what the solver moved
+
+
+@pytest.mark.parametrize("kind", ["l1", "elastic net", "bounds", "free columns"])
+@pytest.mark.parametrize("n_outputs", [1, K])
+def test_any_penalty_is_that_of_the_same_columns_near_to_0(kind, n_outputs):
+    X, y = far_table(1)
+    spec = SOFTMAX if n_outputs > 1 else PassSpec()
+    y = y if n_outputs > 1 else (y > 1.0).astype(np.float64)
+    rows = MemoryRows(X, y)
+    results = []
+    for source in (rows, MemoryRows(X - rows.far_middle, y)):
+        layout = Problem(source, spec=spec).layout
+        one = layout.by_column(np.std(X, axis=0) * 1e-2)
+        if kind == "bounds":
+            bounds = np.where(layout.by_column(1.0) > 0.0, 0.1 / np.maximum(one, 1e-300), np.inf)
+            penalty = ElasticNet(0.0 * one, one**2, -bounds * 1e-2, bounds)
+        elif kind == "free columns":
+            penalty = ElasticNet(one * (np.arange(one.size) % 6 > 1), 0.0 * one)
+        else:
+            penalty = ElasticNet(one, one**2 * (kind == "elastic net"))
+        problem = Problem(source, penalty, spec)
+        result = proximal(problem, np.zeros(problem.size), tol=TOL)
+        assert result.converged
+        results.append(result)
+    far, near = results
+    assert far.value == pytest.approx(near.value, rel=3e-8)
+    assert far.n_passes <= near.n_passes + 2.0
+    scale = layout.coefficients(one)
+    coefficients = [layout.coefficients(each.theta) * scale for each in results]
+    np.testing.assert_allclose(*coefficients, atol=1e-3)
+
+
+def test_a_path_is_that_of_the_same_columns_near_to_0():
+    X, y = far_table(2)
+    middle = MemoryRows(X, y).far_middle
+    paths = [flr.regularization_path(each, y, Cs=8) for each in (X, X - middle)]
+    assert all(path.converged.all() for path in paths)
+    np.testing.assert_allclose(paths[0].Cs, paths[1].Cs, rtol=1e-6)
+    np.testing.assert_allclose(paths[0].objectives, paths[1].objectives, rtol=1e-7)
+    assert paths[0].n_passes_total <= paths[1].n_passes_total + 8.0
 
 
 @pytest.mark.parametrize("of", ["C", "F", "float32"])
