@@ -15,6 +15,7 @@ __all__ = [
     "encode_counts",
     "encode_known_classes",
     "weights_by_class",
+    "whole_numbers",
 ]
 
 _TABLE = 1 << 16  # whole numbers that span so much, or as many as there are, need no sorting
@@ -28,7 +29,7 @@ def encode_classes(
 
     There must be two classes or more, each held by samples of positive weight.
     """
-    labels, codes = _two_numbers(y) or _whole_numbers(y) or _labels_of_any_kind(y)
+    labels, codes = _two_numbers(y) or whole_numbers(y) or _labels_of_any_kind(y)
     names = labels.tolist()
     if labels.size < 2:
         raise ValueError(
@@ -187,7 +188,7 @@ def _listed(names: list[Any]) -> str:
     return f"{str(names[:_NAMED])[:-1]}, ... {len(names) - _NAMED} more]"
 
 
-def _two_numbers(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]] | None:
+def _two_numbers(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]] | None:
     """Return the labels and codes if they are two whole numbers; without sorting.
 
     At 1,000,000 labels: 2 ms, where NumPy's and scikit-learn's ways take 50.
@@ -200,10 +201,10 @@ def _two_numbers(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]] | Non
     second = y == high
     if np.count_nonzero(second) + np.count_nonzero(y == low) < y.size:
         return None
-    return np.array([low, high]), second.astype(np.intp)
+    return np.array([low, high]), second
 
 
-def _whole_numbers(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]] | None:
+def whole_numbers(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]] | None:
     """Return the labels and codes if they are whole numbers close together; without sorting."""
     if y.dtype.kind not in "iuf":
         return None

@@ -24,6 +24,7 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cho_factor, cho_solve
 
+from fastlogreg.data.labels import whole_numbers
 from fastlogreg.statistics.coordinates import Coordinates, Orthonormal, is_well_conditioned
 from fastlogreg.statistics.likelihood import Derivatives, Likelihood
 
@@ -44,6 +45,7 @@ COV_TYPES = ("nonrobust", "HC0", "HC1", "cluster", "bootstrap")
 
 _FLAT = 1e-14  # eigenvalues of a correlation matrix up to this are rounding
 _SCORES = 1 << 20  # values of summed scores that are held at a time
+_BLOCK = 1 << 17  # values of rows that are summed at a time
 
 _Array = NDArray[np.float64]
 
@@ -200,7 +202,7 @@ def robust(
             meat += sums.clustered(of, groups[1], nobs)
             both = np.unique(np.column_stack(groups), axis=0, return_inverse=True)[1].reshape(-1)
             meat -= sums.clustered(of, both, nobs)
-        fewest = min(int(np.unique(g).size) for g in groups)
+        fewest = min(int(np.count_nonzero(np.bincount(g))) for g in groups)
         if fewest <= q:
             notes.append(
                 f"There are {fewest} clusters and {q} parameters: errors by cluster are unreliable."
@@ -252,10 +254,19 @@ def _clustered(
     nobs: float,
 ) -> _Array:
     """Return the sum over clusters of outer products of summed scores, with its factor."""
-    q = likelihood.size
+    q, weights = likelihood.size, likelihood.rows.weights
+    if (int(codes.max()) + 1) * q <= _SCORES:  # of all clusters at once: rows as they come
+        sums = np.zeros((int(codes.max()) + 1, q))
+        step = max(1, _BLOCK // q)
+        for begin in range(0, codes.size, step):
+            some = slice(begin, begin + step)
+            summed_scores(likelihood, coordinates, scores, some, codes[some], sums)
+        counted = codes if weights is None else codes[weights > 0.0]  # others are no clusters
+        n_clusters = int(np.count_nonzero(np.bincount(counted)))
+        return np.asarray(sums.T @ sums * cluster_factor(n_clusters, nobs, q), dtype=np.float64)
     order = np.argsort(codes, kind="stable")
-    if likelihood.rows.weights is not None:  # clusters of nothing but weights of 0 are none
-        order = order[likelihood.rows.weights[order] > 0.0]
+    if weights is not None:  # clusters of nothing but weights of 0 are none
+        order = order[weights[order] > 0.0]
     ends = np.r_[np.flatnonzero(np.diff(codes[order])) + 1, order.size]
     starts = np.r_[0, ends[:-1]]
     most = max(1, _SCORES // q)
@@ -279,7 +290,7 @@ def summed_scores(
     likelihood: Likelihood,
     coordinates: Coordinates,
     scores: _Array,
-    rows: NDArray[np.intp],
+    rows: NDArray[np.intp] | slice,
     places: NDArray[np.intp],
     sums: _Array,
 ) -> None:
@@ -289,15 +300,17 @@ def summed_scores(
     ----------
     scores : ndarray of shape (n, K - 1)
         Residuals times weights.
-    rows, places : ndarray of shape (k,)
-        Numbers of rows, and of each row's cluster.
+    rows : ndarray of shape (k,), or slice
+        Numbers of rows.
+    places : ndarray of shape (k,)
+        Number of each row's cluster.
     sums : ndarray of shape (n_clusters, q)
         Changed.
     """
     part, width = coordinates.transform(likelihood.rows.matrix[rows]), likelihood.width
     for a in range(likelihood.n_equations):
-        indicator = sp.csr_array(
-            (scores[rows, a], (places, np.arange(rows.size))), shape=(len(sums), rows.size)
+        indicator = sp.csc_array(
+            (scores[rows, a], places, np.arange(places.size + 1)), shape=(len(sums), places.size)
         )
         sums[:, a * width : (a + 1) * width] += indicator @ part
 
@@ -322,18 +335,30 @@ def check_groups(groups: Any, n: int) -> list[NDArray[np.int64]]:
             raise ValueError(
                 f"groups must hold one value for each of the {n} rows, got shape {values.shape}"
             )
-        missing = np.flatnonzero([v is None or v != v for v in values.tolist()])
+        missing = np.flatnonzero(_missing(values))
         if missing.size:
             raise ValueError(f"groups must not have missing values, got one at row {missing[0]}")
         if values.dtype == object:
             known: dict[Any, int] = {}
             found = np.array([known.setdefault(v, len(known)) for v in values.tolist()])
         else:
-            found = np.unique(values, return_inverse=True)[1].reshape(-1)
+            known_codes = whole_numbers(values) or np.unique(values, return_inverse=True)
+            found = known_codes[1].reshape(-1)
         if found.max() == 0:
             raise ValueError("groups must name two clusters or more, got one")
         codes.append(found.astype(np.int64))
     return codes
+
+
+def _missing(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which values, (n,), are None, NaN or no time."""
+    if values.dtype.kind in "fc":
+        return np.asarray(np.isnan(values), dtype=np.bool_)
+    if values.dtype.kind in "mM":
+        return np.asarray(np.isnat(values), dtype=np.bool_)
+    if values.dtype.kind in "biuSU":
+        return np.zeros(values.shape, dtype=np.bool_)
+    return np.array([v is None or v != v for v in values.tolist()], dtype=np.bool_)
 
 
 def _ways(groups: Any, n: int) -> list[ArrayLike]:

@@ -9,6 +9,7 @@ from sklearn.utils import check_random_state
 from fastlogreg.data import validation as check
 from fastlogreg.data.labels import encode_counts
 from fastlogreg.data.memory import Columns, Rows
+from fastlogreg.data.separation import suspicion
 from fastlogreg.data.weightless import NEVER
 from fastlogreg.estimators.input import (
     Training,
@@ -462,10 +463,13 @@ def results_of(
     firth: FirthFit | None = None,
     formula: str | None = None,
     n_missing: int = 0,
+    cleared: float | None = None,
 ) -> LogitResults | MNLogitResults:
     """Return the results of estimates, or say why there are none.
 
-    ``polish`` lets one more step be taken from what is known at the estimates.
+    ``polish`` lets one more step be taken from what is known at the estimates. ``cleared`` is the
+    estimated distance of the mean loss above its optimum with which these very estimates were
+    asked before whether rows are separated, and none were.
     """
     nobs = float(likelihood.n_counted) if asked.sampling else likelihood.total_weight
     sums_at: type[Sums] = SumsInMemory
@@ -473,7 +477,9 @@ def results_of(
         sums_at = SumsOfParts
     derivatives = likelihood.derivatives(parameters) if firth is None else firth.derivatives
     if firth is None:
-        derivatives = _at_optimum(likelihood, parameters, derivatives, names, ridge, polish)
+        derivatives = _at_optimum(
+            likelihood, parameters, derivatives, names, ridge, polish, cleared
+        )
     added = 0.0 if ridge is None else ridge
     sums = sums_at(likelihood, parameters)
     found = sums.bread(derivatives, names, added)
@@ -562,6 +568,7 @@ def _at_optimum(
     names: list[str],
     ridge: _Array | None,
     polish: bool,
+    cleared: float | None,
 ) -> Derivatives:
     """Return the derivatives where the estimates are a maximum; say so where they aren't one."""
     if not np.isfinite(derivatives.value):
@@ -574,10 +581,18 @@ def _at_optimum(
         distance = decrement(derivatives, ridge)
     else:
         distance = decrement(derivatives)
-        refuse_separated(likelihood, parameters, names, distance)
+        if not _is_cleared(likelihood, distance, cleared):
+            refuse_separated(likelihood, parameters, names, distance)
     if distance > _FAR and not polish:
         raise ValueError(_NOT_THERE.format(derivatives.value, distance))
     return derivatives
+
+
+def _is_cleared(likelihood: Likelihood, distance: float, cleared: float | None) -> bool:
+    """Whether asking for separation before, of a distance no smaller, left nothing to ask."""
+    if cleared is None or likelihood.n_equations > 1:
+        return False
+    return suspicion(distance / likelihood.total_weight) <= suspicion(cleared)
 
 
 def refuse_separated(

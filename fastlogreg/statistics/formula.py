@@ -6,8 +6,10 @@ value of what the model reads are left out, and the results say how many.
 
 import ast
 import warnings
+from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -166,13 +168,38 @@ def logit(
     parameters = likelihood.parameters(result.theta)
     if separation is not None:
         refuse_separated(likelihood, parameters, names, result.decrement * likelihood.total_weight)
-    return results_of(likelihood, parameters, names, asked, design, polish=True, **about)
+    cleared = result.decrement if separation is None else None
+    return results_of(
+        likelihood, parameters, names, asked, design, polish=True, cleared=cleared, **about
+    )
+
+
+class _Joined(NamedTuple):
+    """Columns as rows (n, d), whether all values are surely finite, and which rows have NaN."""
+
+    matrix: _Array
+    is_finite: bool
+    lacking: NDArray[np.bool_]
+
+
+class _Spec:
+    """What formulaic makes columns of new tables by; of plain columns made when asked for."""
+
+    def __init__(self, known: Any, terms: Any = None, frame: Any = None) -> None:
+        self._known, self._terms, self._frame = known, terms, frame
+
+    @cached_property
+    def spec(self) -> Any:
+        """Return it."""
+        if self._known is not None:
+            return self._known
+        return _made(self._terms, self._frame, "formula").model_spec
 
 
 class _FormulaDesign:
     """Rows as the formula makes them."""
 
-    def __init__(self, spec: Any, offset: Any, intercept: bool, n_outputs: int) -> None:
+    def __init__(self, spec: "_Spec", offset: Any, intercept: bool, n_outputs: int) -> None:
         self._spec = spec
         self._offset = offset if isinstance(offset, str) else None
         self._given = offset is not None
@@ -186,10 +213,10 @@ class _FormulaDesign:
             offset = _column(frame, self._offset, "offset")
         if offset is not None:
             kept &= ~_missing(offset, len(frame), "offset")
-        matrix = _made(self._spec, frame, "X")
+        matrix = _made(self._spec.spec, frame, "X")
         here = np.zeros(len(frame), dtype=bool)
         here[matrix.index.to_numpy()] = True
-        values = _columns_from(matrix, int(self._intercept))[kept[here]]
+        values = _columns_from(matrix, int(self._intercept)).matrix[kept[here]]
         kept &= here
         check.check_finite(values, estimator="predict")
         known = None
@@ -239,45 +266,48 @@ class _Table:
             kept &= ~_missing(way, n, "groups")
         plain = _plain_terms(parsed.rhs, frame)
         if plain is None:
-            matrix = _made(parsed.rhs, frame[kept], "formula")
+            made = _made(parsed.rhs, frame[kept], "formula")
             here = np.zeros(n, dtype=bool)
-            here[matrix.index.to_numpy()] = True
-        else:  # formulaic would copy them some times; of a row or two it says what comes of them
-            for name in plain:
-                kept &= frame[name].notna().to_numpy()
+            here[made.index.to_numpy()] = True
+            names = [str(name) for name in made.columns]
+            self._spec = _Spec(made.model_spec)
+        else:  # formulaic would copy them some times; of two rows it says what to make of new ones
+            rows = _side_by_side(_where(kept, *plain.values()), int(np.count_nonzero(kept)))
             here = kept
-            matrix = _made(parsed.rhs, frame[kept].iloc[:2], "formula")
+            if rows.lacking.any():
+                here[np.flatnonzero(kept)[rows.lacking]] = False
+                rows = rows._replace(matrix=rows.matrix[~rows.lacking])
+            has_intercept = any(str(term) == "1" for term in parsed.rhs)
+            names = ["Intercept"] * int(has_intercept) + list(plain)
+            self._spec = _Spec(None, parsed.rhs, frame.iloc[np.flatnonzero(here)[:2]])
         if not here.any():
             raise ValueError("no rows are left without those that lack a value")
-        self._spec = matrix.model_spec
-        names = [str(name) for name in matrix.columns]
         self.intercept = "Intercept" in names
         if self.intercept and names[0] != "Intercept":
             raise ValueError("formula must not have a column of its own called 'Intercept'")
         if plain is None:
-            self.matrix = _columns_from(matrix, int(self.intercept))
-        else:
-            every = slice(None) if here.all() else here
-            values = [frame[name].to_numpy()[every] for name in plain]
-            self.matrix = _side_by_side(values, int(here.sum()))
+            rows = _columns_from(made, int(self.intercept))
+        self.matrix, self._is_finite = rows.matrix, rows.is_finite
         self.names = names[int(self.intercept) :]
         self.n = len(self.matrix)
-        self.rows = np.flatnonzero(here)
+        self._here = here
         self.n_missing = n - self.n
-        self.labels = np.asarray(labels)[here]
+        self.labels = np.array(_where(here, np.asarray(labels))[0])  # a copy: tables may change
         if not self.counts and self.labels.dtype.kind == "f" and not np.isfinite(self.labels).all():
             raise ValueError("formula: the labels on the left side must be finite")
         self.weights = _some(columns["sample_weight"], here)
         self.offset = _some(columns["offset"], here)
-        self.groups = [np.asarray(way)[here] for way in ways] or None
+        self.groups = _where(here, *map(np.asarray, ways)) or None
         self.notes: list[str] = []
 
     def check_finite(self, n_threads: int | None) -> None:
         """Refuse infinite values, which a transformation makes."""
+        if self._is_finite:
+            return
         spec = PassSpec(n_threads=n_threads)
         found = MemoryRows(self.matrix, np.empty(0)).bind(spec).first_not_finite()
         if found is not None:
-            row = int(self.rows[found[0]])
+            row = int(np.flatnonzero(self._here)[found[0]])
             raise ValueError(
                 f"formula: the column {self.names[found[1]]!r} is {self.matrix[found]} at row {row}"
             )
@@ -331,21 +361,22 @@ def _sides(terms: list[str]) -> list[str]:
     ]
 
 
-def _plain_terms(terms: Any, frame: Any) -> list[str] | None:
-    """Return the names of the columns, where a formula is a sum of numeric columns; else None."""
-    names = []
+def _plain_terms(terms: Any, frame: Any) -> dict[str, NDArray[Any]] | None:
+    """Return the columns by name, where a formula is a sum of numeric columns; else None."""
+    found = {}
+    times = Counter(frame.columns)
     for term in terms:
         if str(term) == "1":
             continue
         (factor, *others) = term.factors
         name = factor.expr
-        if others or factor.eval_method.value != "lookup" or list(frame.columns).count(name) != 1:
+        if others or factor.eval_method.value != "lookup" or times[name] != 1:
             return None
-        dtype = frame[name].dtype
-        if not (isinstance(dtype, np.dtype) and dtype.kind in "iuf"):
+        column = frame[name]
+        if not (isinstance(column.dtype, np.dtype) and column.dtype.kind in "iuf"):
             return None
-        names.append(name)
-    return names or None
+        found[name] = column.to_numpy()
+    return found or None
 
 
 def _labels(name: str, frame: Any) -> tuple[str, Any]:
@@ -428,7 +459,12 @@ def _missing(values: Any, n: int, argument: str) -> NDArray[np.bool_]:
 
 
 def _some(values: Any, kept: NDArray[np.bool_]) -> Any:
-    return None if values is None else np.asarray(values)[kept]
+    return None if values is None else np.array(_where(kept, np.asarray(values))[0])
+
+
+def _where(kept: NDArray[np.bool_], *arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """Return the rows that are kept of each array: itself, where all are."""
+    return list(arrays) if kept.all() else [array[kept] for array in arrays]
 
 
 def _made(spec: Any, frame: Any, argument: str) -> Any:
@@ -448,20 +484,31 @@ def _made(spec: Any, frame: Any, argument: str) -> Any:
         raise ValueError(f"{argument}: the columns can't be made: {error}") from error
 
 
-def _columns_from(matrix: Any, first: int) -> _Array:
+def _columns_from(matrix: Any, first: int) -> _Joined:
     """Return the columns of a frame from ``first`` on."""
     columns = [matrix.iloc[:, j].to_numpy() for j in range(first, matrix.shape[1])]
     return _side_by_side(columns, len(matrix))
 
 
-def _side_by_side(columns: list[Any], n: int) -> _Array:
-    """Return columns as rows (n, d), which passes read faster than columns: one copy."""
+def _side_by_side(columns: list[Any], n: int) -> _Joined:
+    """Return columns as rows (n, d), which passes read faster than columns: one copy.
+
+    Values that are not finite show in the sum of a block that is in cache.
+    """
     out = np.empty((n, len(columns)))
+    lacking = np.zeros(n, dtype=bool)
+    is_finite = True
     step = max(1, _COPIED // max(1, len(columns)))  # rows that stay in cache until all are filled
     for first in range(0, n, step):
         for j, column in enumerate(columns):
             out[first : first + step, j] = column[first : first + step]
-    return out
+        block = out[first : first + step]
+        with np.errstate(all="ignore"):
+            total = block.sum()
+        if not np.isfinite(total):
+            is_finite = False
+            np.isnan(block).any(axis=1, out=lacking[first : first + step])
+    return _Joined(out, is_finite, lacking)
 
 
 def _context() -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Formulas and tables: what the columns are, which rows are left, what is refused."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -153,3 +155,56 @@ def test_a_sum_of_numeric_columns_is_read_without_the_formulas_copies():
         flr.logit("y ~ k", table.assign(k=np.nan))
     none = flr.logit("y ~ k + f - 1", table)
     assert none.names == ["k", "f"]
+
+
+def _plain_table(n=400):
+    rng = np.random.default_rng(5)
+    table = pd.DataFrame(rng.standard_normal((n, 2)), columns=["a", "b"])
+    return table.assign(y=(rng.random(n) < 0.4).astype(float), w=rng.integers(0, 3, n) * 1.0)
+
+
+def test_plain_columns_lack_values_and_refuse_infinite_ones():
+    table = _plain_table()
+    table.loc[[3, 399], "a"] = np.nan
+    found = flr.logit("y ~ a + b", table)
+    assert found.nobs == 398
+    kept = flr.logit("y ~ a + b", table.dropna())
+    assert_allclose(found.params, kept.params, rtol=1e-12)
+    assert_allclose(found.bse, kept.bse, rtol=1e-12)
+    table.loc[7, "b"] = np.inf
+    with pytest.raises(ValueError, match="'b' is inf at row 7"):
+        flr.logit("y ~ a + b", table)
+    table.loc[8, "b"] = -np.inf  # their sum is NaN
+    with pytest.raises(ValueError, match="'b' is inf at row 7"):
+        flr.logit("y ~ a + b", table)
+
+
+def test_results_of_plain_columns_stay_when_the_table_changes_and_are_pickled():
+    table = _plain_table()
+    found = flr.logit("y ~ a + b", table, sample_weight="w")
+    new = table[["a", "b"]].head(5)
+    expected, null = found.predict(new), flr.logit("y ~ a + b", table, sample_weight="w").llnull
+    again = pickle.loads(pickle.dumps(flr.logit("y ~ a + b", table, sample_weight="w")))
+    table.loc[:, ["y", "w"]] = 0.0
+    assert_allclose(again.predict(new), expected, rtol=1e-14)
+    assert found.llnull == null  # first read of the labels and weights after the change
+
+
+@pytest.mark.parametrize("weights", [None, "w"])
+def test_clusters_of_any_kind_are_summed_alike_in_the_order_of_rows_and_sorted(
+    weights, monkeypatch
+):
+    table = _plain_table()
+    codes = np.random.default_rng(6).integers(0, 30, len(table))
+    table.loc[codes == 4, "w"] = 0.0  # a cluster of nothing
+    ways = [codes * 1000 - 5, codes.astype(float), codes.astype(str), codes.astype("M8[D]")]
+
+    def errors(groups):
+        return flr.logit(
+            "y ~ a + b", table, cov_type="cluster", groups=groups, sample_weight=weights
+        ).bse
+
+    found = [errors(way) for way in ways]
+    monkeypatch.setattr("fastlogreg.statistics.covariance._SCORES", 3)
+    for each in found:
+        assert_allclose(each, errors(codes), rtol=1e-12)
