@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg.backends import Pass, PassSpec, Solving
-from fastlogreg.data.memory import MemoryRows
+from fastlogreg.data.memory import MemoryRows, dense
 from fastlogreg.data.parts import Block, Facts, PartedPass, PartedRows, Question
 
 __all__ = ["CentredRows"]
@@ -25,12 +25,11 @@ _Vector = NDArray[np.float64]
 
 
 class CentredRows(PartedRows):
-    """Dense rows in memory with a number subtracted from each column, as a source.
+    """Rows in memory with a number subtracted from each column, as a source.
 
     Parameters
     ----------
     rows : MemoryRows
-        Of dense X.
     middle : ndarray of shape (d,)
 
     Examples
@@ -126,14 +125,14 @@ class _CentredParts:
     @cached_property
     def near(self) -> NDArray[np.float64] | None:
         """Return all rows of X centred; None where that is more than a block."""
-        if self.facts.n_values > _BLOCK_VALUES:
+        if self.facts.n_rows * self.facts.n_columns > _BLOCK_VALUES:
             return None
         return self._centred(slice(None)) if self._given is None else self._given
 
     def _centred(self, at: Any) -> NDArray[np.float64]:
         X = self._rows.arrays[0]
         chosen = self._rows.chosen
-        rows = X[at if chosen is None else chosen[at]]
+        rows = dense(X[at if chosen is None else chosen[at]])
         # C order whatever that of X is; float64, since float32 would not hold the spread
         near = np.empty(rows.shape)
         np.subtract(rows, self._middle, out=near)

@@ -17,8 +17,9 @@ from fastlogreg.backends import ColumnQuadratic, Matrix, Pass, PassSpec, SetsPas
 _BLOCK_VALUES = 1 << 20  # of a product that is made block by block
 _FAR = 1e3  # times its spread from 0: sums of squares lose 6 digits
 _FEW, _MANY = 64, 2000  # rows that show whether columns may be far, and are
+_NARROW, _EMPTY = 64, 16  # columns of sparse rows that are moved, or columns for a stored value
 
-__all__ = ["Columns", "MemoryRows", "Rows"]
+__all__ = ["Columns", "MemoryRows", "Rows", "dense"]
 
 
 class Columns(NamedTuple):
@@ -200,11 +201,13 @@ class MemoryRows:
     def far_middle(self) -> NDArray[np.float64] | None:
         """Return about the middle of each column that is far from 0, and 0 of the others, (d,).
 
-        None where none is, and of sparse rows. Some rows say so: their median, and the median of
-        what differs from it, which rows far outside do not change. Constant columns are not far.
+        None where none is, and of sparse rows that hold little of their columns. Some rows say so:
+        their median, and the median of what differs from it, which rows far outside do not change.
+        Constant columns are not far.
         """
         X = self._arrays[0]
-        if not isinstance(X, np.ndarray) or not X.size:
+        n, d = X.shape
+        if not n * d or X.size * _EMPTY < n * max(0, d - _NARROW):
             return None
         few = np.sort(_some(X, _FEW), axis=0)
         middle, quarter = few[len(few) // 2], len(few) // 4
@@ -216,7 +219,7 @@ class MemoryRows:
             return None
         found = np.zeros(X.shape[1])
         for j in perhaps:
-            found[j] = _far_from_zero(X[:, j])
+            found[j] = _far_from_zero(X[:, j] if isinstance(X, np.ndarray) else X[:, [j]])
         return found if found.any() else None
 
     def squared_lengths(self, matrix: NDArray[np.float64], intercept: bool) -> NDArray[np.float64]:
@@ -265,14 +268,19 @@ class MemoryRows:
         return self._backend.solving(size)
 
 
-def _some(X: NDArray[np.floating], most: int) -> NDArray[np.float64]:
+def dense(X: Matrix) -> NDArray[np.floating]:
+    """Return rows as an array."""
+    return X if isinstance(X, np.ndarray) else X.toarray()
+
+
+def _some(X: Matrix, most: int) -> NDArray[np.float64]:
     """Return so many rows at the most, evenly spaced, as float64."""
-    return X[:: max(1, -(-len(X) // most))].astype(np.float64)
+    return dense(X[:: max(1, -(-X.shape[0] // most))]).astype(np.float64)
 
 
-def _far_from_zero(column: NDArray[np.floating]) -> float:
+def _far_from_zero(column: Matrix) -> float:
     """Return about the middle of a column that is far from 0; 0 of another."""
-    part = _some(column, _MANY)
+    part = _some(column, _MANY).ravel()
     middle = float(np.median(part))
     away = np.abs(part - middle)
     away = away[away > 0.0]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from fastlogreg import backends
 from fastlogreg.backends import ClassesPass, Pass, PassSpec, SetsPass, Solving
-from fastlogreg.data.memory import MemoryRows
+from fastlogreg.data.memory import MemoryRows, dense
 
 __all__ = [
     "STAGE",
@@ -596,7 +596,7 @@ class SomeParts:
 def _moved(rows: MemoryRows, middle: _Vector) -> MemoryRows:
     X, *others = rows.arrays
     near = np.empty(X.shape)  # C order; float64, since float32 would not hold the spread
-    np.subtract(X, middle, out=near)
+    np.subtract(dense(X), middle, out=near)
     return rows.like(near, *others)
 
 
@@ -631,7 +631,6 @@ class NearParts:
     Parameters
     ----------
     parts : Parts
-        Of dense rows.
     middle : ndarray of shape (d,)
     """
 
