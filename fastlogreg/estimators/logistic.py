@@ -29,7 +29,7 @@ from fastlogreg.estimators.callbacks import FitMonitor, FitTasks, fit_tasks
 from fastlogreg.estimators.input import training
 from fastlogreg.estimators.linear_classifier import LinearClassifier
 from fastlogreg.floating_point import numpy_defaults
-from fastlogreg.problem.centring import centring
+from fastlogreg.problem.centring import rows_near_to_0
 from fastlogreg.problem.firth import FirthProblem
 from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.penalties import L2, ElasticNet, Penalty
@@ -585,10 +585,8 @@ class Settings:
         """
         layout, source = problem.layout, problem.source
         if isinstance(source, PartedRows):
-            theta, near = result.theta, centring(problem)
-            if near is not None:
-                source, theta = cast(PartedRows, near.problem.source), near.there(theta)
-            theta = layout.for_pass(theta)
+            near, theta = rows_near_to_0(problem, result.theta)
+            source, theta = cast(PartedRows, near), layout.for_pass(theta)
             spec = self.spec(rows.classes.size)
             if not may_be_separated(source, spec, theta, grows, result.decrement):
                 return None

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from fastlogreg.data.centred import CentredRows
 from fastlogreg.data.memory import MemoryRows
 from fastlogreg.data.parts import PartedRows
+from fastlogreg.data.sources import RowSource
 from fastlogreg.problem.problem import Problem
 
-__all__ = ["Centring", "centring"]
+__all__ = ["Centring", "centring", "rows_near_to_0"]
 
 _Vector = NDArray[np.float64]
 
@@ -76,3 +77,11 @@ def centring(problem: Any) -> Centring | None:
         return None
     near = CentredRows if isinstance(source, MemoryRows) else PartedRows.near
     return Centring(problem.subset(near(source, middle), problem.penalty), middle)  # type: ignore[arg-type]
+
+
+def rows_near_to_0(problem: Problem, theta: _Vector) -> tuple[RowSource, _Vector]:
+    """Return the rows in columns near to 0, as they are where none is far, and theta, (m p,)."""
+    near = centring(problem)
+    if near is None:
+        return problem.source, theta
+    return near.problem.source, near.there(theta)

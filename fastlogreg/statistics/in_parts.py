@@ -19,6 +19,7 @@ from fastlogreg.backends import Pass
 from fastlogreg.data.memory import MemoryRows, Rows
 from fastlogreg.data.parts import PartedRows
 from fastlogreg.data.separation import Separation, may_be_separated
+from fastlogreg.problem.centring import rows_near_to_0
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers.path import null_model
 from fastlogreg.statistics.coordinates import (
@@ -115,9 +116,11 @@ class PartedLikelihood(Likelihood):
 
     def separation(self, parameters: _Array, decrement: float) -> Separation | None:
         """Return that the classes may be separated; None where nothing separates them."""
-        theta, distance = self.theta(parameters), decrement / self.total_weight
+        problem, distance = Problem(self.source, spec=self.spec), decrement / self.total_weight
+        source, theta = rows_near_to_0(problem, self.theta(parameters).reshape(-1))
         grows = np.ones((2, theta.size), dtype=bool)
-        if not may_be_separated(self.source, self.spec, theta, grows, distance):
+        at = problem.layout.for_pass(theta)
+        if not may_be_separated(cast(PartedRows, source), self.spec, at, grows, distance):
             return None
         return Separation(False, np.zeros(1, dtype=bool), complete=False, counted=self.n_rows)
 

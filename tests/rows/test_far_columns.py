@@ -105,3 +105,16 @@ def test_near_parts_are_parts_of_the_rows_moved(table):
     assert_allclose([low, high], [moved.min(axis=0), moved.max(axis=0)])
     drawn = near.sample(8)
     assert abs(drawn.arrays[0]).max() < 10.0 and drawn.n_rows >= 9_000 // 8
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_errors_are_those_of_the_columns_near_to_0(n_classes, table, tmp_path):
+    X, y = table
+    X, y = X[y < n_classes], y[y < n_classes]
+    errors = []
+    for name, columns in (("near", X), ("far", X + AWAY)):
+        (rows,) = in_files(columns, y, tmp_path, name)
+        model = flr.LogisticRegression(C=np.inf).fit(rows)
+        results = flr.inference(model, rows, cov_type="HC0")
+        errors.append(np.asarray(results.bse).reshape(n_classes - 1, -1)[:, 1:])
+    assert_allclose(errors[1], errors[0], rtol=1e-6)
