@@ -247,7 +247,10 @@ def test_every_stored_file_and_command_is_in_the_table():
     from inspect import signature
 
     from benchmarks import cases
+    from benchmarks.class_cases import CLASS_FITS
+    from benchmarks.commands import l1_fits
 
+    whole = {"l1_fits": l1_fits.CASES, "multiclass_fits": CLASS_FITS}
     assert {path.stem for path in stored.FOLDER.glob("*.json")} <= set(stored.FIGURES)
     for figure in stored.FIGURES.values():
         assert find_spec(figure.run[0]) is not None
@@ -255,9 +258,8 @@ def test_every_stored_file_and_command_is_in_the_table():
         if options or figure.pieces:
             main = signature(import_module(figure.run[0].replace(".peers", ".peers.__main__")).main)
             assert {o[2:].replace("-", "_") for o in options} <= set(main.parameters)
-            known = import_module(figure.run[0]).CASES if figure.name == "l1_fits" else cases.FITS
-            assert set(figure.pieces) <= set(known)
-            assert figure.name != "l1_fits" or set(figure.pieces) == set(known)
+            assert set(figure.pieces) <= set(whole.get(figure.name, cases.FITS))
+            assert figure.name not in whole or set(figure.pieces) == set(whole[figure.name])
 
 
 def test_an_edit_of_the_package_is_told_and_a_commit_that_leaves_it_alone_is_not(

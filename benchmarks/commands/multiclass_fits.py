@@ -8,7 +8,6 @@ default and ours are then timed again in interleaved rounds. Objectives are comp
 everyone; the optimum is the lowest that anybody reached, a tight fit of ours included.
 """
 
-import json
 import time
 import warnings
 from pathlib import Path
@@ -25,7 +24,7 @@ import fastlogreg as flr
 from benchmarks.class_cases import CLASS_FITS
 from benchmarks.harness.options import chosen
 from benchmarks.harness.processes import CutOff, within
-from benchmarks.harness.stored import command, command_in_pieces, show
+from benchmarks.harness.stored import joined, show
 from benchmarks.harness.tables import console, geometric_mean, ms, ratio, tiny
 from fastlogreg.cli.measuring import PAUSE, best_of_rounds, new_table
 
@@ -193,18 +192,15 @@ def main(
     output: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
     """Measure exact fits of several classes against scikit-learn's solvers."""
-    names = chosen(only, CLASS_FITS, "case", ";")
+    named = chosen(only, CLASS_FITS, "case", ";")
+    names = named or list(CLASS_FITS)
     if quick:
-        names, seconds, limit = names or ["iris", "wine"], 0.3, 5.0
+        names, seconds, limit = named or ["iris", "wine"], 0.3, 5.0
     rows = []
-    for name in names or CLASS_FITS:
+    for name in names:
         typer.echo(name, err=True)
         rows.append(measure(name, seconds, limit))
-    by = command()
-    if names and output is not None and output.exists():  # measured piece by piece
-        known = {row["case"]: row for row in json.loads(output.read_text())["rows"] + rows}
-        rows = [known[name] for name in CLASS_FITS if name in known]
-        by = command_in_pieces(output)
+    rows, by = joined(rows, named, output, CLASS_FITS)
     show(matrix(rows), rows, output, command=by)
     for row in rows:
         if row["above"] > 1e-8 or row["warnings"]:
