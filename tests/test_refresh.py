@@ -248,9 +248,14 @@ def test_every_stored_file_and_command_is_in_the_table():
 
     from benchmarks import cases
     from benchmarks.class_cases import CLASS_FITS
-    from benchmarks.commands import l1_fits
+    from benchmarks.commands import cross_validation, l1_fits, paths
 
-    whole = {"l1_fits": l1_fits.CASES, "multiclass_fits": CLASS_FITS}
+    whole = {
+        "l1_fits": l1_fits.CASES,
+        "multiclass_fits": CLASS_FITS,
+        "paths": paths.CASES,
+        "cross_validation": cross_validation.CASES,
+    }
     assert {path.stem for path in stored.FOLDER.glob("*.json")} <= set(stored.FIGURES)
     for figure in stored.FIGURES.values():
         assert find_spec(figure.run[0]) is not None

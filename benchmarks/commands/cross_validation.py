@@ -22,8 +22,9 @@ from threadpoolctl import threadpool_limits
 
 import fastlogreg as flr
 from benchmarks.class_cases import normal, shipped
+from benchmarks.harness.options import chosen
 from benchmarks.harness.processes import CutOff, within
-from benchmarks.harness.stored import command, show
+from benchmarks.harness.stored import joined, show
 from benchmarks.harness.tables import geometric_mean, ms, ratio, tiny
 from fastlogreg.cli.measuring import PAUSE, best_of_rounds, new_table
 
@@ -195,20 +196,28 @@ def matrix(rows: list[dict[str, Any]]) -> Table:
 
 
 def main(
+    only: Annotated[
+        str,
+        typer.Option(
+            "--cases", help="Names, separated by semicolons; they join those already in --output."
+        ),
+    ] = "",
     quick: Annotated[bool, typer.Option(help="One small case, few rounds: no figures.")] = False,
     seconds: Annotated[float, typer.Option(help="Of rounds for each case.")] = 6.0,
     limit: Annotated[float, typer.Option(help="Seconds for one run of a peer.")] = 60.0,
     output: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
     """Measure cross-validation against scikit-learn's class."""
-    names = list(CASES)
+    named = chosen(only, CASES, "case", ";")
+    names = named or list(CASES)
     if quick:
         names, seconds = names[:1], 0.3
     rows = []
     for name in names:
         typer.echo(name, err=True)
         rows.append(measure(name, seconds, limit))
-    show(matrix(rows), rows, output, command=command())
+    rows, by = joined(rows, named, output, CASES)
+    show(matrix(rows), rows, output, command=by)
 
 
 if __name__ == "__main__":

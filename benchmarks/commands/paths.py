@@ -26,8 +26,9 @@ from threadpoolctl import threadpool_limits
 import fastlogreg as flr
 from benchmarks.commands.l1_fits import CASES as FITS
 from benchmarks.commands.l1_fits import NEAR
+from benchmarks.harness.options import chosen
 from benchmarks.harness.processes import CutOff, within
-from benchmarks.harness.stored import command, show
+from benchmarks.harness.stored import joined, show
 from benchmarks.harness.tables import console, geometric_mean, ratio, tiny
 from fastlogreg.cli.measuring import new_table
 
@@ -215,14 +216,22 @@ def matrix(rows: list[dict[str, Any]]) -> Table:
 
 
 def main(
+    only: Annotated[
+        str,
+        typer.Option(
+            "--cases", help="Names, separated by commas; they join those already in --output."
+        ),
+    ] = "",
     quick: Annotated[bool, typer.Option(help="One small case, few points: no figures.")] = False,
     limit: Annotated[float, typer.Option(help="Seconds for one path of a peer.")] = 60.0,
     output: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
     """Measure whole paths against packages that fit them."""
-    names = list(CASES)[:1] if quick else list(CASES)
+    named = chosen(only, CASES, "case")
+    names = (named or list(CASES))[: 1 if quick else None]
     rows = [row for name in names for row in measure(name, 10 if quick else POINTS, limit)]
-    show(matrix(rows), rows, output, command=command())
+    rows, by = joined(rows, named, output, CASES)
+    show(matrix(rows), rows, output, command=by)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,16 @@ _L1_CASES = (
     *("CSR 2e4 x 5e4", "census-like", "census-like standardized"),
 )
 
+_PATH_CASES = (
+    *("breast cancer standardized", "1e5 x 100 correlated", "census-like standardized"),
+    *("2e3 x 5000", "CSR 2e4 x 5e4"),
+)
+
+_CV_CASES = (
+    *("breast cancer", "breast cancer standardized", "1e5 x 20", "census-like 32,561 x 108"),
+    "digits",
+)
+
 #: in the order in which they are measured: what takes longest comes last
 FIGURES = {
     figure.name: figure
@@ -95,8 +105,8 @@ FIGURES = {
         _benchmark("files", "", "--rows", "4000000", "--limit-mb", "80"),
         _benchmark("shell"),
         _benchmark("inference", "", "--rounds", "2"),
-        _benchmark("cross_validation", "", "--limit", "30"),
-        _benchmark("paths", "", "--limit", "30"),
+        _benchmark("cross_validation", "", "--limit", "30", pieces=_CV_CASES),
+        _benchmark("paths", "", "--limit", "30", pieces=_PATH_CASES),
         _benchmark("l1_fits", "", "--limit", "10", pieces=_L1_CASES),
         _benchmark("multiclass_fits", "", "--limit", "10", pieces=tuple(CLASS_FITS)),
         _benchmark("interrupt", "", "--times", "5"),
