@@ -94,10 +94,6 @@ def encode_counts(
 
 def encode_known_classes(y: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
     """Return y as codes 0.0 .. K - 1, (n,), for the labels of :func:`check_classes`."""
-    if y.dtype == np.float64 and y.flags.c_contiguous:
-        is_code = labels.tolist() == list(range(labels.size))
-    else:
-        is_code = False
     if labels.size == 2:
         codes = np.asarray(y == labels[1], bool)
         known = codes | (y == labels[0])
@@ -113,7 +109,10 @@ def encode_known_classes(y: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.fl
             f"y has {y[[first]].tolist()[0]!r} at index {first}, which is none of the classes "
             f"{labels.tolist()}"
         )
-    return y if is_code else codes.astype(np.float64)
+    in_place = y.dtype == np.float64 and y.flags.c_contiguous
+    if in_place and labels.tolist() == list(range(labels.size)):
+        return y
+    return codes.astype(np.float64)
 
 
 def check_classes(classes: ArrayLike) -> NDArray[Any]:

@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 _NAME_HEIGHT = 0.045  # of the axes, between two names
+_STYLES = ("-", "--", ":", "-.")  # of lines, ten of each: as many as there are colours
 _LEAST_DISTANCE = 1e-16  # relative; less is the rounding of float64
 
 _Vector = NDArray[np.float64]
@@ -90,12 +91,14 @@ def _draw_lines(
     last = sizes[-1]
     largest = np.argsort(-np.abs(last), kind="stable")[:count]
     named = set(largest[last[largest] != 0.0].tolist())
+    drawn = 0
     for j in np.flatnonzero(sizes.any(axis=0)):
         line = sizes[:, j].copy()
         at_zero = np.pad(line == 0.0, 1, constant_values=True)
         line[at_zero[:-2] & at_zero[1:-1] & at_zero[2:]] = np.nan  # from where it leaves 0 alone
         if j in named or not count:
-            ax.plot(lambdas, line)
+            ax.plot(lambdas, line, linestyle=_STYLES[drawn // 10 % len(_STYLES)])
+            drawn += 1
         else:
             ax.plot(lambdas, line, color="0.75", linewidth=0.8, zorder=1)
     ax.axhline(0.0, color="0.5", linewidth=0.6, zorder=1)
