@@ -15,7 +15,8 @@ first, or on whether one died.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from fastlogreg import backends
 from fastlogreg.backends import PassSpec
 from fastlogreg.data import validation as check
 from fastlogreg.data.labels import encode_known_classes, weights_by_class
-from fastlogreg.data.memory import Columns, MemoryRows
+from fastlogreg.data.memory import Columns, MemoryRows, may_move, some_rows
 from fastlogreg.data.parts import (
     Block,
     Facts,
@@ -40,6 +41,7 @@ __all__ = ["Collection", "is_collection", "lazily", "open_collection"]
 _TOGETHER = 8  # answers that one task adds
 _SAMPLE_BYTES = 1 << 30  # that are brought to the client for the first steps, at the most
 _MOST_CLASSES = 1_000
+_FEW_OF_ALL = 2_000  # rows, of all partitions alike, that show which columns are far from 0
 
 
 def is_collection(value: Any) -> bool:
@@ -69,7 +71,7 @@ class _Seen(NamedTuple):
     sums: NDArray[np.float64]  # of each label: rows, weights, their squares
     not_finite: tuple[int, int] | None
     problem: str | None
-    far_middle: NDArray[np.float64] | None = None
+    few: NDArray[np.float64] | None = None  # some rows, where they may be moved
 
 
 class Collection:
@@ -86,7 +88,8 @@ class Collection:
     def __init__(self, delayed: list[tuple[Any, ...]], columns: Columns) -> None:
         self._run = _Cluster.of_client() or _OneByOne()
         self._raw = [self._run.hold(_loaded, *parts) for parts in delayed]
-        seen = self._run.all([self._run.task(_looked_at, raw) for raw in self._raw])
+        few = max(2, _FEW_OF_ALL // max(1, len(self._raw)))
+        seen = self._run.all([self._run.task(_looked_at, raw, few) for raw in self._raw])
         seen = [(k, each) for k, each in enumerate(seen) if each.rows]
         self._raw = [self._raw[k] for k, _ in seen]
         if not seen:
@@ -113,6 +116,15 @@ class Collection:
         self.columns = columns._replace(number=self._seen[0].width)
         self.classes, self.counts = _classes(self._seen)
 
+    @cached_property
+    def _far_middle(self) -> NDArray[np.float64] | None:
+        """Return about the middle of each column that is far from 0, by some rows of all."""
+        few = [seen.few for seen in self._seen]
+        if any(each is None for each in few):
+            return None
+        rows = np.concatenate(cast(list[NDArray[np.float64]], few))
+        return MemoryRows(rows, np.zeros(len(rows))).far_middle
+
     def source(self, by_class: NDArray[np.float64] | None) -> "Partitions":
         """Return the partitions as a source's parts; ``by_class`` are weights of the classes."""
         blocks = [
@@ -126,7 +138,7 @@ class Collection:
             sum(seen.values for seen in self._seen),
             float(each @ self.counts[1]),
             effective_rows(self.counts[0].astype(np.int64), *self.counts[1:], by_class),
-            self._seen[0].far_middle,
+            self._far_middle,
         )
         return Partitions(self._run, blocks, self._bounds, facts)
 
@@ -334,7 +346,7 @@ def _weights(weights: Any, n: int) -> NDArray[np.float64] | None:
     return found
 
 
-def _looked_at(raw: _Raw | str) -> _Seen:
+def _looked_at(raw: _Raw | str, few: int) -> _Seen:
     if isinstance(raw, str):
         return _Seen(1, 0, "", 0, [], np.zeros((0, 3)), None, raw)
     X, y, weights, _ = raw
@@ -363,8 +375,8 @@ def _looked_at(raw: _Raw | str) -> _Seen:
     values = int(X.size)
     where = bound.first_not_finite()
     n, d = X.shape
-    middle = MemoryRows(X, np.zeros(n)).far_middle if where is None else None
-    return _Seen(int(n), int(d), X.dtype.name, values, labels, sums, where, problem, middle)
+    some = some_rows(X, few) if may_move(X) else None
+    return _Seen(int(n), int(d), X.dtype.name, values, labels, sums, where, problem, some)
 
 
 def _encoded(

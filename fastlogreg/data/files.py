@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
-from itertools import chain, count, takewhile
+from itertools import chain, count, islice, takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastlogreg.backends import PassSpec
 from fastlogreg.data.labels import weights_by_class
-from fastlogreg.data.memory import MemoryRows, Rows
+from fastlogreg.data.memory import MemoryRows, Rows, may_move, some_rows
 from fastlogreg.data.parts import (
     STAGE,
     Block,
@@ -44,6 +44,7 @@ _BATCH_BYTES = 1 << 24  # of encoded values in a batch, roughly
 _LEAST_BATCH, _LARGEST_BATCH = 1 << 10, 1 << 18  # rows
 _ROLES = ("target", "sample_weight", "offset")
 _LEAST_SAMPLE = 1_000  # rows
+_FEW = 256  # rows of a batch that show which columns are far from 0
 _AHEAD = 2  # batches that wait to be encoded
 _MOST_READERS = 8  # threads
 _COLUMNS_BYTES = 1 << 25  # in a batch that is read column by column, or a 16th of the memory limit
@@ -251,13 +252,17 @@ class TableRows:
         return found
 
     def far_middle(self) -> NDArray[np.float64] | None:
-        """Return about the middle of each column that is far from 0, by a sample or the first rows.
+        """Return about the middle of each column that is far from 0, by a sample of the rows.
 
         See :attr:`fastlogreg.data.memory.MemoryRows.far_middle`.
         """
         _ = self._look
         if isinstance(self._far_middle, str):
-            self._far_middle = _middle_of(self.first_rows().matrix)
+            all_of_them = self.n_rows < STAGE * _LEAST_SAMPLE  # too few for a sample
+            read = self._read_here()
+            rows = (each.matrix for each in (read if all_of_them else islice(read, 1)))
+            few = [some_rows(matrix, _FEW) for matrix in rows if may_move(matrix)]
+            self._far_middle = _middle_of(np.concatenate(few)) if few else None
         return self._far_middle
 
     def _is_large(self, n: int) -> bool:
@@ -418,12 +423,16 @@ class TableRows:
         """Return the rows as a source that reads them; ``by_class`` are weights of the classes."""
         return PartedRows(FileParts(self, by_class))
 
-    def first_rows(self) -> Rows:
-        """Return the first rows in memory."""
+    def _read_here(self) -> Iterator[Encoded]:
+        """Return the batches, encoded, without threads that read ahead."""
         self._check_unchanged()
         size = _batch_rows(self._row_bytes, self.memory_limit)
-        first = next(_reading(self._table, self._types, size, 0, self._split))
-        found = self.schema.encode(first, *_ROLES, seen=True)
+        for batch in _reading(self._table, self._types, size, 0, self._split):
+            yield self.schema.encode(batch, *_ROLES, seen=True)
+
+    def first_rows(self) -> Rows:
+        """Return the first rows in memory."""
+        found = next(self._read_here())
         assert found.codes is not None
         return Rows(found.matrix, found.codes, found.weights, found.offset, self.classes)
 

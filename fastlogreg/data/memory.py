@@ -19,7 +19,7 @@ _FAR = 1e3  # times its spread from 0: sums of squares lose 6 digits
 _FEW, _MANY = 64, 2000  # rows that show whether columns may be far, and are
 _NARROW, _EMPTY = 64, 16  # columns of sparse rows that are moved, or columns for a stored value
 
-__all__ = ["Columns", "MemoryRows", "Rows", "dense"]
+__all__ = ["Columns", "MemoryRows", "Rows", "dense", "may_move", "some_rows"]
 
 
 class Columns(NamedTuple):
@@ -206,10 +206,9 @@ class MemoryRows:
         Constant columns are not far.
         """
         X = self._arrays[0]
-        n, d = X.shape
-        if not n * d or X.size * _EMPTY < n * max(0, d - _NARROW):
+        if not may_move(X):
             return None
-        few = np.sort(_some(X, _FEW), axis=0)
+        few = np.sort(some_rows(X, _FEW), axis=0)
         middle, quarter = few[len(few) // 2], len(few) // 4
         with np.errstate(over="ignore", invalid="ignore"):
             spread = few[-1 - quarter] - few[quarter]
@@ -273,14 +272,20 @@ def dense(X: Matrix) -> NDArray[np.floating]:
     return X if isinstance(X, np.ndarray) else X.toarray()
 
 
-def _some(X: Matrix, most: int) -> NDArray[np.float64]:
+def may_move(X: Matrix) -> bool:
+    """Whether rows are dense, or may be made dense to subtract a number from their columns."""
+    n, d = X.shape
+    return bool(n * d > 0 and X.size * _EMPTY >= n * max(0, d - _NARROW))
+
+
+def some_rows(X: Matrix, most: int) -> NDArray[np.float64]:
     """Return so many rows at the most, evenly spaced, as float64."""
     return dense(X[:: max(1, -(-X.shape[0] // most))]).astype(np.float64)
 
 
 def _far_from_zero(column: Matrix) -> float:
     """Return about the middle of a column that is far from 0; 0 of another."""
-    part = _some(column, _MANY).ravel()
+    part = some_rows(column, _MANY).ravel()
     middle = float(np.median(part))
     away = np.abs(part - middle)
     away = away[away > 0.0]

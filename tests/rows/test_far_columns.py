@@ -63,6 +63,24 @@ def test_a_fit_is_that_of_the_columns_near_to_0(rows_of, n_classes, settings, ta
     assert_allclose(far.n_passes_, near.n_passes_, atol=2.0)
 
 
+@pytest.mark.parametrize("rows_of", [in_files, in_partitions])
+@pytest.mark.parametrize("n", [7_000, 36_000])
+def test_rows_in_the_order_of_a_far_column(rows_of, n, table, tmp_path):
+    """As a table by date: in the first rows, and the first partition, that column is constant."""
+    X, y = (each[:n] for each in table)
+    day = np.sort(np.floor(30.0 * np.random.default_rng(1).random(n))) - 15.0
+    X, y = np.column_stack([X[:, :3], day]), y % 2
+    if rows_of is in_partitions:
+        day[: min(n, 9_000)] = day[0]
+    models = [
+        flr.LogisticRegression(C=100.0).fit(*rows_of(X + away, y, tmp_path, str(k)))
+        for k, away in enumerate((0.0, [0.0, 0.0, 0.0, 2e7]))
+    ]
+    assert models[1].converged_
+    assert models[1].objective_ == pytest.approx(models[0].objective_, rel=1e-8)
+    assert models[1].n_passes_ <= models[0].n_passes_ + 2.0
+
+
 def test_folds_of_far_columns(table, tmp_path):
     X, y = table
     settings = {"Cs": [0.01, 1.0], "cv": 3, "scoring": "neg_log_loss", "tol": 1e-10}
