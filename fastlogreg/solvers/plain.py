@@ -43,6 +43,9 @@ __all__ = ["Kept", "Near", "PlainModel", "PlainSets", "is_plain"]
 _FIRST_COLUMNS = 100  # of a working set
 _FEW_SPARSE = 500  # columns of sparse rows up to which a Hessian is made
 _COLUMN_SWEEPS = 1000  # beyond them: there is no linear system to help
+_SPARSE_GROWTH = 4  # of a working set there, at least: sweeps cost little beside the copy of a set
+_SPARSE_SHARE = 3.0  # times the share of the gap that others are solved to: there is no Hessian
+_SPARSE_FLOOR = 1.0  # of ``tol``: by how much slopes may still move
 _FAR_BEYOND = 1.5  # times the strength of L1: the slopes of a first fit
 _MANY_VALUES = 1_000_000  # of X, from which copies of columns pay
 _NARROW = 0.5  # of the columns: a working set that does
@@ -257,6 +260,7 @@ class PlainModel(Model):
         enough = self._enough(at.point.value, gap)
         if isinstance(curvature, ColumnModel):
             here = at.theta, at.point.gradient
+            enough = max(enough, _SPARSE_FLOOR * self._convergence.goal(1.0))
             return curvature.lower(here, l1, self._guess(at), enough, _COLUMN_SWEEPS)
         if isinstance(curvature, Metric):
             return _step_of_one(curvature, at, l1, self._guess(at), enough)
@@ -322,6 +326,8 @@ class PlainSets(Sets):
             return Proposal(np.zeros(at.theta.size), gap, known=True)
         part, places, chosen = self._part(at)
         share = 0.0 if self._near else self._share(gap, value)
+        if self._objective.descends:
+            share *= _SPARSE_SHARE
         inner = judge(
             part, Limits(max(share, 0.5 * self._convergence.limits.tol), INNER_ITERATIONS)
         )
@@ -361,7 +367,8 @@ class PlainSets(Sets):
         if self._near:
             n = max(least, int(_ROOM * np.count_nonzero(needed)))
         else:
-            n = max(least, 2 * int(used.sum()), int(inside.sum()))
+            growth = _SPARSE_GROWTH if self._objective.descends else 2
+            n = max(least, growth * int(used.sum()), int(inside.sum()))
         most = needed.size if self._objective.descends else max(1, LARGEST // layout.n_outputs)
         n = min(most, n, needed.size)
         size = np.abs(at.point.curvature.to_centred(at.point.gradient))
@@ -370,8 +377,9 @@ class PlainSets(Sets):
             worst = np.where(used, np.inf, worst)
         if not self._near:
             worst = np.where(needed, worst, 0.0)
-        best = np.argpartition(worst, worst.size - n)[worst.size - n :]
-        best = best[(worst[best] > 0.0)]
+        best = np.flatnonzero(worst > 0.0)
+        if best.size > n:
+            best = best[np.argpartition(worst[best], best.size - n)[best.size - n :]]
         return np.sort(best)
 
 
