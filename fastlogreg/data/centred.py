@@ -7,21 +7,36 @@ rows at a time, so that X is not copied as a whole.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.backends import Pass, PassSpec, Solving
+from fastlogreg.backends import Matrix, Pass, PassSpec, Solving
 from fastlogreg.data.memory import MemoryRows, dense
-from fastlogreg.data.parts import Block, Facts, PartedPass, PartedRows, Question
+from fastlogreg.data.parts import Around, Block, Facts, PartedPass, PartedRows, Parts, Question
 
-__all__ = ["CentredRows"]
+__all__ = ["CentredRows", "NearParts", "near_rows"]
 
 _BLOCK_VALUES = 1 << 20  # of X that are centred at a time; a single block is kept
 
 _Vector = NDArray[np.float64]
+
+
+def near_rows(rows: MemoryRows | PartedRows, middle: _Vector) -> PartedRows:
+    """Return rows with a number, of ``middle`` (d,), subtracted from each column."""
+    if isinstance(rows, MemoryRows):
+        return CentredRows(rows, middle)
+    return rows.through(lambda parts: NearParts(parts, middle))
+
+
+def _near(X: Matrix, middle: _Vector) -> NDArray[np.float64]:
+    """Return rows less the middle: in C order, and float64, since float32 would not hold them."""
+    near = np.empty(X.shape)
+    np.subtract(dense(X), middle, out=near)
+    return near
 
 
 class CentredRows(PartedRows):
@@ -132,11 +147,7 @@ class _CentredParts:
     def _centred(self, at: Any) -> NDArray[np.float64]:
         X = self._rows.arrays[0]
         chosen = self._rows.chosen
-        rows = dense(X[at if chosen is None else chosen[at]])
-        # C order whatever that of X is; float64, since float32 would not hold the spread
-        near = np.empty(rows.shape)
-        np.subtract(rows, self._middle, out=near)
-        return near
+        return _near(X[at if chosen is None else chosen[at]], self._middle)
 
     def _blocks(self) -> Iterator[Block]:
         others = self._rows.arrays[1:]
@@ -168,3 +179,50 @@ class _CentredParts:
     def columns(self, chosen: NDArray[np.intp]) -> Any:
         """Not offered: columns are taken of the rows as they are."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class _OfNear(Around):
+    """What is asked of a part's rows with ``middle`` subtracted from their columns."""
+
+    middle: Any = None
+
+    def ask(self, block: Block, spec: PassSpec) -> Any:
+        """Return a block's answer; the question is to it."""
+        return self.inner.ask(Block(_less(block.rows, self.middle), block.first), spec)
+
+
+class NearParts:
+    """Parts with a number subtracted from each column, anew for each question.
+
+    See :class:`fastlogreg.data.parts.Parts`.
+
+    Parameters
+    ----------
+    parts : Parts
+    middle : ndarray of shape (d,)
+    """
+
+    def __init__(self, parts: Parts, middle: _Vector) -> None:
+        self._parts, self._middle = parts, middle
+        self.facts = replace(parts.facts, far_middle=None)
+        self.reading_cost = parts.reading_cost
+
+    def ask(self, question: Question, spec: PassSpec) -> Any:
+        """Return the answers of all parts, added."""
+        near = _OfNear(question.answer, inner=question, middle=self._middle)
+        return self._parts.ask(near, spec)
+
+    def samples(self, steps: list[int]) -> tuple[dict[int, MemoryRows], float]:
+        """Return samples of one row of each of ``steps``, and how many readings that took."""
+        found, readings = self._parts.samples(steps)
+        return {step: _less(rows, self._middle) for step, rows in found.items()}, readings
+
+    def columns(self, chosen: NDArray[np.intp]) -> "NearParts":
+        """Return the same parts with some of their columns, numbered in ascending order."""
+        return NearParts(self._parts.columns(chosen), self._middle[chosen])
+
+
+def _less(rows: MemoryRows, middle: _Vector) -> MemoryRows:
+    X, *others = rows.arrays
+    return rows.like(_near(X, middle), *others)

@@ -44,7 +44,7 @@ _BATCH_BYTES = 1 << 24  # of encoded values in a batch, roughly
 _LEAST_BATCH, _LARGEST_BATCH = 1 << 10, 1 << 18  # rows
 _ROLES = ("target", "sample_weight", "offset")
 _LEAST_SAMPLE = 1_000  # rows
-_FEW = 256  # rows of a batch that show which columns are far from 0
+_FEW, _FEW_OF_ALL = 256, 2_000  # rows of a batch, of a sample, that show which columns are far
 _AHEAD = 2  # batches that wait to be encoded
 _MOST_READERS = 8  # threads
 _COLUMNS_BYTES = 1 << 25  # in a batch that is read column by column, or a 16th of the memory limit
@@ -162,6 +162,7 @@ class _Found(NamedTuple):
     schema: Schema
     counts: Counts
     n_rows: int
+    few: NDArray[np.float64] | None  # rows of a sample, where it drew one and they may be moved
 
 
 class Split(NamedTuple):
@@ -211,7 +212,6 @@ class TableRows:
         self._request = request
         self._split = split
         self._drawn: dict[int, Encoded] = {}
-        self._far_middle: NDArray[np.float64] | str | None = "not looked at"
         self.on_rows: Callable[[int], None] | None = None  # hears how many rows were read
         self.memory_limit = memory_limit
         self.name = table.name
@@ -244,26 +244,29 @@ class TableRows:
             look.add(seen)
             if draws is not None:
                 draws.add(seen.batch)
-        found = _Found(*look.found())
+        found = _Found(*look.found(), None)
         if draws is not None and self._is_large(found.n_rows):
             self._drawn = draws.encoded(found.schema, found.n_rows)
-            for drawn in self._drawn.values():  # of which the first to ask takes them away
-                self._far_middle = _middle_of(drawn.matrix)
+            for drawn in islice(self._drawn.values(), 1):  # the first to ask takes it away
+                found = found._replace(few=_few_of(drawn.matrix, _FEW_OF_ALL))
         return found
 
+    @cached_property
     def far_middle(self) -> NDArray[np.float64] | None:
-        """Return about the middle of each column that is far from 0, by a sample of the rows.
+        """Return about the middle of each column that is far from 0, by some of the rows.
 
         See :attr:`fastlogreg.data.memory.MemoryRows.far_middle`.
         """
-        _ = self._look
-        if isinstance(self._far_middle, str):
+        few = self._look.few
+        if few is None and not self._drawn:
             all_of_them = self.n_rows < STAGE * _LEAST_SAMPLE  # too few for a sample
             read = self._read_here()
-            rows = (each.matrix for each in (read if all_of_them else islice(read, 1)))
-            few = [some_rows(matrix, _FEW) for matrix in rows if may_move(matrix)]
-            self._far_middle = _middle_of(np.concatenate(few)) if few else None
-        return self._far_middle
+            found = [
+                _few_of(each.matrix, _FEW) for each in (read if all_of_them else islice(read, 1))
+            ]
+            rows = [each for each in found if each is not None]
+            few = np.concatenate(rows) if rows else None
+        return None if few is None else MemoryRows(few, np.zeros(len(few))).far_middle
 
     def _is_large(self, n: int) -> bool:
         """Whether n rows may be more than are encoded once."""
@@ -437,8 +440,8 @@ class TableRows:
         return Rows(found.matrix, found.codes, found.weights, found.offset, self.classes)
 
 
-def _middle_of(matrix: Any) -> NDArray[np.float64] | None:
-    return MemoryRows(matrix, np.zeros(matrix.shape[0])).far_middle
+def _few_of(matrix: Any, most: int) -> NDArray[np.float64] | None:
+    return some_rows(matrix, most) if may_move(matrix) else None
 
 
 class _Draws:
@@ -590,7 +593,7 @@ class FileParts:
             n_rows * schema.values_a_row,
             float(each @ counts.weights),
             effective_rows(*counts, by_class),
-            table.far_middle(),
+            table.far_middle,
         )
         limit, size = table.memory_limit, table._row_bytes
         self.sample_rows = limit // 8 // size

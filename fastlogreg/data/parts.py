@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 
 from fastlogreg import backends
 from fastlogreg.backends import ClassesPass, Pass, PassSpec, SetsPass, Solving
-from fastlogreg.data.memory import MemoryRows, dense
+from fastlogreg.data.memory import MemoryRows
 
 __all__ = [
     "STAGE",
+    "Around",
     "Block",
     "Facts",
-    "NearParts",
     "PartedPass",
     "PartedRows",
     "PartedSetsPass",
@@ -158,10 +158,33 @@ class Question:
 
 
 @dataclass(frozen=True)
-class _OfSome(Question):
+class Around(Question):
+    """What changes a part's rows before it asks ``inner``, another question, of them.
+
+    Its own answer, and what is asked and cut, are those of the question inside.
+    """
+
+    inner: Any = None
+
+    def of(self, first: int, last: int) -> "Around":
+        """Return the question to the part that has these rows."""
+        return replace(self, inner=self.inner.of(first, last))
+
+    def added(self, one: Any, other: Any) -> Any:
+        """Return two answers as one."""
+        return self.inner.added(one, other)
+
+    def adder(self) -> Question:
+        """Return a question that adds answers as this one does, without what it asks."""
+        return replace(self, inner=self.inner.adder())
+
+
+@dataclass(frozen=True)
+class _OfSome(Around):
     """What is asked of some of a part's rows: ``rows`` are their numbers, ascending.
 
-    ``cut`` has one row for each of these. A part that has none of them answers None.
+    What the question inside cuts has one row for each of these. A part that has none of them
+    answers None.
     """
 
     rows: NDArray[np.int64] | None = None
@@ -170,8 +193,7 @@ class _OfSome(Question):
         """Return the question to the part that has these rows."""
         assert self.rows is not None
         low, high = np.searchsorted(self.rows, [first, last])
-        cut = tuple(None if array is None else array[low:high] for array in self.cut)
-        return replace(self, cut=cut, rows=self.rows[low:high] - first)
+        return replace(self, inner=self.inner.of(low, high), rows=self.rows[low:high] - first)
 
     def added(self, one: Any, other: Any) -> Any:
         """Return two answers as one."""
@@ -187,14 +209,13 @@ class _OfSome(Question):
             return None
         n = block.rows.n_rows
         if at.size == n and at[0] == 0 and at[-1] == n - 1 and (np.diff(at) == 1).all():
-            return super().ask(block, spec)
+            return self.inner.ask(block, spec)
         picked: Any = (None if array is None else array[at] for array in block.rows.arrays)
-        own = MemoryRows(*picked)
-        return self.answer(own.bind(spec), own, *self.asked, *self.cut)
+        return self.inner.ask(Block(MemoryRows(*picked), 0), spec)
 
-    def adder(self) -> "_OfSome":
+    def adder(self) -> Question:
         """Return a question that adds answers as this one does, without what it asks."""
-        return replace(self, asked=(), cut=(), rows=None)
+        return replace(self, inner=self.inner.adder(), rows=None)
 
 
 class Parts(Protocol):
@@ -436,12 +457,9 @@ class PartedRows:
         middle = self._parts.facts.far_middle
         return middle if middle is not None and middle.any() else None
 
-    def near(self, middle: _Vector) -> "PartedRows":
-        """Return the same rows with ``middle``, (d,), subtracted from their columns."""
-        parts = self._parts
-        if isinstance(parts, SomeParts):
-            return PartedRows(parts.near(middle))
-        return PartedRows(NearParts(parts, middle))
+    def through(self, change: Callable[[Parts], Parts]) -> "PartedRows":
+        """Return the rows of other parts, which ``change`` makes of these."""
+        return PartedRows(change(self._parts))
 
     def bind(self, spec: PassSpec) -> Pass:
         """Return a pass over the rows, to be called many times."""
@@ -566,7 +584,7 @@ class SomeParts:
         self.reading_cost = parts.reading_cost
 
     def _question(self, question: Question, rows: NDArray[np.int64]) -> Question:
-        return _OfSome(question.answer, question.asked, question.cut, question.add, rows)
+        return _OfSome(question.answer, inner=question, rows=rows)
 
     def ask(self, question: Question, spec: PassSpec) -> Any:
         """Return the answers of all parts that have some of the rows, added."""
@@ -586,72 +604,6 @@ class SomeParts:
         parts = self._parts.columns(chosen)
         facts = self.facts.of_columns(chosen, parts.facts.n_values)
         return SomeParts(parts, self._rows, facts)
-
-    def near(self, middle: _Vector) -> "SomeParts":
-        """Return the same rows with ``middle``, (d,), subtracted from their columns."""
-        facts = replace(self.facts, far_middle=None)
-        return SomeParts(NearParts(self._parts, middle), self._rows, facts)
-
-
-def _moved(rows: MemoryRows, middle: _Vector) -> MemoryRows:
-    X, *others = rows.arrays
-    near = np.empty(X.shape)  # C order; float64, since float32 would not hold the spread
-    np.subtract(dense(X), middle, out=near)
-    return rows.like(near, *others)
-
-
-@dataclass(frozen=True)
-class _OfNear(Question):
-    """What is asked of a part's rows with ``middle`` subtracted from their columns."""
-
-    inner: Any = None
-    middle: Any = None
-
-    def of(self, first: int, last: int) -> "_OfNear":
-        """Return the question to the part that has these rows."""
-        return replace(self, inner=self.inner.of(first, last))
-
-    def added(self, one: Any, other: Any) -> Any:
-        """Return two answers as one."""
-        return self.inner.added(one, other)
-
-    def ask(self, block: Block, spec: PassSpec) -> Any:
-        """Return a block's answer; the question is to it."""
-        return self.inner.ask(Block(_moved(block.rows, self.middle), block.first), spec)
-
-    def adder(self) -> Question:
-        """Return a question that adds answers as this one does, without what it asks."""
-        adder: Question = self.inner.adder()
-        return adder
-
-
-class NearParts:
-    """Parts with a number subtracted from each column, anew for each question; see :class:`Parts`.
-
-    Parameters
-    ----------
-    parts : Parts
-    middle : ndarray of shape (d,)
-    """
-
-    def __init__(self, parts: Parts, middle: _Vector) -> None:
-        self._parts, self._middle = parts, middle
-        self.facts = replace(parts.facts, far_middle=None)
-        self.reading_cost = parts.reading_cost
-
-    def ask(self, question: Question, spec: PassSpec) -> Any:
-        """Return the answers of all parts, added."""
-        near = _OfNear(question.answer, inner=question, middle=self._middle)
-        return self._parts.ask(near, spec)
-
-    def samples(self, steps: list[int]) -> tuple[dict[int, MemoryRows], float]:
-        """Return samples of one row of each of ``steps``, and how many readings that took."""
-        found, readings = self._parts.samples(steps)
-        return {step: _moved(rows, self._middle) for step, rows in found.items()}, readings
-
-    def columns(self, chosen: NDArray[np.intp]) -> "NearParts":
-        """Return the same parts with some of their columns, numbered in ascending order."""
-        return NearParts(self._parts.columns(chosen), self._middle[chosen])
 
 
 def pick(block: Block, places: dict[int, NDArray[np.int64]]) -> dict[int, tuple[Any, ...]]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.data.centred import CentredRows
+from fastlogreg.data.centred import near_rows
 from fastlogreg.data.memory import MemoryRows
 from fastlogreg.data.parts import PartedRows
 from fastlogreg.data.sources import RowSource
@@ -75,8 +75,7 @@ def centring(problem: Any) -> Centring | None:
     middle = source.far_middle
     if middle is None:
         return None
-    near = CentredRows if isinstance(source, MemoryRows) else PartedRows.near
-    return Centring(problem.subset(near(source, middle), problem.penalty), middle)  # type: ignore[arg-type]
+    return Centring(problem.subset(near_rows(source, middle), problem.penalty), middle)
 
 
 def rows_near_to_0(problem: Problem, theta: _Vector) -> tuple[RowSource, _Vector]:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogreg.data.memory import dense
 from fastlogreg.statistics.likelihood import Likelihood
 
 __all__ = ["Coordinates", "Orthonormal", "covariance_back", "is_well_conditioned"]
@@ -44,8 +45,7 @@ class Coordinates:
 
     def transform(self, X: Any) -> _Array:
         """Return the rows of Z for rows of X, dense."""
-        part = X if isinstance(X, np.ndarray) else X.toarray()
-        part = np.asarray(part, dtype=np.float64)
+        part = _dense(X)
         if self.likelihood.intercept:
             return np.column_stack([np.ones(part.shape[0]), part])
         return part
@@ -203,7 +203,7 @@ def blocks(likelihood: Likelihood) -> Iterator[slice]:
 
 
 def _dense(X: Any) -> _Array:
-    return np.asarray(X if isinstance(X, np.ndarray) else X.toarray(), dtype=np.float64)
+    return np.asarray(dense(X), dtype=np.float64)
 
 
 def _listed(words: list[str], most: int = 6) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg.backends import Pass
-from fastlogreg.data.memory import MemoryRows, Rows
+from fastlogreg.data.memory import MemoryRows, Rows, dense
 from fastlogreg.data.parts import PartedRows
 from fastlogreg.data.separation import Separation, may_be_separated
 from fastlogreg.problem.centring import rows_near_to_0
@@ -276,8 +276,7 @@ def _likelihood(
     """Return the likelihood of a part's own rows."""
     X, y, weights, offset = rows.arrays
     if shift is not None:
-        dense = X if isinstance(X, np.ndarray) else X.toarray()
-        X = (np.asarray(dense, dtype=np.float64) - shift[0]) / shift[1]
+        X = (np.asarray(dense(X), dtype=np.float64) - shift[0]) / shift[1]
     n_classes, intercept, reference = settings
     own = Rows(X, y, weights, offset, np.arange(n_classes))
     return Likelihood(own, intercept, reference, n_threads=1)  # other threads read, or ask

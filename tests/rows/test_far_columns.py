@@ -7,8 +7,8 @@ from numpy.testing import assert_allclose
 
 import fastlogreg as flr
 from fastlogreg.backends import PassSpec
+from fastlogreg.data.centred import NearParts, near_rows
 from fastlogreg.data.memory import MemoryRows
-from fastlogreg.data.parts import NearParts, PartedRows
 from fastlogreg.problem.layout import Layout
 
 N = 40_000
@@ -103,7 +103,7 @@ def test_near_parts_are_parts_of_the_rows_moved(table):
     source = far.source(None)
     middle = source.far_middle
     assert_allclose(middle, AWAY, atol=1.0)
-    near = source.near(middle)
+    near = near_rows(source, middle)
     assert near.far_middle is None and source.columns(np.array([2])).far_middle is None
     assert isinstance(near._parts, NearParts)
     moved = X + AWAY - middle
@@ -114,8 +114,9 @@ def test_near_parts_are_parts_of_the_rows_moved(table):
     for rows in (
         near.subset(some).columns(chosen),
         near.columns(chosen).subset(some),
-        source.subset(some).near(middle).columns(chosen),
-        PartedRows(source.subset(some)._parts).columns(chosen).near(middle[chosen]),
+        near_rows(source.subset(some), middle).columns(chosen),
+        near_rows(source.subset(some).columns(chosen), middle[chosen]),
+        near.subset(np.arange(100, 8_000)).subset(some - 100).columns(chosen),
     ):
         for one, other in zip(rows.bind(spec)(theta, 2), expected, strict=True):
             assert_allclose(one, other, rtol=1e-11)

@@ -42,6 +42,14 @@ def far_table(seed):
     return X, y.astype(np.float64)
 
 
+def far_rows(seed, n_outputs):
+    """Return such a table, with two classes where there is one output, and what a pass is of."""
+    X, y = far_table(seed)
+    if n_outputs > 1:
+        return X, y, SOFTMAX
+    return X, (y > 1.0).astype(np.float64), PassSpec()
+
+
 def value(X, y, C, theta):
     """Return the objective of theta in extended precision."""
     rows = theta.reshape(K, -1).astype(np.longdouble)
@@ -72,9 +80,7 @@ def test_folds_and_all_rows_are_at_their_optimum_and_know_it(seed):
 @pytest.mark.parametrize("solve", [auto, newton, newton_cg, lbfgs])
 @pytest.mark.parametrize("n_outputs", [1, K])
 def test_a_fit_is_that_of_the_same_columns_near_to_0(solve, n_outputs):
-    X, y = far_table(0)
-    spec = SOFTMAX if n_outputs > 1 else PassSpec()
-    y = y if n_outputs > 1 else (y > 1.0).astype(np.float64)
+    X, y, spec = far_rows(0, n_outputs)
     rows = MemoryRows(X, y)
     middle = rows.far_middle
     heard = []
@@ -99,9 +105,7 @@ def test_a_fit_is_that_of_the_same_columns_near_to_0(solve, n_outputs):
 @pytest.mark.parametrize("kind", ["l1", "elastic net", "bounds", "free columns"])
 @pytest.mark.parametrize("n_outputs", [1, K])
 def test_any_penalty_is_that_of_the_same_columns_near_to_0(kind, n_outputs):
-    X, y = far_table(1)
-    spec = SOFTMAX if n_outputs > 1 else PassSpec()
-    y = y if n_outputs > 1 else (y > 1.0).astype(np.float64)
+    X, y, spec = far_rows(1, n_outputs)
     rows = MemoryRows(X, y)
     results = []
     for source in (rows, MemoryRows(X - rows.far_middle, y)):
