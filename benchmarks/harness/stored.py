@@ -75,7 +75,7 @@ _PEERS_CASES = (
 
 _L1_CASES = (
     *("breast cancer standardized", "1e5 x 100 correlated", "2e4 x 500", "2e3 x 5000"),
-    *("CSR 2e4 x 5e4", "census-like", "census-like standardized"),
+    *("CSR 2e4 x 5e4", "census-like", "census-like standardized", "digits"),
 )
 
 _PATH_CASES = (
