@@ -3,10 +3,10 @@
 Each case has three problems: L1 at 1/10 and 1/100 of the penalty that leaves no column, and the
 elastic net with l1_ratio 0.5 at 1/10 of its own. Ours is timed at tol=1e-4, 1e-6 and its default
 1e-8; the peers of :mod:`benchmarks.peers.penalized`, where they are installed, at tighter and
-tighter tolerances until one is within 1e-8 of the optimum. Each setting of a peer first runs in a
-process of its own that is ended at a limit of seconds. Then ours and the two fastest peers within
-each of 1e-4, 1e-6 and 1e-8 are timed again in interleaved rounds in one process, with one thread
-for the BLAS.
+tighter tolerances until one is within 1e-8 of the optimum. Each peer first runs in a process of
+its own, which is ended where a fit takes more than a limit of seconds. Then ours and the two
+fastest settings of peers within each of 1e-4, 1e-6 and 1e-8 are timed again in interleaved rounds
+in one process, with one thread for the BLAS.
 
 Objectives are computed by NumPy for everyone; the optimum is the lowest that anybody reached, a
 tight fit of ours included. A ratio is of seconds: those of the fastest setting of any peer over
@@ -17,7 +17,7 @@ at tol=1e-4 that ended within 1e-6 counts for 1e-6, as a peer's does.
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -32,10 +32,10 @@ import fastlogreg as flr
 from benchmarks import cases
 from benchmarks.class_cases import normal, shipped, sparse
 from benchmarks.harness.options import chosen
-from benchmarks.harness.processes import CutOff, within
+from benchmarks.harness.processes import CutOff, each_within
 from benchmarks.harness.stored import joined, show
 from benchmarks.harness.tables import console, geometric_mean, ms, ratio, tiny
-from benchmarks.peers.penalized import Penalized, settings
+from benchmarks.peers.penalized import Penalized, Setting, settings
 from fastlogreg.cli.measuring import PAUSE, best_of_rounds, new_table
 
 NEAR = 1e-6
@@ -110,38 +110,26 @@ def fit(problem: Penalized, make: Callable[[], Any]) -> Run:
         return Run(model, time.perf_counter() - begun, len(caught))
 
 
-def _warm_fit(problem: Penalized, make: Callable[[], Any]) -> Run:
-    """Fit once, after imports, and compilation where the peer is compiled."""
+def warm(problem: Penalized, make: Callable[[], Any]) -> None:
+    """Fit a few rows once: imports, and compilation where the peer is compiled."""
     few = problem._replace(X=problem.X[:50], y=np.arange(50) % problem.n_classes)
     fit(few, make)
-    return fit(problem, make)
 
 
-class Climb(NamedTuple):
-    """What the peers reached, by setting: fits, their objectives, and why others have none."""
+def climb(problem: Penalized, ladder: list[Setting], best: float) -> Iterator[tuple[Run, float]]:
+    """Yield a peer's fits and their objectives from loose to tight, while it makes sense.
 
-    runs: dict[str, Run]
-    values: dict[str, float]
-    cut: dict[str, str]
-
-
-def climb(problem: Penalized, best: float, limit: float) -> Climb:
-    """Run each peer from loose to tight; ``best`` is the least objective that is known."""
-    done = Climb({}, {}, {})
-    for ladder in settings(problem).values():
-        for label, make in ladder:
-            try:
-                run = within(limit, _warm_fit, problem, make)
-            except (CutOff, RuntimeError) as why:  # too long, too large, or refused
-                done.cut[label] = str(why)
-                break
-            value = problem.objective(run.model.coef_, run.model.intercept_)
-            done.runs[label], done.values[label] = run, value
-            best = min(best, value)
-            above = value / best - 1.0
-            if above <= min(TARGETS) or (run.seconds > LONG and (above <= NEAR or run.warned)):
-                break
-    return done
+    ``best`` is the least objective that is known.
+    """
+    warm(problem, ladder[0][1])
+    for _, make in ladder:
+        run = fit(problem, make)
+        value = problem.objective(run.model.coef_, run.model.intercept_)
+        yield run, value
+        best = min(best, value)
+        above = value / best - 1.0
+        if above <= min(TARGETS) or (run.seconds > LONG and (above <= NEAR or run.warned)):
+            return
 
 
 def fastest(took: dict[str, float], above: dict[str, float], target: float) -> list[str]:
@@ -169,15 +157,28 @@ def measure(name: str, share: int, l1_ratio: float, seconds: float, limit: float
     }
     tight = fit(problem, partial(ours, problem, 1e-11)).model
     best = min(*values.values(), problem.objective(tight.coef_, tight.intercept_))
-    peers = climb(problem, best, limit)
-    best = min([best, *peers.values.values()])
+    runs: dict[str, Run] = {}
+    reached: dict[str, float] = {}
+    cut: dict[str, str] = {}
+    ladders = settings(problem).values()
+    for ladder in ladders:
+        labels = iter(label for label, _ in ladder)
+        try:
+            for run, value in each_within(limit, climb, problem, ladder, best):
+                label = next(labels)
+                runs[label], reached[label] = run, value
+        except (CutOff, RuntimeError) as why:  # too long, too large, or refused
+            cut[next(labels)] = str(why)
+    best = min([best, *reached.values()])
 
-    above = {label: value / best - 1.0 for label, value in peers.values.items()}
-    first = {label: run.seconds for label, run in peers.runs.items()}
+    above = {label: value / best - 1.0 for label, value in reached.items()}
+    first = {label: run.seconds for label, run in runs.items()}
     again = {label for target in TARGETS for label in fastest(first, above, target)[:2]}
     calls = {f"ours tol={tol:g}": partial(fit, problem, make) for tol, make in made.items()}
-    for ladder in settings(problem).values():
-        calls |= {label: partial(fit, problem, make) for label, make in ladder if label in again}
+    for label, make in (setting for ladder in ladders for setting in ladder):
+        if label in again:
+            warm(problem, make)
+            calls[label] = partial(fit, problem, make)
     with threadpool_limits(1, user_api="blas"):
         times = best_of_rounds(calls, seconds, warm=False, pause=PAUSE)
     took = {label: min(found) for label, found in times.items()}
@@ -218,19 +219,24 @@ def measure(name: str, share: int, l1_ratio: float, seconds: float, limit: float
                 "above": above[label],
                 "warnings": run.warned,
             }
-            for label, run in peers.runs.items()
+            for label, run in runs.items()
         ]
         + [
             {"run": label, "seconds": limit, "above": None, "cut": True, "why": why}
-            for label, why in peers.cut.items()
+            for label, why in cut.items()
         ],
     }
 
 
+def net(row: dict[str, Any]) -> str:
+    """Return what follows the penalty of a row where it is not L1; older figures are of L1."""
+    l1_ratio = row.get("l1_ratio", 1.0)
+    return "" if l1_ratio == 1.0 else f", elastic net {l1_ratio:g}"
+
+
 def titled(row: dict[str, Any]) -> str:
     """Return the case and the penalty of a row."""
-    net = row.get("l1_ratio", 1.0)
-    return f"{row['case']}, /{row['share']}" + ("" if net == 1.0 else f", elastic net {net:g}")
+    return f"{row['case']}, /{row['share']}{net(row)}"
 
 
 def near_seconds(row: dict[str, Any]) -> float | None:
@@ -238,11 +244,8 @@ def near_seconds(row: dict[str, Any]) -> float | None:
 
     Older figures have our default alone, which is.
     """
-    within_near = (
-        row["within"][f"{NEAR:g}"] if "within" in row else {"ours": {"seconds": row["ours"]}}
-    )
-    seconds: float | None = within_near["ours"]["seconds"]
-    return seconds
+    found = row["within"][f"{NEAR:g}"]["ours"]["seconds"] if "within" in row else row["ours"]
+    return None if found is None else float(found)
 
 
 def speedup(row: dict[str, Any], target: float = NEAR) -> float | None:
