@@ -97,7 +97,7 @@ def _send(pipe: Any, blas: int | None, call: Callable[..., Any], arguments: Any)
         try:
             for result in call(*arguments):
                 pipe.send((_RESULT, result))
-            last = _END, None
+            last = _END, ""
         except Exception as error:
             last = _ERROR, f"{type(error).__name__}: {error}"
     pipe.send(last)

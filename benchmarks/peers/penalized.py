@@ -144,7 +144,7 @@ def _scikit_learn(solver: str, problem: Penalized) -> list[Setting]:
                 intercept_scaling=100.0,
             ),
         )
-        for tol, most in ((1e-2, 100), (1e-4, 1000), (1e-6, 1000), (1e-8, 1000))
+        for tol, most in ((1e-2, 100), (1e-4, 1000), (1e-6, 10_000), (1e-8, 10_000))
     ]
 
 
