@@ -133,6 +133,46 @@ def climb(problem: Penalized, ladder: list[Setting], best: float) -> Iterator[tu
             return
 
 
+class Peers(NamedTuple):
+    """What the peers reached, by setting: fits, their objectives, and why others have none."""
+
+    runs: dict[str, Run]
+    values: dict[str, float]
+    cut: dict[str, str]
+
+
+def first_runs(problem: Penalized, best: float, limit: float) -> Peers:
+    """Return what each peer reached in a process of its own."""
+    found = Peers({}, {}, {})
+    for ladder in settings(problem).values():
+        labels = iter(label for label, _ in ladder)
+        try:
+            for run, value in each_within(limit, climb, problem, ladder, best):
+                label = next(labels)
+                found.runs[label], found.values[label] = run, value
+        except (CutOff, RuntimeError) as why:  # too long, too large, or refused
+            found.cut[next(labels)] = str(why)
+    return found
+
+
+def in_rounds(problem: Penalized, again: set[str], seconds: float) -> dict[str, float]:
+    """Return the least seconds of ours at each tolerance, and of some settings of peers."""
+    calls: dict[Any, Callable[[], object]] = {
+        _label(tol): partial(fit, problem, partial(ours, problem, tol)) for tol in TARGETS
+    }
+    for label, make in (setting for ladder in settings(problem).values() for setting in ladder):
+        if label in again:
+            warm(problem, make)
+            calls[label] = partial(fit, problem, make)
+    with threadpool_limits(1, user_api="blas"):
+        times = best_of_rounds(calls, seconds, warm=False, pause=PAUSE)
+    return {label: min(found) for label, found in times.items()}
+
+
+def _label(tol: float) -> str:
+    return f"ours tol={tol:g}"
+
+
 def fastest(took: dict[str, float], above: dict[str, float], target: float) -> list[str]:
     """Return the settings within a true distance of the optimum, the fastest first."""
     return sorted(
@@ -148,45 +188,26 @@ def _winner(took: dict[str, float], above: dict[str, float], target: float) -> d
 
 
 def measure(name: str, share: int, l1_ratio: float, seconds: float, limit: float) -> dict[str, Any]:
-    """Return the figures of a case at one penalty."""
+    """Return the figures of a case at one penalty.
+
+    A row has ours at the default (``ours``, ``above``, ``gap``, ...) and at each tolerance (``to``,
+    ``to_above``), the fastest setting of ours and of any peer ``within`` each target, the best peer
+    within 1e-6 (``peer``, ``best``, ``peer_above``), and all ``runs`` of peers.
+    """
     problem = Penalized.below_top(*CASES[name](), share, l1_ratio)
-    made = {tol: partial(ours, problem, tol) for tol in TARGETS}
-    fit(problem, made[DEFAULT])  # compiled
-    mine = {tol: fit(problem, make) for tol, make in made.items()}
+    fit(problem, partial(ours, problem, DEFAULT))  # compiled
+    mine = {tol: fit(problem, partial(ours, problem, tol)) for tol in (*TARGETS, 1e-11)}
     values = {
         tol: problem.objective(run.model.coef_, run.model.intercept_) for tol, run in mine.items()
     }
-    tight = fit(problem, partial(ours, problem, 1e-11)).model
-    best = min(*values.values(), problem.objective(tight.coef_, tight.intercept_))
-    runs: dict[str, Run] = {}
-    reached: dict[str, float] = {}
-    cut: dict[str, str] = {}
-    ladders = settings(problem).values()
-    for ladder in ladders:
-        labels = iter(label for label, _ in ladder)
-        try:
-            for run, value in each_within(limit, climb, problem, ladder, best):
-                label = next(labels)
-                runs[label], reached[label] = run, value
-        except (CutOff, RuntimeError) as why:  # too long, too large, or refused
-            cut[next(labels)] = str(why)
-    best = min([best, *reached.values()])
+    peers = first_runs(problem, min(values.values()), limit)
+    best = min([*values.values(), *peers.values.values()])
 
-    above = {label: value / best - 1.0 for label, value in reached.items()}
-    first = {label: run.seconds for label, run in runs.items()}
+    my_above = {_label(tol): values[tol] / best - 1.0 for tol in TARGETS}
+    above = {label: value / best - 1.0 for label, value in peers.values.items()}
+    first = {label: run.seconds for label, run in peers.runs.items()}
     again = {label for target in TARGETS for label in fastest(first, above, target)[:2]}
-    calls: dict[str, Callable[[], Run]] = {
-        f"ours tol={tol:g}": partial(fit, problem, make) for tol, make in made.items()
-    }
-    for label, make in (setting for ladder in ladders for setting in ladder):
-        if label in again:
-            warm(problem, make)
-            calls[label] = partial(fit, problem, make)
-    with threadpool_limits(1, user_api="blas"):
-        times = best_of_rounds(calls, seconds, warm=False, pause=PAUSE)
-    took = {label: min(found) for label, found in times.items()}
-
-    my_above = {f"ours tol={tol:g}": value / best - 1.0 for tol, value in values.items()}
+    took = in_rounds(problem, again, seconds)
     my_took = {label: took.pop(label) for label in my_above}
     at_target = {
         f"{target:g}": {
@@ -201,15 +222,15 @@ def measure(name: str, share: int, l1_ratio: float, seconds: float, limit: float
         "case": name,
         "share": share,
         "l1_ratio": l1_ratio,
-        "ours": my_took[f"ours tol={DEFAULT:g}"],
-        "above": my_above[f"ours tol={DEFAULT:g}"],
+        "ours": my_took[_label(DEFAULT)],
+        "above": my_above[_label(DEFAULT)],
         "gap": default.duality_gap_ / default.objective_,
         "warnings": mine[DEFAULT].warned,
         "passes": default.n_passes_,
         "nonzeros": int(np.count_nonzero(default.coef_)),
-        "to": {f"{tol:g}": my_took[f"ours tol={tol:g}"] for tol in TARGETS},
-        "to_above": {f"{tol:g}": my_above[f"ours tol={tol:g}"] for tol in TARGETS},
-        "to_warnings": {f"{tol:g}": run.warned for tol, run in mine.items()},
+        "to": {f"{tol:g}": my_took[_label(tol)] for tol in TARGETS},
+        "to_above": {f"{tol:g}": my_above[_label(tol)] for tol in TARGETS},
+        "to_warnings": {f"{tol:g}": mine[tol].warned for tol in TARGETS},
         "within": at_target,
         "peer": near["run"],
         "best": near["seconds"],
@@ -222,11 +243,11 @@ def measure(name: str, share: int, l1_ratio: float, seconds: float, limit: float
                 "above": above[label],
                 "warnings": run.warned,
             }
-            for label, run in runs.items()
+            for label, run in peers.runs.items()
         ]
         + [
             {"run": label, "seconds": limit, "above": None, "cut": True, "why": why}
-            for label, why in cut.items()
+            for label, why in peers.cut.items()
         ],
     }
 

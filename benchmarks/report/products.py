@@ -7,9 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from benchmarks.harness.tables import geometric_mean, ms, ratio, tiny
-from benchmarks.l1_fits import near_seconds as l1_near
-from benchmarks.l1_fits import net as l1_net
-from benchmarks.l1_fits import speedup as l1_speedup
+from benchmarks.l1_fits import near_seconds, net, speedup
 from benchmarks.l1_fits import speedups as l1_speedups
 from benchmarks.paths import speedups
 from benchmarks.report.tables import Table
@@ -74,12 +72,12 @@ def l1_fits(data: Data) -> Table:
     Figures that were measured at our default alone have no column for our fastest within 1e-6.
     """
     at_tolerances = any("within" in row for row in data["rows"])
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for row in data["rows"]:
-        near = l1_near(row)
+        near = near_seconds(row)
         rows.append(
             (
-                f"{row['case']}, 1/{row['share']}{l1_net(row)}",
+                f"{row['case']}, 1/{row['share']}{net(row)}",
                 f"{ms(row['ours'])} ms",
                 tiny(row["above"]),
                 f"{row['passes']:.3g}",
@@ -87,7 +85,7 @@ def l1_fits(data: Data) -> Table:
                 *((_milliseconds(near),) if at_tolerances else ()),
                 row["peer"] or _NONE,
                 _milliseconds(row["best"]),
-                ratio(l1_speedup(row)),
+                ratio(speedup(row)),
             )
         )
     header = ("case", "fastlogreg", "above", "passes", "non-zeros")
