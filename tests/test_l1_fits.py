@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("typer")
 pytest.importorskip("sklearn")
 from benchmarks.commands import l1_fits
-from benchmarks.peers.penalized import Penalized, adelie_path, settings
+from benchmarks.peers.penalized import Penalized, settings
 from fastlogreg import LogisticRegression
 
 
@@ -42,14 +42,17 @@ def test_the_objective_is_what_is_minimized_and_the_strongest_penalty_leaves_not
         assert fitted(Penalized.below_top(*data, share, l1_ratio)).coef_.any() == some
 
 
-@pytest.mark.skipif(find_spec("adelie") is None, reason="adelie is not installed")
+@pytest.mark.parametrize("name", ["adelie", "glmnet", "glum", "skglm"])
 @pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
-def test_adelie_solves_our_problem(l1_ratio):
+@pytest.mark.filterwarnings("ignore")
+def test_a_peer_solves_our_problem(name, l1_ratio):
+    if find_spec(name) is None:
+        pytest.skip(f"{name} is not installed")
     problem = Penalized.below_top(*table(2), 10, l1_ratio)
     model = fitted(problem)
-    coefs, intercepts = adelie_path(problem.X, problem.y, [problem.strength], 1e-12, l1_ratio)
-    np.testing.assert_allclose(coefs[0], model.coef_[0], atol=1e-5)
-    np.testing.assert_allclose(intercepts, model.intercept_, atol=1e-5)
+    best = problem.objective(model.coef_, model.intercept_)
+    peer = settings(problem)[name][-1][1]().fit(problem.X, problem.y)
+    assert problem.objective(peer.coef_, peer.intercept_) == pytest.approx(best, rel=1e-8)
 
 
 def test_peers_are_those_that_solve_the_problem():

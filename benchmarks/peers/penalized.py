@@ -4,10 +4,13 @@ Each has an estimator with ``fit``, ``coef_`` and ``intercept_``, and settings f
 What a peer needs to do with the data (by columns, in a class of its own) is a part of its fit.
 
 liblinear penalizes its intercept, here scaled until that is little, and has no elastic net. glum
-holds a Hessian of its columns, and is left out where that is too large. Two aren't here. celer's
-logistic regression has no intercept, so it solves another problem. adelie's multinomial model
-penalizes the K coefficients of a column as one group and takes no smaller groups, which is another
-problem too: of several classes saga is the only peer.
+holds a Hessian of its columns, and is left out where that is too large. glmnet is the Fortran of
+the R package, in python-glmnet.
+
+Some aren't here. celer's logistic regression has no intercept, so it solves another problem. Of
+several classes saga is the only peer: adelie's multinomial model penalizes the K coefficients of a
+column as one group and takes no smaller groups, which is another problem too, and python-glmnet's
+ended on digits without an answer.
 """
 
 from collections.abc import Callable
@@ -108,6 +111,29 @@ class Adelie:
         return self
 
 
+class Glmnet:
+    """glmnet at one penalty, as an estimator."""
+
+    def __init__(self, strength: float, l1_ratio: float, tol: float) -> None:
+        self.strength = strength
+        self.l1_ratio = l1_ratio
+        self.tol = tol
+
+    def fit(self, X: Any, y: NDArray[np.int64]) -> "Glmnet":
+        """Fit, with the columns as they are and no cross-validation."""
+        from glmnet import LogitNet
+
+        path = LogitNet(
+            alpha=self.l1_ratio,
+            lambda_path=np.array([self.strength]),
+            standardize=False,
+            n_splits=0,
+            tol=self.tol,
+        ).fit(X, y)
+        self.coef_, self.intercept_ = path.coef_path_[..., 0], path.intercept_path_[..., 0]
+        return self
+
+
 def settings(problem: Penalized) -> dict[str, list[Setting]]:
     """Return the settings of each peer that is installed and solves the problem."""
     found = {"saga": _scikit_learn("saga", problem)}
@@ -119,11 +145,12 @@ def settings(problem: Penalized) -> dict[str, list[Setting]]:
         found["skglm"] = _skglm(problem)
     if find_spec("glum") is not None and problem.X.shape[1] <= _GLUM_COLUMNS:
         found["glum"] = _glum(problem)
-    if find_spec("adelie") is not None:
-        found["adelie"] = [
-            (f"adelie tol={tol:g}", partial(Adelie, problem.strength, problem.l1_ratio, tol))
-            for tol in (1e-5, 1e-7, 1e-9, 1e-11)
-        ]
+    for name, estimator in (("adelie", Adelie), ("glmnet", Glmnet)):
+        if find_spec(name) is not None:
+            found[name] = [
+                (f"{name} tol={tol:g}", partial(estimator, problem.strength, problem.l1_ratio, tol))
+                for tol in (1e-5, 1e-7, 1e-9, 1e-11)
+            ]
     return found
 
 
