@@ -120,7 +120,7 @@ def warm(problem: Penalized, make: Callable[[], Any]) -> None:
 def climb(problem: Penalized, ladder: list[Setting], best: float) -> Iterator[tuple[Run, float]]:
     """Yield a peer's fits and their objectives from loose to tight, while it makes sense.
 
-    ``best`` is the least objective that is known.
+    ``best`` is the least objective that is known; 0 makes it take every setting.
     """
     warm(problem, ladder[0][1])
     for _, make in ladder:
@@ -128,8 +128,8 @@ def climb(problem: Penalized, ladder: list[Setting], best: float) -> Iterator[tu
         value = problem.objective(run.model.coef_, run.model.intercept_)
         yield run, value
         best = min(best, value)
-        above = value / best - 1.0
-        if above <= min(TARGETS) or (run.seconds > LONG and (above <= NEAR or run.warned)):
+        solved, near = (value <= best * (1.0 + target) for target in (min(TARGETS), NEAR))
+        if solved or (run.seconds > LONG and (near or run.warned)):
             return
 
 
@@ -200,7 +200,8 @@ def measure(name: str, share: int, l1_ratio: float, seconds: float, limit: float
     values = {
         tol: problem.objective(run.model.coef_, run.model.intercept_) for tol, run in mine.items()
     }
-    peers = first_runs(problem, min(values.values()), limit)
+    known = 0.0 if mine[DEFAULT].warned else min(values.values())
+    peers = first_runs(problem, known, limit)
     best = min([*values.values(), *peers.values.values()])
 
     my_above = {_label(tol): values[tol] / best - 1.0 for tol in TARGETS}

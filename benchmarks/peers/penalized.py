@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
+from scipy.sparse import csc_matrix, issparse
 from scipy.special import logsumexp
 
 _GLUM_COLUMNS = 10_000  # beyond these its Hessian does not fit
@@ -79,7 +79,7 @@ def adelie_path(
     import adelie as ad
 
     by_column = (
-        ad.matrix.sparse(X.tocsc(), n_threads=1)
+        ad.matrix.sparse(csc_matrix(X), n_threads=1)  # it knows no sparse arrays
         if issparse(X)
         else ad.matrix.dense(np.asfortranarray(X), n_threads=1)
     )
