@@ -115,3 +115,17 @@ def test_a_call_in_its_own_process_ends_at_its_limit(monkeypatch):
     monkeypatch.setattr(processes, "_START_SECONDS", 0.5)
     with pytest.raises(processes.CutOff, match="cut off after"):
         processes.within(0.1, time.sleep, 60.0)
+
+
+def _counting(n):
+    yield from range(n)
+    raise ValueError("no more")
+
+
+def test_what_a_process_yielded_before_its_error_is_not_lost():
+    seen = []
+    with pytest.raises(RuntimeError, match="ValueError: no more"):
+        for k in processes.each_within(60.0, _counting, 3):
+            seen.append(k)
+    assert seen == [0, 1, 2]
+    assert list(processes.each_within(60.0, iter, [4, 5])) == [4, 5]

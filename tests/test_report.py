@@ -97,6 +97,10 @@ def test_names_of_the_roofline_hide_nothing():
 
 FIT = {"case": "a", "share": 10, "ours": 0.1, "above": 0.0, "passes": 3.0, "nonzeros": 2}
 CUT = {**FIT, "case": "b", "peer": "", "best": None}
+WITHIN = {
+    **{"l1_ratio": 0.5, "peer": "saga", "best": 0.4},
+    "within": {"1e-06": {"ours": {"seconds": 0.05}, "peer": {"seconds": 0.4}}},
+}
 DEFAULT = {"default": 60.0, "default_above": None, "default_off": None, "grid_search": 1.0}
 
 
@@ -109,6 +113,7 @@ DEFAULT = {"default": 60.0, "default_above": None, "default_off": None, "grid_se
             "4.0 x over scikit-learn's best solver within 1e-6 (1 of 2 cases), 600.0 x over",
         ),
         ("l1_fits", [{**FIT, "peer": "saga", "best": 0.4}, CUT], "4.0 x over the best peer"),
+        ("l1_fits", [{**CUT, **WITHIN}, CUT], "8.0 x over the best peer within 1e-6 (1 of 2"),
         (
             "cross_validation",
             [{**FIT, **DEFAULT, "off": 0.0, "peer": "lbfgs", "best": 0.2}],

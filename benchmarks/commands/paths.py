@@ -30,6 +30,7 @@ from benchmarks.harness.options import chosen
 from benchmarks.harness.processes import CutOff, within
 from benchmarks.harness.stored import joined, show
 from benchmarks.harness.tables import console, geometric_mean, ratio, tiny
+from benchmarks.peers.penalized import adelie_path
 from fastlogreg.cli.measuring import new_table
 
 POINTS = 100
@@ -69,22 +70,9 @@ def ours(X: Any, y: NDArray[np.int64], lambdas: NDArray[np.float64], tol: float)
 
 def adelie(X: Any, y: NDArray[np.int64], lambdas: NDArray[np.float64], tol: float) -> Run:
     """Return adelie's path."""
-    import adelie as ad
-
     begun = time.perf_counter()
-    by_column = (
-        ad.matrix.sparse(X.tocsc()) if issparse(X) else ad.matrix.dense(np.asfortranarray(X))
-    )
-    state = ad.grpnet(
-        by_column,
-        ad.glm.binomial(y.astype(float), dtype=np.float64),
-        lmda_path=lambdas,
-        early_exit=False,
-        progress_bar=False,
-        irls_tol=tol,
-        tol=tol,
-    )
-    return Run(time.perf_counter() - begun, state.betas.toarray(), np.ravel(state.intercepts))
+    coefs, intercepts = adelie_path(X, y, lambdas, tol)
+    return Run(time.perf_counter() - begun, coefs, intercepts)
 
 
 def skglm(X: Any, y: NDArray[np.int64], lambdas: NDArray[np.float64], tol: float) -> Run:

@@ -5,12 +5,14 @@ import multiprocessing
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 _START_SECONDS = 20.0  # to start, to import, and to read the data
+_RESULT, _ERROR, _END = "result", "error", "end"  # what a process sends
 
 
 class CutOff(Exception):
@@ -47,33 +49,55 @@ def within(limit: float, call: Callable[..., Any], *arguments: Any, blas: int | 
     RuntimeError
         It raised an exception, whose text this is.
     """
+    with closing(each_within(limit, _alone, call, *arguments, blas=blas)) as results:
+        return next(results)
+
+
+def _alone(call: Callable[..., Any], *arguments: Any) -> Iterator[Any]:
+    yield call(*arguments)
+
+
+def each_within(
+    limit: float, call: Callable[..., Iterator[Any]], *arguments: Any, blas: int | None = 1
+) -> Generator[Any, None, None]:
+    """Yield what an iterator yields in a process of its own, with the limit for each in turn.
+
+    Parameters and exceptions are those of :func:`within`; what came before one was yielded.
+    """
     spawn = multiprocessing.get_context("spawn")
     here, there = spawn.Pipe(duplex=False)
     process = spawn.Process(target=_send, args=(there, blas, call, arguments))
     process.start()
     there.close()
+    patience = limit + _START_SECONDS
     try:
-        if not here.poll(limit + _START_SECONDS):
-            raise CutOff(f"cut off after {limit:g} s")
-        error, result = here.recv()
+        while True:
+            if not here.poll(patience):
+                raise CutOff(f"cut off after {limit:g} s")
+            what, result = here.recv()
+            if what == _END:
+                return
+            if what == _ERROR and result.startswith(MemoryError.__name__):
+                raise CutOff(result)
+            if what == _ERROR:
+                raise RuntimeError(result)
+            yield result
+            patience = limit
     except EOFError:
         raise CutOff("its process ended (out of memory or a crash)") from None
     finally:
         process.kill()
         process.join()
         here.close()
-    if error is not None and error.startswith(MemoryError.__name__):
-        raise CutOff(error)
-    if error is not None:
-        raise RuntimeError(error)
-    return result
 
 
 def _send(pipe: Any, blas: int | None, call: Callable[..., Any], arguments: Any) -> None:
     with threadpool_limits(blas, user_api="blas"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            answer = None, call(*arguments)
+            for result in call(*arguments):
+                pipe.send((_RESULT, result))
+            last = _END, ""
         except Exception as error:
-            answer = f"{type(error).__name__}: {error}", None
-    pipe.send(answer)
+            last = _ERROR, f"{type(error).__name__}: {error}"
+    pipe.send(last)

@@ -75,7 +75,7 @@ _PEERS_CASES = (
 
 _L1_CASES = (
     *("breast cancer standardized", "1e5 x 100 correlated", "2e4 x 500", "2e3 x 5000"),
-    *("CSR 2e4 x 5e4", "census-like", "census-like standardized"),
+    *("CSR 2e4 x 5e4", "census-like", "census-like standardized", "digits"),
 )
 
 _PATH_CASES = (
@@ -107,7 +107,7 @@ FIGURES = {
         _benchmark("inference", "", "--rounds", "2"),
         _benchmark("cross_validation", "", "--limit", "30", pieces=_CV_CASES),
         _benchmark("paths", "", "--limit", "30", pieces=_PATH_CASES),
-        _benchmark("l1_fits", "", "--limit", "10", pieces=_L1_CASES),
+        _benchmark("l1_fits", "", "--limit", "10", pieces=_L1_CASES, minutes=10.0),
         _benchmark("multiclass_fits", "", "--limit", "10", pieces=tuple(CLASS_FITS)),
         _benchmark("interrupt", "", "--times", "5"),
         _benchmark("memory"),
