@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -71,11 +72,11 @@ IMPORT, WARM_FIT, EVERYTHING = 1.10, 0.3, 8.0
 def run(name: str) -> None:
     """Run a program in a process of its own, with an empty kernel cache where it wants one."""
     code, fresh = PROGRAMS[name]
-    if not fresh:
-        subprocess.run([sys.executable, "-c", code], check=True)
-        return
-    with tempfile.TemporaryDirectory() as cache:
-        environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
+    # bytecode is kept, as that of an installed package is
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    with tempfile.TemporaryDirectory() if fresh else nullcontext() as cache:
+        if cache is not None:
+            environment["NUMBA_CACHE_DIR"] = cache
         subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 

@@ -36,6 +36,8 @@ processor. Numba also numbers the files of one function in the order of its sign
 and two processes that compile different signatures at once can store one under the
 name of the other; one signature a function leaves nothing to confuse.
 
+Machine code from a file is loaded without what only a compilation needs (:class:`_Cache`).
+
 The folder is the first writable of ``$NUMBA_CACHE_DIR/fastlogreg``, the user's cache
 folder, and ``__pycache__`` beside this file. Where none is writable, nothing is cached.
 """
@@ -55,6 +57,8 @@ import llvmlite.binding as llvm
 import numba
 import numpy as np
 from numba import config, types
+from numba.core.caching import FunctionCache
+from numba.core.runtime import rtsys
 from numba.extending import overload
 
 _EXACT = {"contract", "nsz"}
@@ -191,6 +195,21 @@ def cache_folder() -> Path | None:
     return None
 
 
+class _Cache(FunctionCache):  # type: ignore[misc]
+    """Numba's cache of a function, loading machine code without the tables of its compiler.
+
+    Numba imports all that it can compile and fills its registries before it looks into a file:
+    0.3 s, most of a first fit. What machine code calls is the runtime of reference counts, and a
+    compilation, where one is needed after all, fills the registries itself.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the compiled function of a signature from its file; None where there is none."""
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
+
+
 def _compile(function: Callable[..., Any], **options: Any) -> Any:
     folder = cache_folder()
     if folder is None or config.DISABLE_JIT:
@@ -200,11 +219,13 @@ def _compile(function: Callable[..., Any], **options: Any) -> Any:
     # Numba reads the folder while it decorates, and never again.
     before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
     try:
-        return numba.njit(
+        compiled = numba.njit(
             function, error_model="numpy", nogil=True, cache=True, no_cfunc_wrapper=True, **options
         )
+        compiled._cache = _Cache(compiled.py_func)
     finally:
         config.CACHE_DIR = before
+    return compiled
 
 
 class Kernel:
