@@ -64,6 +64,7 @@ FLOORS = [
     ("fastlogreg.solvers.curvature", "fastlogreg.solvers.search", "fastlogreg.solvers.trace"),
     ("fastlogreg.problem.centring", "fastlogreg.problem.firth", "fastlogreg.problem.sets"),
     ("fastlogreg.problem.problem",),
+    ("fastlogreg.problem.columns",),
     ("fastlogreg.problem.moments",),
     ("fastlogreg.problem.layout", "fastlogreg.problem.penalties"),
     ("fastlogreg.problem",),
@@ -105,7 +106,7 @@ FLOORS = [
         "fastlogreg.backends.numba.passes.sets_kernels",
     ),
     ("fastlogreg.backends.numba.passes",),
-    ("fastlogreg.backends.numba.stages.products",),
+    ("fastlogreg.backends.numba.stages.products", "fastlogreg.backends.numba.extrapolation"),
     ("fastlogreg.backends.numba.stages",),
     ("fastlogreg.backends.numba.formulas",),
     (

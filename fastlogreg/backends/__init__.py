@@ -28,7 +28,7 @@ With softmax a row has K margins (``n_outputs``) and theta is (K, p), C-contiguo
 the probabilities p (n, K), to which ``product`` and ``moments`` apply the weights themselves.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import cache
 from importlib import import_module
@@ -372,6 +372,33 @@ class ColumnQuadratic(NamedTuple):
     total: float
 
 
+class ClassQuadratic(NamedTuple):
+    """A quadratic model of several classes, with L1.
+
+    Attributes
+    ----------
+    slope, diagonal : ndarray of shape (K, d)
+        The gradient where it is made, and the Hessian's diagonal, with what is smooth of a penalty.
+    l2 : ndarray of shape (K, d)
+        What that adds to the Hessian, the same for all classes.
+    l1 : ndarray of shape (K, d)
+        The same for all classes.
+    start : ndarray of shape (K, d)
+        Where it is made.
+    intercept_slope : ndarray of shape (K,), or (0,) without intercepts
+    coupling : ndarray of shape (K, K), or (0, 0)
+        The Hessian between the intercepts.
+    """
+
+    slope: NDArray[np.float64]
+    diagonal: NDArray[np.float64]
+    l2: NDArray[np.float64]
+    l1: NDArray[np.float64]
+    start: NDArray[np.float64]
+    intercept_slope: NDArray[np.float64]
+    coupling: NDArray[np.float64]
+
+
 class CompiledBackend(Backend, Protocol):
     """What the Numba backend offers beside."""
 
@@ -445,6 +472,25 @@ class CompiledBackend(Backend, Protocol):
         """Do the same for the Hessian ``X' diag(curvatures) X`` of centred columns; X is CSC.
 
         ``curvatures`` (n,) are not negative; ``u`` (d,) alone is updated in place.
+        """
+
+    def class_descent(
+        self,
+        X: Matrix,
+        weights: NDArray[np.float64],
+        probabilities: NDArray[np.float64],
+        model: ClassQuadratic,
+        u: NDArray[np.float64],
+        b: NDArray[np.float64],
+        enough: float,
+        sweeps: int,
+        along_flat: Callable[[NDArray[np.float64]], None],
+    ) -> float:
+        """Do the same for several classes, whose rows have these probabilities, (n, K).
+
+        X is CSC, ``weights`` (n,) sum to 1; ``u`` (K, d) and ``b`` (K,), by how much intercepts
+        change, are updated in place. ``along_flat(u)`` adds the same to all classes of a column, in
+        place, where that lowers the penalty.
         """
 
     def read_sum(self, X: Matrix, *, n_threads: int | None = None) -> float:

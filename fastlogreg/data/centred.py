@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg.backends import Matrix, Pass, PassSpec, Solving
-from fastlogreg.data.memory import MemoryRows, dense
+from fastlogreg.data.memory import MemoryRows
 from fastlogreg.data.parts import Around, Block, Facts, PartedPass, PartedRows, Parts, Question
 
 __all__ = ["CentredRows", "NearParts", "near_rows"]
@@ -25,18 +25,29 @@ _BLOCK_VALUES = 1 << 20  # of X that are centred at a time; a single block is ke
 _Vector = NDArray[np.float64]
 
 
-def near_rows(rows: MemoryRows | PartedRows, middle: _Vector) -> PartedRows:
-    """Return rows with a number, of ``middle`` (d,), subtracted from each column."""
-    if isinstance(rows, MemoryRows):
-        return CentredRows(rows, middle)
-    return rows.through(lambda parts: NearParts(parts, middle))
+def near_rows(rows: MemoryRows | PartedRows, middle: _Vector) -> MemoryRows | PartedRows:
+    """Return rows with a number, of ``middle`` (d,), subtracted from each column.
+
+    The values of sparse rows in memory are copied for that.
+    """
+    if isinstance(rows, PartedRows):
+        return rows.through(lambda parts: NearParts(parts, middle))
+    X = rows.arrays[0]
+    return CentredRows(rows, middle) if isinstance(X, np.ndarray) else rows.of(_near(X, middle))
 
 
-def _near(X: Matrix, middle: _Vector) -> NDArray[np.float64]:
-    """Return rows less the middle: in C order, and float64, since float32 would not hold them."""
-    near = np.empty(X.shape)
-    np.subtract(dense(X), middle, out=near)
-    return near
+def _near(X: Matrix, middle: _Vector) -> Any:
+    """Return rows less the middle: float64, since float32 would not hold them; arrays in C order.
+
+    Sparse rows store nearly all of a column that is far from 0, and do so when it is moved.
+    """
+    if isinstance(X, np.ndarray):
+        near = np.empty(X.shape)
+        np.subtract(X, middle, out=near)
+        return near
+    far, n = np.flatnonzero(middle), X.shape[0]
+    values = np.tile(middle[far], n), np.tile(far, n), np.arange(n + 1) * far.size
+    return X.astype(np.float64) - type(X)(values, shape=X.shape)
 
 
 class CentredRows(PartedRows):
@@ -147,7 +158,8 @@ class _CentredParts:
     def _centred(self, at: Any) -> NDArray[np.float64]:
         X = self._rows.arrays[0]
         chosen = self._rows.chosen
-        return _near(X[at if chosen is None else chosen[at]], self._middle)
+        near: NDArray[np.float64] = _near(X[at if chosen is None else chosen[at]], self._middle)
+        return near
 
     def _blocks(self) -> Iterator[Block]:
         others = self._rows.arrays[1:]

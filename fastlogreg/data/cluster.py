@@ -16,7 +16,7 @@ first, or on whether one died.
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +25,14 @@ from fastlogreg import backends
 from fastlogreg.backends import PassSpec
 from fastlogreg.data import validation as check
 from fastlogreg.data.labels import encode_known_classes, weights_by_class
-from fastlogreg.data.memory import Columns, MemoryRows, may_move, some_rows
+from fastlogreg.data.memory import Columns, MemoryRows, some_rows
 from fastlogreg.data.parts import (
     Block,
     Facts,
     Question,
     effective_rows,
     gathered,
+    joined,
     pick,
     sample_places,
 )
@@ -71,7 +72,7 @@ class _Seen(NamedTuple):
     sums: NDArray[np.float64]  # of each label: rows, weights, their squares
     not_finite: tuple[int, int] | None
     problem: str | None
-    few: NDArray[np.float64] | None = None  # some rows, where they may be moved
+    few: Any = None  # some rows, an array or CSR
 
 
 class Collection:
@@ -119,11 +120,8 @@ class Collection:
     @cached_property
     def _far_middle(self) -> NDArray[np.float64] | None:
         """Return about the middle of each column that is far from 0, by some rows of all."""
-        few = [seen.few for seen in self._seen]
-        if any(each is None for each in few):
-            return None
-        rows = np.concatenate(cast(list[NDArray[np.float64]], few))
-        return MemoryRows(rows, np.zeros(len(rows))).far_middle
+        few = joined([seen.few for seen in self._seen])
+        return MemoryRows(few, np.zeros(few.shape[0])).far_middle
 
     def source(self, by_class: NDArray[np.float64] | None) -> "Partitions":
         """Return the partitions as a source's parts; ``by_class`` are weights of the classes."""
@@ -375,7 +373,7 @@ def _looked_at(raw: _Raw | str, few: int) -> _Seen:
     values = int(X.size)
     where = bound.first_not_finite()
     n, d = X.shape
-    some = some_rows(X, few) if may_move(X) else None
+    some = some_rows(X, few)
     return _Seen(int(n), int(d), X.dtype.name, values, labels, sums, where, problem, some)
 
 

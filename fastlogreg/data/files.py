@@ -22,7 +22,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastlogreg.backends import PassSpec
 from fastlogreg.data.labels import weights_by_class
-from fastlogreg.data.memory import MemoryRows, Rows, may_move, some_rows
+from fastlogreg.data.memory import MemoryRows, Rows, some_rows
 from fastlogreg.data.parts import (
     STAGE,
     Block,
@@ -248,7 +248,7 @@ class TableRows:
         if draws is not None and self._is_large(found.n_rows):
             self._drawn = draws.encoded(found.schema, found.n_rows)
             for drawn in islice(self._drawn.values(), 1):  # the first to ask takes it away
-                found = found._replace(few=_few_of(drawn.matrix, _FEW_OF_ALL))
+                found = found._replace(few=some_rows(drawn.matrix, _FEW_OF_ALL))
         return found
 
     @cached_property
@@ -261,12 +261,10 @@ class TableRows:
         if few is None and not self._drawn:
             all_of_them = self.n_rows < STAGE * _LEAST_SAMPLE  # too few for a sample
             read = self._read_here()
-            found = [
-                _few_of(each.matrix, _FEW) for each in (read if all_of_them else islice(read, 1))
-            ]
-            rows = [each for each in found if each is not None]
-            few = np.concatenate(rows) if rows else None
-        return None if few is None else MemoryRows(few, np.zeros(len(few))).far_middle
+            batches = read if all_of_them else islice(read, 1)
+            rows = [some_rows(each.matrix, _FEW) for each in batches]
+            few = joined(rows) if rows else None
+        return None if few is None else MemoryRows(few, np.zeros(few.shape[0])).far_middle
 
     def _is_large(self, n: int) -> bool:
         """Whether n rows may be more than are encoded once."""
@@ -438,10 +436,6 @@ class TableRows:
         found = next(self._read_here())
         assert found.codes is not None
         return Rows(found.matrix, found.codes, found.weights, found.offset, self.classes)
-
-
-def _few_of(matrix: Any, most: int) -> NDArray[np.float64] | None:
-    return some_rows(matrix, most) if may_move(matrix) else None
 
 
 class _Draws:

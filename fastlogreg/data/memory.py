@@ -4,6 +4,7 @@ Nothing is checked here and nothing copied; :mod:`fastlogreg.data.validation` es
 contract.
 """
 
+from collections.abc import Callable
 from copy import copy
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -12,14 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg import backends
-from fastlogreg.backends import ColumnQuadratic, Matrix, Pass, PassSpec, SetsPass, Solving
+from fastlogreg.backends import (
+    ClassQuadratic,
+    ColumnQuadratic,
+    Matrix,
+    Pass,
+    PassSpec,
+    SetsPass,
+    Solving,
+)
 
 _BLOCK_VALUES = 1 << 20  # of a product that is made block by block
 _FAR = 1e3  # times its spread from 0: sums of squares lose 6 digits
 _FEW, _MANY = 64, 2000  # rows that show whether columns may be far, and are
-_NARROW, _EMPTY = 64, 16  # columns of sparse rows that are moved, or columns for a stored value
 
-__all__ = ["Columns", "MemoryRows", "Rows", "dense", "may_move", "some_rows"]
+__all__ = ["Columns", "MemoryRows", "Rows", "dense", "some_rows"]
 
 
 class Columns(NamedTuple):
@@ -92,6 +100,14 @@ class MemoryRows:
         """Return other rows for the same backend."""
         other = MemoryRows(X, y, sample_weight, offset)
         other._backend = self._backend
+        return other
+
+    def of(self, X: Matrix) -> "MemoryRows":
+        """Return these rows with other values of the columns, for all rows of the arrays."""
+        other = copy(self)
+        other._arrays = X, *self._arrays[1:]
+        for name in ("_by_column", "far_middle"):
+            other.__dict__.pop(name, None)
         return other
 
     @cached_property
@@ -180,11 +196,8 @@ class MemoryRows:
     def columns(self, chosen: NDArray[np.intp]) -> "MemoryRows":
         """Return the same rows with some of the columns, numbered, which are copied."""
         assert self.fraction == 1.0, "columns of a sample are not offered"
-        X, y, sample_weight, offset = self._arrays
-        part = copy(self)
-        part._arrays = X[:, chosen], y, sample_weight, offset
-        for name in ("_by_column", "far_middle"):
-            part.__dict__.pop(name, None)
+        X = self._arrays[0]
+        part = self.of(X[:, chosen])
         part.n_columns = chosen.size
         part.n_values = int(part._arrays[0].size * self.n_rows / max(1, X.shape[0]))
         return part
@@ -201,19 +214,19 @@ class MemoryRows:
     def far_middle(self) -> NDArray[np.float64] | None:
         """Return about the middle of each column that is far from 0, and 0 of the others, (d,).
 
-        None where none is, and of sparse rows that hold little of their columns. Some rows say so:
-        their median, and the median of what differs from it, which rows far outside do not change.
-        Constant columns are not far.
+        None where none is. Some rows say so: their median, and the median of what differs from it,
+        which rows far outside do not change. Constant columns are not far.
         """
         X = self._arrays[0]
-        if not may_move(X):
+        columns = _mostly_stored(X)
+        if not columns.size or not X.shape[0]:
             return None
-        few = np.sort(some_rows(X, _FEW), axis=0)
+        few = np.sort(dense(some_rows(X, _FEW)[:, columns]), axis=0)
         middle, quarter = few[len(few) // 2], len(few) // 4
         with np.errstate(over="ignore", invalid="ignore"):
             spread = few[-1 - quarter] - few[quarter]
             spread = np.where(spread > 0.0, spread, few[-1] - few[0])
-            perhaps = np.flatnonzero(np.abs(middle) > 0.1 * _FAR * spread)
+            perhaps = columns[np.abs(middle) > 0.1 * _FAR * spread]
         if not perhaps.size:
             return None
         found = np.zeros(X.shape[1])
@@ -235,16 +248,24 @@ class MemoryRows:
         return found
 
     @property
+    def by_column(self) -> bool:
+        """Return whether :meth:`column_descent` and :meth:`class_descent` are offered."""
+        return self._chosen is None and self._backend is backends.get("numba")
+
+    @property
     def descends(self) -> bool:
-        """Return whether :meth:`column_descent` is offered: where a column stores few values."""
-        whole = self._chosen is None and self._backend is backends.get("numba")
-        return whole and not isinstance(self._arrays[0], np.ndarray)
+        """Return whether they are and cost little: where a column stores few values."""
+        return self.by_column and not isinstance(self._arrays[0], np.ndarray)
 
     @cached_property
     def _by_column(self) -> Any:
-        """Return X by column: a copy."""
+        """Return X by column, in CSC form: a copy."""
         X: Any = self._arrays[0]
-        return X.tocsc()
+        if not isinstance(X, np.ndarray):
+            return X.tocsc()
+        from scipy import sparse
+
+        return sparse.csc_array(X)
 
     def column_descent(
         self,
@@ -257,6 +278,24 @@ class MemoryRows:
         """Lower a quadratic model; see :class:`fastlogreg.backends.CompiledBackend`."""
         compiled = backends.get("numba")
         return compiled.column_descent(self._by_column, curvatures, model, u, enough, sweeps)
+
+    def class_descent(
+        self,
+        probabilities: NDArray[np.float64],
+        model: ClassQuadratic,
+        u: NDArray[np.float64],
+        b: NDArray[np.float64],
+        enough: float,
+        sweeps: int,
+        along_flat: Callable[[NDArray[np.float64]], None],
+    ) -> float:
+        """Lower a model of several classes; see :class:`fastlogreg.backends.CompiledBackend`."""
+        compiled, weights = backends.get("numba"), self._arrays[2]
+        of_rows = np.full(self.n_rows, 1.0) if weights is None else weights
+        of_rows = of_rows / self.total_weight
+        return compiled.class_descent(
+            self._by_column, of_rows, probabilities, model, u, b, enough, sweeps, along_flat
+        )
 
     def first_not_finite(self) -> tuple[int, int] | None:
         """Return (row, column) of the first NaN or infinity in X; None where all are finite."""
@@ -272,20 +311,22 @@ def dense(X: Matrix) -> NDArray[np.floating]:
     return X if isinstance(X, np.ndarray) else X.toarray()
 
 
-def may_move(X: Matrix) -> bool:
-    """Whether rows are dense, or may be made dense to subtract a number from their columns."""
-    n, d = X.shape
-    return bool(n * d > 0 and X.size * _EMPTY >= n * max(0, d - _NARROW))
+def some_rows(X: Matrix, most: int) -> Any:
+    """Return so many rows at the most, evenly spaced, as float64: an array, or CSR."""
+    return X[:: max(1, -(-X.shape[0] // most))].astype(np.float64)
 
 
-def some_rows(X: Matrix, most: int) -> NDArray[np.float64]:
-    """Return so many rows at the most, evenly spaced, as float64."""
-    return dense(X[:: max(1, -(-X.shape[0] // most))]).astype(np.float64)
+def _mostly_stored(X: Matrix) -> NDArray[np.intp]:
+    """Return the columns that most of some rows store, as one far from 0 must be: of arrays all."""
+    if isinstance(X, np.ndarray):
+        return np.arange(X.shape[1])
+    few = some_rows(X, _FEW)
+    return np.flatnonzero(2 * np.bincount(few.indices, minlength=X.shape[1]) > few.shape[0])
 
 
 def _far_from_zero(column: Matrix) -> float:
     """Return about the middle of a column that is far from 0; 0 of another."""
-    part = some_rows(column, _MANY).ravel()
+    part = dense(some_rows(column, _MANY)).ravel()
     middle = float(np.median(part))
     away = np.abs(part - middle)
     away = away[away > 0.0]

@@ -55,8 +55,7 @@ class Centring(NamedTuple):
 def centring(problem: Any) -> Centring | None:
     """Return the problem in columns near to 0; None where no column is far, or it can't be.
 
-    Columns of a model without an intercept, and of sparse rows that hold little of them, stay as
-    they are.
+    Columns of a model without an intercept stay as they are.
 
     Examples
     --------

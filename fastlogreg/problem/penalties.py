@@ -10,7 +10,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["L2", "ElasticNet", "Penalty"]
+__all__ = ["L2", "ElasticNet", "Penalty", "least_shift"]
+
+_SCALES = 9  # of the dual point, of which the best counts
 
 _Vector = NDArray[np.float64]
 
@@ -149,6 +151,7 @@ class ElasticNet(L2):
         unbounded = np.isneginf(self.lower) & np.isposinf(self.upper)
         self.free: NDArray[np.bool_] = self.unpenalized & unbounded
         self.bounded = not bool(unbounded.all())
+        self._none_free = not bool(self.free.any())
 
     def value(self, theta: _Vector) -> float:
         """Return the penalty of theta, (p,)."""
@@ -252,6 +255,8 @@ class ElasticNet(L2):
         >>> penalty.duality_gap(np.zeros(1), np.array([-1.0]), 5.0)
         1.0
         """
+        if not self.bounded:
+            return self._gap_without_bounds(theta, gradient, loss)
         judged = ~self.free
         l1, l2 = self.l1[judged], self.smooth_diagonal[judged]
         lower, upper = self.lower[judged], self.upper[judged]
@@ -282,4 +287,72 @@ class ElasticNet(L2):
         if not may_shrink.any():
             return min(gap(most), gap(0.0))
         below = float((l1[may_shrink] / size[may_shrink]).min())
-        return min(gap(t) for t in (0.0, *np.linspace(min(most, below), most, 9)))
+        return min(gap(t) for t in (0.0, *np.linspace(min(most, below), most, _SCALES)))
+
+    def _gap_without_bounds(self, theta: _Vector, gradient: _Vector, loss: float) -> float:
+        """Return the same, with ``h_j*(u) = max(|u| - l1_j, 0)² / (2 l2_j)``."""
+        l1, l2 = self.l1, self.smooth_diagonal
+        with np.errstate(over="ignore", invalid="ignore"):  # NaN then says nothing is known
+            g = gradient if self._none_free else np.where(self.free, 0.0, gradient)
+            size = np.abs(g)
+            own, slope = l1 * np.abs(theta) + 0.5 * l2 * theta * theta, g * theta
+            beyond = np.flatnonzero(size > l1)
+            soft = l2[beyond] > 0.0
+            ratios = l1[beyond] / size[beyond]
+            most = float(ratios[~soft].min(initial=1.0))
+            bent = beyond[soft]  # whose conjugates may be curved
+
+            def gap(t: float) -> float:
+                terms = own + t * slope
+                if bent.size:
+                    past = np.maximum(t * size[bent] - l1[bent], 0.0)
+                    terms[bent] += 0.5 * past * past / l2[bent]
+                return (1.0 - t) * loss + float(np.maximum(terms, 0.0).sum())
+
+            below = float(ratios[soft & (ratios > 0.0)].min(initial=most))
+            scales = np.linspace(below, most, _SCALES) if below < most else [most]
+            return min(gap(t) for t in (0.0, *scales))
+
+
+def least_shift(u: NDArray[np.float64], l1: _Vector, l2: _Vector) -> NDArray[np.float64]:
+    """Return u with a number added to each of its columns such that their penalty is least.
+
+    Softmax is flat there: what all classes share in a column changes no loss.
+
+    Parameters
+    ----------
+    u : ndarray of shape (K, d)
+    l1, l2 : ndarray of shape (d,)
+        The penalty of a column is ``sum_k l1 |u_k| + l2 u_k**2 / 2``.
+
+    Returns
+    -------
+    ndarray of shape (K, d)
+
+    References
+    ----------
+    Li and Osher (2009), A new median formula with applications to PDE based denoising, Commun.
+    Math. Sci. 7: the least value is at a median of the entries and of where the parabolas between
+    them have theirs.
+
+    Examples
+    --------
+    >>> u = np.array([[3.0, 3.0], [1.0, 1.0], [5.0, 8.0]])
+    >>> least_shift(u, np.ones(2), np.array([0.0, 1e9])).round(4)
+    array([[ 0., -1.],
+           [-2., -3.],
+           [ 2.,  4.]])
+    """
+    n_classes = u.shape[0]
+    ordered = np.sort(u, axis=0)
+    low, high = ordered[(n_classes - 1) // 2], ordered[n_classes // 2]
+    by = np.where(np.abs(low) < np.abs(high), low, high)
+    by[(low <= 0.0) & (high >= 0.0)] = 0.0  # all between are as good
+    soft = l2 > 0.0
+    if soft.any():
+        below = np.arange(n_classes + 1)[:, None]
+        pull = l1[soft] / l2[soft] * (2 * below - n_classes)
+        least = (ordered[:, soft].sum(axis=0) - pull) / n_classes
+        by[soft] = np.median(np.concatenate([ordered[:, soft], least]), axis=0)
+    shifted: NDArray[np.float64] = u - by
+    return shifted

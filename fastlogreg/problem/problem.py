@@ -20,18 +20,19 @@ Nothing is checked here: the rows follow the contract of :mod:`fastlogreg.backen
 
 from copy import copy
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.backends import ClassesPass, ColumnQuadratic, PassSpec, SetsPass, Solving
+from fastlogreg.backends import ClassesPass, PassSpec, SetsPass, Solving
 from fastlogreg.data.sources import RowSource
+from fastlogreg.problem.columns import ClassColumnModel, ColumnModel, OneColumnModel
 from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.moments import Moments
 from fastlogreg.problem.penalties import L2, Penalty
 
-__all__ = ["ColumnModel", "HessianProduct", "Problem"]
+__all__ = ["HessianProduct", "Problem"]
 
 _Vector = NDArray[np.float64]
 
@@ -174,21 +175,33 @@ class Problem:
         return self.source.squared_lengths(matrix, self.layout.intercept)
 
     @property
-    def descends(self) -> bool:
-        """Return whether :meth:`value_gradient_columns` is offered: for sparse rows in memory."""
-        return self.layout.n_outputs == 1 and bool(getattr(self.source, "descends", False))
+    def by_column(self) -> bool:
+        """Return whether :meth:`value_gradient_columns` is offered: for rows in memory."""
+        return bool(getattr(self.source, "by_column", False))
 
-    def value_gradient_columns(self, theta: _Vector) -> tuple[float, _Vector, "ColumnModel"]:
+    @property
+    def descends(self) -> bool:
+        """Return whether it is, and columns are sparse."""
+        return bool(getattr(self.source, "descends", False))
+
+    def value_gradient_columns(self, theta: _Vector) -> tuple[float, _Vector, ColumnModel]:
         """Return f(theta), its gradient, (p,), and its Hessian by column, in one pass.
 
-        It keeps the curvature of each row: 8 bytes a row.
+        It keeps the curvature of each row: 8 bytes a row and column of margins.
         """
-        buffer = np.empty((1, 1 + 2 * self.layout.n_columns))
-        curvatures = np.empty(self.n_rows)
-        value, gradient, _ = self._mean_loss(theta, 1, curvatures=curvatures, moments=buffer[0])
+        n, m = self.n_rows, self.layout.n_outputs
+        buffer = np.empty((m, 1 + 2 * self.layout.n_columns))
+        kept = np.empty(n if m == 1 else (n, m))
+        into = buffer[0] if m == 1 else buffer
+        value, gradient, _ = self._mean_loss(theta, 1, curvatures=kept, moments=into)
         gradient += self.penalty.smooth_gradient(theta)
-        curvatures /= self._pass.total_weight
-        model = ColumnModel(self.source, curvatures, self._moments(buffer))
+        moments, total = self._moments(buffer), self._pass.total_weight
+        model: ColumnModel
+        if m == 1:
+            model = OneColumnModel(self.source, kept / total, moments)
+        else:
+            coupling = cast(ClassesPass, self._pass).coupling(kept)
+            model = ClassColumnModel(self.source, kept, moments, coupling / total)
         return value + self.penalty.value(theta), gradient, model
 
     def largest_change(self, step: _Vector) -> float:
@@ -330,64 +343,6 @@ class HessianProduct:
         of = self._problem
         bound = cast(ClassesPass, of._pass)
         return bound.coupling(self._curvatures) / bound.total_weight
-
-
-class ColumnModel:
-    """The Hessian of a problem at one theta, in sparse columns, never made.
-
-    Parameters
-    ----------
-    source : RowSource
-        One that descends.
-    curvatures : ndarray of shape (n,)
-        Weight times second derivative of the loss of each row, over the sum of weights.
-    moments : Moments
-    """
-
-    def __init__(self, source: Any, curvatures: NDArray[np.float64], moments: Moments) -> None:
-        self._source = source
-        self._curvatures = curvatures
-        self.moments = moments
-
-    def lower(
-        self,
-        at: tuple[_Vector, _Vector],
-        l1: _Vector,
-        guess: _Vector,
-        enough: float,
-        sweeps: int,
-    ) -> _Vector:
-        """Return the step, (p,), that coordinate descent with the L1 strengths, (p,), takes.
-
-        Parameters
-        ----------
-        at : theta and gradient, each of shape (p,)
-            Where the model is made.
-        l1 : ndarray of shape (p,)
-        guess : ndarray of shape (d,)
-            The coefficients that it begins with.
-        enough : float
-            By how much slopes at a coordinate may still move, relative to ``l1``.
-        sweeps : int
-            At most.
-        """
-        theta, gradient = at
-        moments, first = self.moments, self.moments.layout.first
-        centre, soft, total = moments.centre[0], moments.penalty[0], float(moments.total[0])
-        slope = np.ascontiguousarray(moments.to_centred(gradient)[first:])
-        w = np.ascontiguousarray(theta[first:])
-        u = guess.copy()
-        model = ColumnQuadratic(
-            slope,
-            moments.spread[0] + soft,
-            np.ascontiguousarray(soft),
-            np.ascontiguousarray(centre),
-            np.ascontiguousarray(l1[first:]),
-            w,
-            total if first else 0.0,
-        )
-        self._source.column_descent(self._curvatures, model, u, enough, sweeps)
-        return moments.with_intercept(u - w, gradient)
 
 
 class _Counter:

@@ -17,20 +17,16 @@ from fastlogreg.problem.moments import Moments
 from fastlogreg.problem.penalties import ElasticNet
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers.by_gap import (
-    INNER_ITERATIONS,
     LARGEST,
     Model,
     Sets,
     gap_of,
-    go,
-    judge,
     moments_of,
 )
-from fastlogreg.solvers.convergence import Convergence, Limits
+from fastlogreg.solvers.convergence import Convergence
 from fastlogreg.solvers.curvature import recalibrated
 from fastlogreg.solvers.direction import Iterate, Proposal
 from fastlogreg.solvers.search import Point
-from fastlogreg.solvers.trace import Trace
 from fastlogreg.solvers.unpenalized import gap_beside, has_unpenalized, take_out
 
 __all__ = ["BoxModel", "BoxSets", "final_gap"]
@@ -122,9 +118,9 @@ class BoxSets(Sets):
             gap = gap_of(self._objective, at, at.point.curvature)
         if gap <= self._convergence.goal(value):
             return Proposal(np.zeros(at.theta.size), gap, known=True)
-        tol = max(self._share(gap, value), 0.5 * self._convergence.limits.tol)
-        inner = judge(part, Limits(tol, INNER_ITERATIONS))
-        result = go(part, start, BoxModel(part, inner, None), inner, Trace())
+        _, result = self._solved(
+            part, start, self._share(gap, value), lambda inner: BoxModel(part, inner, None)
+        )
         step = np.zeros(at.theta.size)
         step[places] = result.theta - start
         return Proposal(step, gap, known=True)

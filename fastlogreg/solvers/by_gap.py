@@ -7,7 +7,7 @@ judged in centred columns, plus what the intercepts would still gain.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from math import ceil, isfinite, log
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fastlogreg import backends
 from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.moments import Moments
-from fastlogreg.problem.penalties import ElasticNet
+from fastlogreg.problem.penalties import ElasticNet, least_shift
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Iteration, Result, Status, TwiceDifferentiable
 from fastlogreg.solvers.convergence import STAGE, Convergence, Limits
@@ -49,6 +49,7 @@ _INNER = 0.1  # share of the gap that a working set is solved to
 _MODEL = 1e-3  # of the relative gap: by how much slopes may still move, of the L1 strength
 _MODEL_FLOOR = 0.02  # of ``tol``
 _FRESH_STEPS = 2  # steps with new Hessians that lead to the goal from near
+_MODEL_SWEEPS = 25.0  # over a Hessian, that its model costs, where an entry is a value of a pass
 _FARTHEST = 10.0  # by which intercepts of several classes are taken to be off at the most
 _UNSEEN = 1e-10  # of the value: a gain that its rounding may hide
 _NEAR = 1e-4  # of the value: a gap of which the distance is far below
@@ -277,7 +278,10 @@ class Model(_ByGap, ABC):
         if self._rate >= 1.0 or not isfinite(after):
             return False
         left = ceil(log(goal / after) / log(self._rate)) if self._rate > 0.0 else 1
-        return left <= self._objective.hessian_passes - 1.0 + _FRESH_STEPS
+        of = self._objective
+        work = of.n_values * of.layout.n_outputs
+        step = 1.0 + _MODEL_SWEEPS * of.size**2 / max(1.0, work)
+        return (left - _FRESH_STEPS) * step <= of.hessian_passes - 1.0
 
     def _look(self, theta: _Vector, hessian: bool) -> Point:
         if hessian:
@@ -316,7 +320,7 @@ class Model(_ByGap, ABC):
         unit[unit == 0.0] = 1.0
         bounds = penalty.lower[w], penalty.upper[w]
         quadratic = backends.QuadraticModel(model, penalty.l1[w], *bounds, unit)
-        lower(quadratic, slope, u, enough, enough * value)
+        lower(quadratic, slope, u, enough, enough * value, self._along_flat())
         step = np.zeros(layout.size)
         step[w] = u - kept
         if any_free:
@@ -327,6 +331,25 @@ class Model(_ByGap, ABC):
                 step[free] += block.along_flat(gradient[free], products.of(np.flatnonzero(free)))
             _centre(step, layout, penalty.free)
         return step
+
+    def _along_flat(self) -> Callable[[_Vector, _Vector], None] | None:
+        """Return what moves u, the penalized entries, along the flat directions of several classes.
+
+        None where there are none: one class, or bounds or columns without L1 in the way.
+        """
+        layout, penalty = self._objective.layout, cast(ElasticNet, self._objective.penalty)
+        l1 = layout.coefficients(penalty.l1)
+        if layout.n_outputs == 1 or penalty.bounded or not (l1 > 0.0).all():
+            return None
+        l2 = layout.coefficients(penalty.smooth_diagonal)
+
+        def move(u: _Vector, slope: _Vector) -> None:
+            before = u.reshape(l1.shape)
+            after = least_shift(before, l1[0], l2[0])
+            slope += (l2 * (after - before)).reshape(-1)
+            u[:] = after.reshape(-1)
+
+        return move
 
 
 def _centre(step: _Vector, layout: Layout, free: NDArray[np.bool_]) -> None:
@@ -343,6 +366,9 @@ def _places(objective: Problem) -> tuple[Any, Any]:
     if layout.n_outputs == 1 and not free[layout.first :].any():
         return slice(0, layout.first), slice(layout.first, None)
     return free, ~free
+
+
+_Direction = TypeVar("_Direction", bound=Model)
 
 
 class Sets(_ByGap, ABC):
@@ -363,6 +389,26 @@ class Sets(_ByGap, ABC):
     def _share(self, gap: float, value: float) -> float:
         """Return to which relative gap a working set is solved, far from the optimum."""
         return _INNER * (min(1.0, gap / value) if value > 0.0 else 1.0)
+
+    def _solved(
+        self,
+        part: Problem,
+        start: _Vector,
+        share: float,
+        make: Callable[[Convergence], _Direction],
+    ) -> tuple[_Direction, Result]:
+        """Go to the optimum in some columns, up to a relative gap, by the direction that is made.
+
+        Where these columns hold less of the whole gap than that, to a share of what they hold.
+        """
+        least = 0.5 * self._convergence.limits.tol
+        while True:
+            inner = judge(part, Limits(max(share, least), INNER_ITERATIONS))
+            direction = make(inner)
+            result = go(part, start, direction, inner, Trace())
+            if not result.converged or result.n_iter > 0 or share <= least:
+                return direction, result
+            share = _INNER * min(share, result.decrement / result.value)
 
     def walk(
         self, at: Iterate, proposal: Proposal, converged: bool

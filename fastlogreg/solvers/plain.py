@@ -3,8 +3,9 @@
 The Hessian of two classes is kept as long as its steps do well, recalibrated by the moments of the
 columns at each iterate, and corrected by what each step has shown
 (:class:`fastlogreg.solvers.metric.Metric`), so that a level which the part of the rows hardly held
-costs no false step. In many sparse columns it is never made, and coordinate descent reads the
-columns (:class:`fastlogreg.problem.problem.ColumnModel`). Intercepts have no penalty: they are
+costs no false step. In many sparse columns, or where theta has more entries than a Hessian has room for,
+it is never made, and coordinate descent reads the
+columns (:class:`fastlogreg.problem.columns.ColumnModel`). Intercepts have no penalty: they are
 eliminated from the model exactly, so that columns far from 0 are no harder for coordinate descent
 than centred ones.
 
@@ -17,31 +18,28 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogreg.problem.columns import ColumnModel
 from fastlogreg.problem.moments import Moments
 from fastlogreg.problem.penalties import ElasticNet
-from fastlogreg.problem.problem import ColumnModel, Problem
+from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers.by_gap import (
     FIRST_RATE,
-    INNER_ITERATIONS,
     LARGEST,
     Model,
     Sets,
     gap_of,
-    go,
-    judge,
     moments_of,
 )
-from fastlogreg.solvers.convergence import Convergence, Limits
+from fastlogreg.solvers.convergence import Convergence
 from fastlogreg.solvers.direction import Iterate, Proposal
 from fastlogreg.solvers.metric import Metric
 from fastlogreg.solvers.quadratic import lower, with_kinks
 from fastlogreg.solvers.search import Point
-from fastlogreg.solvers.trace import Trace
 
 __all__ = ["Kept", "Near", "PlainModel", "PlainSets", "is_plain"]
 
 _FIRST_COLUMNS = 100  # of a working set
-_FEW_SPARSE = 500  # columns of sparse rows up to which a Hessian is made
+_FEW_SPARSE = 500  # entries of theta up to which a Hessian is made of sparse rows
 _COLUMN_SWEEPS = 1000  # beyond them: there is no linear system to help
 _SPARSE_GROWTH = 4  # of a working set there, at least: sweeps cost little beside the copy of a set
 _SPARSE_SHARE = 3.0  # times the share of the gap that others are solved to: there is no Hessian
@@ -171,7 +169,7 @@ class PlainModel(Model):
         self._moved: tuple[_Vector, _Vector] | None = None  # the last step and what it changed
         self._aim: _Vector | None = None  # where the first step was to lead
         self._begun: _Vector | None = None
-        self._by_column = objective.descends and objective.layout.n_columns > _FEW_SPARSE
+        self._by_column = _goes_by_column(objective)
 
     def start(self, theta: _Vector) -> Point:
         """Return what is to be known at the start, (p,)."""
@@ -263,18 +261,25 @@ class PlainModel(Model):
             enough = max(enough, _SPARSE_FLOOR * self._convergence.goal(1.0))
             return curvature.lower(here, l1, self._guess(at), enough, _COLUMN_SWEEPS)
         if isinstance(curvature, Metric):
-            return _step_of_one(curvature, at, l1, self._guess(at), enough)
+            guess = self._guess(at)[self._objective.layout.first :]
+            return _step_of_one(curvature, at, l1, guess, enough)
         assert curvature is not None
         return self._step_of_matrix(curvature, at, gap)
 
     def _guess(self, at: Iterate) -> _Vector:
-        """Return the coefficients, (d,), to begin with: as far on as the last fit has moved."""
-        first = self._objective.layout.first
-        w, moved = at.theta[first:], self._near.moved
+        """Return the coefficients, as theta, to begin with: as far on as the last fit has moved."""
+        w, moved = at.theta, self._near.moved
         if at.n_iter > 0 or moved is None:
             return w
-        on = w + moved[first:]
+        on = w + moved
         return np.where(w * on > 0.0, on, w)
+
+
+def _goes_by_column(objective: Problem) -> bool:
+    """Whether a Hessian costs more than descent by column, or more than there is room for."""
+    if objective.size > LARGEST:
+        return objective.by_column
+    return objective.descends and objective.size > _FEW_SPARSE
 
 
 def _step_of_one(
@@ -328,13 +333,13 @@ class PlainSets(Sets):
         share = 0.0 if self._near else self._share(gap, value)
         if self._objective.descends:
             share *= _SPARSE_SHARE
-        inner = judge(
-            part, Limits(max(share, 0.5 * self._convergence.limits.tol), INNER_ITERATIONS)
-        )
         start = at.theta[places]
-        _, near = self._kept.of_part.at(part, start)
-        direction = PlainModel(part, inner, near, _of_columns(at.point, places, chosen, part))
-        result = go(part, start, direction, inner, Trace())
+
+        def make(inner: Convergence) -> PlainModel:
+            _, near = self._kept.of_part.at(part, start)
+            return PlainModel(part, inner, near, _of_columns(at.point, places, chosen, part))
+
+        direction, result = self._solved(part, start, share, make)
         self._kept.of_part = direction.left()
         step = np.zeros(at.theta.size)
         step[places] = result.theta - start
@@ -369,7 +374,7 @@ class PlainSets(Sets):
         else:
             growth = _SPARSE_GROWTH if self._objective.descends else 2
             n = max(least, growth * int(used.sum()), int(inside.sum()))
-        most = needed.size if self._objective.descends else max(1, LARGEST // layout.n_outputs)
+        most = needed.size if self._objective.by_column else max(1, LARGEST // layout.n_outputs)
         n = min(most, n, needed.size)
         size = np.abs(at.point.curvature.to_centred(at.point.gradient))
         worst = layout.coefficients(size / np.maximum(penalty.l1, 1e-300)).max(axis=0)

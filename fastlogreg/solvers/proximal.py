@@ -37,7 +37,7 @@ from fastlogreg.solvers.unpenalized import has_unpenalized
 
 __all__ = ["proximal"]
 
-_DIRECT = 300  # entries of theta up to which all columns are one working set
+_DIRECT = 300  # entries of theta up to which all columns are one working set; of classes more
 
 _Vector = NDArray[np.float64]
 
@@ -107,7 +107,7 @@ def _plain(
 ) -> Result:
     """Minimize with a plain penalty."""
     start, near = kept.of_all.at(objective, theta)
-    direct = objective.size <= _DIRECT
+    direct = objective.size <= (_DIRECT if objective.layout.n_outputs == 1 else LARGEST)
     if direct and start is not None and near.curvature is None:
         direct = not kept.is_narrow(objective, theta, start)
     direction: PlainModel | PlainSets

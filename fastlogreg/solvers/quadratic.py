@@ -4,6 +4,7 @@ Coordinate descent finds the support, and is slow where columns are nearly colli
 the minimum is that of a linear system. Each lowers what the other left.
 """
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
@@ -19,6 +20,8 @@ __all__ = ["inverse", "lower", "with_kinks"]
 _SWEEPS = 100  # of coordinate descent between two solutions on the support
 _ROUNDS = 20
 _CROSSINGS = 10  # entries that may become 0, or reach a bound, in one of them
+_FLAT_SWEEPS, _FLAT_CROSSINGS = 300, 3  # the same with flat directions, where sweeps gain more
+_BETWEEN = 10  # sweeps between two moves along these
 _RIDGE = 1e-13  # of a unit diagonal: columns may be the same
 _TINY = 1e-13  # of the largest: no curvature
 
@@ -39,7 +42,12 @@ def inverse(own: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def lower(
-    model: QuadraticModel, slope: _Vector, u: _Vector, enough: float, negligible: float = 0.0
+    model: QuadraticModel,
+    slope: _Vector,
+    u: _Vector,
+    enough: float,
+    negligible: float = 0.0,
+    along_flat: Callable[[_Vector, _Vector], None] | None = None,
 ) -> None:
     """Move u to where the model is least, in place, and ``slope`` with it.
 
@@ -54,6 +62,8 @@ def lower(
         By how much slopes at an entry may still move, in its unit.
     negligible : float, default=0.0
         A gain on the support that is none, where entries without L1 are to be solved together.
+    along_flat : callable, optional
+        Moves u and ``slope``, in place, to where the model is least along its flat directions.
 
     Examples
     --------
@@ -66,12 +76,22 @@ def lower(
     numba = cast(Any, backends.get("numba"))
     # without L1 the slopes that are left may lead far where columns are nearly collinear
     may_deceive = not (model.l1 > 0.0).all()
+
+    def sweeps_solve() -> bool:
+        if along_flat is None:
+            return bool(numba.coordinate_descent(model, slope, u, enough, _SWEEPS) <= enough)
+        for _ in range(_FLAT_SWEEPS // _BETWEEN):
+            along_flat(u, slope)
+            if numba.coordinate_descent(model, slope, u, enough, _BETWEEN) <= enough:
+                return True
+        return False
+
     for _ in range(_ROUNDS):
-        solved = numba.coordinate_descent(model, slope, u, enough, _SWEEPS) <= enough
+        solved = sweeps_solve()
         if solved and not may_deceive:
             return
         gain = 0.0
-        for _ in range(_CROSSINGS):
+        for _ in range(_CROSSINGS if along_flat is None else _FLAT_CROSSINGS):
             gained, ended = _solve_on_support(model, slope, u)
             gain += gained
             if ended:

@@ -5,13 +5,13 @@ import warnings
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.sparse import csc_array, csr_array
+from scipy.sparse import csc_array, csr_array, random_array
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import scale
 
 from fastlogreg import LogisticRegression, backends
-from fastlogreg.problem.penalties import ElasticNet
+from fastlogreg.problem.penalties import ElasticNet, least_shift
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers.proximal import proximal
 from tests.halves import halves_of
@@ -73,6 +73,60 @@ class TestCoordinateDescent:
         assert run(csc_array(X), h, model, guess, 1e-13, 10_000) <= 1e-13
         assert_allclose(guess, lower(model_of(H, l1), slope, start), atol=1e-9)
         assert run(csc_array(X), h, model, rng.normal(size=12), 1e-13, 1) > 1e-13
+
+    @pytest.mark.parametrize("intercept", [True, False])
+    def test_of_several_classes_finds_the_same(self, rng, intercept):
+        n, d, K = 60, 9, 4
+        X = rng.normal(size=(n, d)) + 0.5
+        X[rng.random(X.shape) < 0.5] = 0.0
+        s, P = rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(K), n)
+        A = np.column_stack([np.ones(n), X]) if intercept else X
+        p = A.shape[1]
+        H = np.einsum("i,ik,kl,ia,ib->kalb", s, P, np.eye(K), A, A)
+        H -= np.einsum("i,ik,il,ia,ib->kalb", s, P, P, A, A)
+        l1, l2 = rng.uniform(0.02, 0.1, d), rng.uniform(0.0, 0.05, d)
+        l2[:3] = 0.0  # nothing but L1 along what all classes share
+        H = H.reshape(K * p, K * p)
+        soft, kinks = np.zeros((2, K, p))
+        soft[:, -d:], kinks[:, -d:] = l2, l1
+        H += np.diag(soft.ravel())
+        slope, start = rng.normal(size=(K, p)) * 0.05, rng.normal(size=(K, p))
+        slope -= slope.mean(axis=0)
+        slope += soft * start
+        found = np.zeros((K, p))
+        found[:, -d:] = start[:, -d:]
+        if intercept:
+            start[:, 0] = 0.0
+        expected = lower(model_of(H, kinks.ravel()), slope.ravel(), start.ravel()).reshape(K, p)
+        model = backends.ClassQuadratic(
+            slope[:, -d:].copy(),
+            H.diagonal().reshape(K, p)[:, -d:].copy(),
+            soft[:, -d:].copy(),
+            kinks[:, -d:].copy(),
+            start[:, -d:].copy(),
+            slope[:, : p - d].ravel().copy(),
+            H.reshape(K, p, K, p)[:, 0, :, 0].copy() if intercept else np.empty((0, 0)),
+        )
+        u, b = start[:, -d:].copy(), np.zeros(K * (p - d))
+
+        def along_flat(u):
+            u[:] = least_shift(u, l1, l2)
+
+        run = backends.get("numba").class_descent
+        state = csc_array(X), s, P, model
+        assert run(*state, u.copy(), b.copy(), 1e-13, 1, along_flat) > 1e-13
+        assert run(*state, u, b, 1e-13, 10_000, along_flat) <= 1e-13
+
+        def value(u, b):
+            step = np.column_stack([*([b] if intercept else []), u]) - start
+            smooth = slope.ravel() @ step.ravel() + 0.5 * step.ravel() @ H @ step.ravel()
+            return smooth + (l1 * np.abs(u)).sum()
+
+        best = value(expected[:, -d:], expected[:, 0])
+        assert value(u, b) == pytest.approx(best, abs=1e-12)
+        assert value(u, b) <= best + 1e-14
+        assert 0 < np.count_nonzero(u) < u.size
+        assert_allclose(u[:, 3:], expected[:, -d:][:, 3:], atol=1e-6)
 
     def test_says_when_it_is_not_there(self, rng):
         A = rng.normal(size=(60, 12))
@@ -146,6 +200,41 @@ def test_wide_rows_take_working_sets(rng):
     slope = np.abs(X.T @ (model.predict_proba(X)[:, 1] - y)) * 0.5
     assert slope.max() <= 1 + 1e-6
     assert_allclose(slope[model.coef_[0] != 0], 1.0, atol=1e-6)
+
+
+def test_a_working_set_that_holds_little_of_the_gap(rng):
+    """Ten thousand columns of about the same slope: the first hundred are a hundredth of it."""
+    X = random_array((2_000, 10_000), density=2e-3, rng=rng, format="csr")
+    y = (X @ rng.normal(size=10_000) + rng.logistic(size=2_000) > 0).astype(int)
+    strongest = np.abs(X.T @ (y - y.mean())).max()
+    for A in (X, X[:, :3_000].toarray()):
+        model = fitted(A, y, C=10 / (0.5 * strongest), l1_ratio=0.5)
+        assert model.converged_
+        assert np.count_nonzero(model.coef_) > 300
+
+
+@pytest.mark.parametrize("storage", ["sparse", "dense"])
+@pytest.mark.parametrize(("d", "K", "C"), [(60, 5, 50.0), (900, 4, 2.0)])
+def test_wide_rows_of_several_classes(rng, storage, d, K, C):
+    """With a Hessian and without one: the same optimum, and that of a plain descent."""
+    X = random_array((150, d), density=0.05, rng=rng, format="csr")
+    z = 3.0 * X @ rng.normal(size=(d, K)) + rng.gumbel(size=(150, K))
+    y = z.argmax(axis=1)
+    model = fitted(X if storage == "sparse" else X.toarray(), y, C=C, l1_ratio=0.8)
+    assert model.converged_
+    assert model.objective_ <= optimum(model, X.toarray(), y) * (1 + 1e-8)
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.3])
+def test_the_least_shift_is_the_least(rng, l2):
+    for K in (2, 3, 6, 7):
+        u = rng.normal(size=(K, 5)).round(1)
+        by = least_shift(u, np.full(5, 0.7), np.full(5, l2)) - u
+        assert_allclose(by, by[:1].repeat(K, axis=0))
+        grid = np.linspace(-4.0, 4.0, 8001)[:, None, None]
+        penalties = (0.7 * np.abs(u + grid) + 0.5 * l2 * (u + grid) ** 2).sum(axis=1)
+        mine = (0.7 * np.abs(u + by) + 0.5 * l2 * (u + by) ** 2).sum(axis=0)
+        assert (mine <= penalties.min(axis=0) + 1e-12).all()
 
 
 def test_storages_agree(rng):

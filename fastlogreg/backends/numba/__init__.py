@@ -21,6 +21,7 @@ from fastlogreg.backends.numba.threads import default_threads
 __all__ = [
     "bind",
     "bind_sets",
+    "class_descent",
     "column_descent",
     "coordinate_descent",
     "default_threads",
@@ -66,6 +67,14 @@ def column_descent(*arguments: Any) -> Any:
     return run(*arguments)
 
 
+def class_descent(*arguments: Any) -> Any:
+    """Lower a model of several classes; see :class:`fastlogreg.backends.CompiledBackend`."""
+    from fastlogreg.backends.numba import class_coordinates
+
+    run: Any = class_coordinates.class_descent
+    return run(*arguments)
+
+
 def train_epoch(X: Any, y: Any, theta: Any, rows: Any, spec: Any, learning_rate: float) -> Any:
     """Run one epoch of gradient steps; see :class:`fastlogreg.backends.Backend`."""
     from fastlogreg.backends.numba.minibatch import epochs
@@ -91,16 +100,18 @@ def kept_theta(*arguments: Any, **named: Any) -> Any:
 
 def warmup(dtypes: tuple[str, ...] = ("float64", "float32")) -> Iterator[tuple[str, float]]:
     """Compile (or load) every kernel; yield its name and the seconds it took."""
-    from fastlogreg.backends.numba import coordinates
+    from fastlogreg.backends.numba import class_coordinates, coordinates
     from fastlogreg.backends.numba.minibatch import epochs
     from fastlogreg.backends.numba.passes import bound, sets, softmax
 
     compile_coordinates: Any = coordinates.warmup
+    compile_classes: Any = class_coordinates.warmup
     yield from bound.warmup(dtypes)
     yield from softmax.warmup(dtypes)
     yield from sets.warmup(dtypes)
     yield from epochs.warmup(dtypes)
     yield from compile_coordinates()
+    yield from compile_classes()
 
 
 def info() -> dict[str, Any]:

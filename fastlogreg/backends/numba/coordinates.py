@@ -8,10 +8,10 @@ from time import perf_counter
 
 import numpy as np
 
+from fastlogreg.backends.numba.extrapolation import SEQUENCE, weights_of
 from fastlogreg.backends.numba.jit import kernel
 
 _WORK = 50_000_000  # entries of the Hessian read in one call: some 0.05 s, so that Ctrl-C is seen
-_SEQUENCE = 5  # sweeps that an extrapolation is made from
 
 
 def coordinate_descent(model, slope, u, enough, sweeps):
@@ -30,9 +30,8 @@ def coordinate_descent(model, slope, u, enough, sweeps):
 def column_descent(X, curvatures, model, u, enough, sweeps):
     """Do the same in the columns of X, in CSC form; see :class:`fastlogreg.backends.Backend`.
 
-    Sweeps over the entries that are not 0 are extrapolated after every few (Anderson; Bertrand and
-    Massias 2021, Anderson acceleration of coordinate descent): of nearly equal columns plain sweeps
-    move one against the other by ever less.
+    Sweeps over the entries that are not 0 are extrapolated after every few: of nearly equal columns
+    plain sweeps move one against the other by ever less.
     """
     root = np.sqrt(curvatures)
     values = X.data * root[X.indices]
@@ -79,17 +78,11 @@ class _Extrapolation:
     def note(self):
         """Note where a sweep has led to; after every few, go on from where they lead."""
         self._seen.append((self._u[self._active], self._margins.copy(), self._shift[0]))
-        if len(self._seen) <= _SEQUENCE:
+        if len(self._seen) <= SEQUENCE:
             return
         entries = np.array([seen[0] for seen in self._seen])
-        steps = np.diff(entries, axis=0)
-        products = steps @ steps.T
-        scale = np.trace(products)
-        if scale > 0.0:
-            products /= scale  # which may be tiny
-            products.flat[:: _SEQUENCE + 1] += 1e-12
-            weights = np.linalg.solve(products, np.ones(_SEQUENCE))
-            weights /= weights.sum()
+        weights = weights_of(entries)
+        if weights is not None:
             trial = weights @ entries[1:]
             margins = sum(a * seen[1] for a, seen in zip(weights, self._seen[1:], strict=True))
             shift = sum(a * seen[2] for a, seen in zip(weights, self._seen[1:], strict=True))
