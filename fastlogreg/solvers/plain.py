@@ -3,11 +3,11 @@
 The Hessian of two classes is kept as long as its steps do well, recalibrated by the moments of the
 columns at each iterate, and corrected by what each step has shown
 (:class:`fastlogreg.solvers.metric.Metric`), so that a level which the part of the rows hardly held
-costs no false step. In many sparse columns, or where theta has more entries than a Hessian has room for,
-it is never made, and coordinate descent reads the
-columns (:class:`fastlogreg.problem.columns.ColumnModel`). Intercepts have no penalty: they are
-eliminated from the model exactly, so that columns far from 0 are no harder for coordinate descent
-than centred ones.
+costs no false step. In many sparse columns, or where theta has more entries than a Hessian has room
+for, none is made, and coordinate descent reads the columns
+(:class:`fastlogreg.problem.columns.ColumnModel`). Intercepts have no penalty: they are eliminated
+from the model exactly, so that columns far from 0 are no harder for coordinate descent than centred
+ones.
 
 What a fit has learnt is handed to the next, whose penalty is stronger or weaker (:class:`Kept`).
 """

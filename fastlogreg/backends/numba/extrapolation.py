@@ -24,5 +24,6 @@ def weights_of(entries: NDArray[np.float64]) -> NDArray[np.float64] | None:
         return None
     products /= scale  # which may be tiny
     products.flat[:: len(steps) + 1] += 1e-12
-    weights = np.linalg.solve(products, np.ones(len(steps))).astype(np.float64)
-    return weights / weights.sum()
+    found = np.linalg.solve(products, np.ones(len(steps)))
+    weights: NDArray[np.float64] = found / found.sum()
+    return weights
