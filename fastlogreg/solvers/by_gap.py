@@ -49,6 +49,7 @@ _INNER = 0.1  # share of the gap that a working set is solved to
 _MODEL = 1e-3  # of the relative gap: by how much slopes may still move, of the L1 strength
 _MODEL_FLOOR = 0.02  # of ``tol``
 _FRESH_STEPS = 2  # steps with new Hessians that lead to the goal from near
+_DEAR = 3.0  # passes that a Hessian costs, from which one is waited for
 _MODEL_SWEEPS = 25.0  # over a Hessian, that its model costs, where an entry is a value of a pass
 _FARTHEST = 10.0  # by which intercepts of several classes are taken to be off at the most
 _UNSEEN = 1e-10  # of the value: a gain that its rounding may hide
@@ -273,7 +274,8 @@ class Model(_ByGap, ABC):
         """Whether the next pass should give no Hessian: what is left in passes, either way."""
         after = self._rate * gap
         goal = self._convergence.goal(value)
-        if after <= goal:
+        # what a Hessian of here leads to shows without another
+        if after <= goal or (self._fresh and self._objective.hessian_passes >= _DEAR):
             return True
         if self._rate >= 1.0 or not isfinite(after):
             return False

@@ -32,6 +32,7 @@ from fastlogreg.solvers.by_gap import LARGEST, go, judge, stages_of, stopped
 from fastlogreg.solvers.convergence import Convergence, Limits
 from fastlogreg.solvers.near import in_near_columns
 from fastlogreg.solvers.plain import Kept, Near, PlainModel, PlainSets, is_plain
+from fastlogreg.solvers.search import Point
 from fastlogreg.solvers.trace import Trace
 from fastlogreg.solvers.unpenalized import has_unpenalized
 
@@ -117,6 +118,10 @@ def _plain(
             if status is Status.STOPPED:
                 return stopped(objective, theta, trace)
             near = Near(curvature)
+            if curvature is not None:  # of a part of the rows, which shows what is needed of all
+                start = Point(*objective.value_gradient_moments(theta))
+                direct = not kept.is_narrow(objective, theta, start)
+    if direct:
         direction = PlainModel(objective, convergence, near, start)
     else:
         direction = PlainSets(objective, convergence, kept, start)
