@@ -33,8 +33,8 @@ class ColumnModel(ABC):
         guess: _Vector,
         enough: float,
         sweeps: int,
-    ) -> _Vector:
-        """Return the step, (p,), that coordinate descent with the L1 strengths, (p,), takes.
+    ) -> tuple[_Vector, bool]:
+        """Return the step, (p,), of coordinate descent, and whether no sweep would add to it.
 
         Parameters
         ----------
@@ -74,8 +74,8 @@ class OneColumnModel(ColumnModel):
         guess: _Vector,
         enough: float,
         sweeps: int,
-    ) -> _Vector:
-        """Return the step, (p,); see :class:`ColumnModel`."""
+    ) -> tuple[_Vector, bool]:
+        """Return the step, (p,), and whether it is done; see :class:`ColumnModel`."""
         theta, gradient = at
         moments, first = self.moments, self.moments.layout.first
         centre, soft, total = moments.centre[0], moments.penalty[0], float(moments.total[0])
@@ -91,8 +91,8 @@ class OneColumnModel(ColumnModel):
             w,
             total if first else 0.0,
         )
-        self._source.column_descent(self._curvatures, model, u, enough, sweeps)
-        return moments.with_intercept(u - w, gradient)
+        left = self._source.column_descent(self._curvatures, model, u, enough, sweeps)
+        return moments.with_intercept(u - w, gradient), left <= enough
 
 
 class ClassColumnModel(ColumnModel):
@@ -127,8 +127,11 @@ class ClassColumnModel(ColumnModel):
         guess: _Vector,
         enough: float,
         sweeps: int,
-    ) -> _Vector:
-        """Return the step, (p,); see :class:`ColumnModel`. It begins where the model is made."""
+    ) -> tuple[_Vector, bool]:
+        """Return the step, (p,), and whether it is done; see :class:`ColumnModel`.
+
+        It begins where the model is made.
+        """
         theta, gradient = at
         moments, layout = self.moments, self.moments.layout
         own = layout.intercepts(gradient).reshape(-1)
@@ -148,8 +151,9 @@ class ClassColumnModel(ColumnModel):
             used = np.flatnonzero(u.any(axis=0))
             u[:, used] = least_shift(u[:, used], model.l1[0, used], model.l2[0, used])
 
-        self._source.class_descent(self._probabilities, model, u, b, enough, sweeps, along_flat)
+        of_rows = self._probabilities
+        left = self._source.class_descent(of_rows, model, u, b, enough, sweeps, along_flat)
         step = np.zeros(layout.size)
         layout.coefficients(step)[:] = u - start
         layout.intercepts(step)[:] = b[:, None]
-        return step
+        return step, left <= enough

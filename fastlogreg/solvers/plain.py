@@ -218,7 +218,8 @@ class PlainModel(Model):
     def _look(self, theta: _Vector, hessian: bool) -> Point:
         if self._by_column:
             return Point(*self._objective.value_gradient_columns(theta))
-        return super()._look(theta, hessian)
+        # a model by column is of where it was made
+        return super()._look(theta, hessian or isinstance(self.curvature, ColumnModel))
 
     def _take_up(self, at: Iterate) -> Moments:
         """Take the curvature that was looked at for the model; return its moments."""
@@ -259,7 +260,10 @@ class PlainModel(Model):
         if isinstance(curvature, ColumnModel):
             here = at.theta, at.point.gradient
             enough = max(enough, _SPARSE_FLOOR * self._convergence.goal(1.0))
-            return curvature.lower(here, l1, self._guess(at), enough, _COLUMN_SWEEPS)
+            step, done = curvature.lower(here, l1, self._guess(at), enough, _COLUMN_SWEEPS)
+            # linear systems help where sweeps alone do not end
+            self._by_column = done or self._objective.size > LARGEST
+            return step
         if isinstance(curvature, Metric):
             guess = self._guess(at)[self._objective.layout.first :]
             return _step_of_one(curvature, at, l1, guess, enough)

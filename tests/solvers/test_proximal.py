@@ -13,6 +13,7 @@ from sklearn.preprocessing import scale
 from fastlogreg import LogisticRegression, backends
 from fastlogreg.problem.penalties import ElasticNet, least_shift
 from fastlogreg.problem.problem import Problem
+from fastlogreg.solvers import plain
 from fastlogreg.solvers.proximal import proximal
 from tests.halves import halves_of
 from tests.l1_witness import deceiving, objective, optimum
@@ -223,6 +224,17 @@ def test_wide_rows_of_several_classes(rng, storage, d, K, C):
     model = fitted(X if storage == "sparse" else X.toarray(), y, C=C, l1_ratio=0.8)
     assert model.converged_
     assert model.objective_ <= optimum(model, X.toarray(), y) * (1 + 1e-8)
+
+
+@pytest.mark.parametrize(("d", "K"), [(600, 2), (250, 3)])
+def test_sweeps_that_do_not_end_give_way_to_a_hessian(rng, monkeypatch, d, K):
+    monkeypatch.setattr(plain, "_COLUMN_SWEEPS", 3)
+    X = random_array((200, d), density=0.05, rng=rng, format="csr")
+    y = (3.0 * X @ rng.normal(size=(d, K)) + rng.gumbel(size=(200, K))).argmax(axis=1)
+    model = fitted(X, y, C=20.0)
+    assert model.converged_
+    monkeypatch.setattr(plain, "_COLUMN_SWEEPS", 1000)
+    assert model.objective_ == pytest.approx(fitted(X, y, C=20.0).objective_, rel=2e-8)
 
 
 @pytest.mark.parametrize("l2", [0.0, 0.3])
