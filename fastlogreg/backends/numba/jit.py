@@ -10,6 +10,8 @@ The kinds of function and their decorators:
     Loops over one block of rows. Sums may be reassociated, which is what lets LLVM
     vectorize them. NaN and infinity keep their meaning: ``nnan`` and ``ninf`` are
     never allowed.
+``inlined``
+    A stage that LLVM copies into its caller, for what is called for each row.
 ``borrowing`` / ``allocating``
     What puts stages together. The three so far make no array but views of their
     arguments; what needs memory of its own is ``allocating``.
@@ -92,21 +94,30 @@ PREFETCHES = not _PROCESSOR.startswith("znver")
 
 exact = numba.njit(fastmath=_EXACT, **_BORROWING)
 stage = numba.njit(**_STAGE)
+inlined = numba.njit(forceinline=True, **_STAGE)  # by LLVM: arrays are passed on at 7 words each
 borrowing = numba.njit(**_BORROWING)
 allocating = numba.njit(**_INNER)
 merged = numba.njit(inline="always", **_INNER)
 merged_exact = numba.njit(inline="always", fastmath=_EXACT, **_BORROWING)
 
 
-def by_storage(dense: Any, csr: Any, *, allocates: bool = False) -> Callable[..., Any]:
+def by_storage(
+    dense: Any, csr: Any, *, allocates: bool = False, is_merged: bool = False
+) -> Callable[..., Any]:
     """Make one stage of two forms, plain functions of the same arguments, X first.
 
     An array X gets ``dense``, a tuple (:class:`.stages.csr.Csr`) gets ``csr``.
+
+    With ``is_merged`` it is copied into its caller, which must be ``borrowing``; sums of its own
+    keep their order then.
     """
+    how: dict[str, Any] = {"inline": "always"} if is_merged else {}
+    options = _BORROWING if is_merged else _STAGE
     return _chosen(
         lambda X: csr if isinstance(X, tuple) else dense,
         lambda X: csr if isinstance(X, types.BaseTuple) else dense,
-        _INNER if allocates else _STAGE,
+        _INNER if allocates else options,
+        **how,
     )
 
 
