@@ -410,7 +410,8 @@ class Sets(_ByGap, ABC):
             result = go(part, start, direction, inner, Trace())
             if not result.converged or result.n_iter > 0 or share <= least:
                 return direction, result
-            share = _INNER * min(share, result.decrement / result.value)
+            held = result.decrement / result.value if result.value > 0.0 else 0.0
+            share = _INNER * min(share, held)
 
     def walk(
         self, at: Iterate, proposal: Proposal, converged: bool
