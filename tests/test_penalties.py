@@ -65,3 +65,17 @@ def test_at_least_and_support():
     assert more.l1 is penalty.l1
     assert penalty.support(np.array([0.0, 0.0, -2.0])).tolist() == [True, False, True]
     assert L2(np.ones(2)).support(np.zeros(2)).all()
+
+
+@pytest.mark.parametrize("share_of_l2", [0.0, 0.5, 1.0])
+def test_the_gap_without_bounds_is_that_of_bounds_out_of_the_way(rng, share_of_l2):
+    for _ in range(200):
+        l1 = rng.exponential(size=6) * (rng.random(6) < 0.8)
+        l2 = rng.exponential(size=6) * (rng.random(6) < share_of_l2)
+        theta = rng.normal(size=6) * (rng.random(6) < 0.6)
+        gradient, loss = rng.normal(size=6) * 10.0 ** rng.uniform(-2, 1), rng.exponential()
+        ends = np.append(np.full(6, np.inf), 1.0)  # of one more entry, which stays at 0
+        general = ElasticNet(np.append(l1, 1.0), np.append(l2, 0.0), -ends, ends)
+        expected = general.duality_gap(np.append(theta, 0.0), np.append(gradient, 0.0), loss)
+        found = ElasticNet(l1, l2).duality_gap(theta, gradient, loss)
+        assert found == pytest.approx(expected, rel=1e-10, abs=1e-12)

@@ -218,10 +218,14 @@ class MemoryRows:
         which rows far outside do not change. Constant columns are not far.
         """
         X = self._arrays[0]
-        columns = _mostly_stored(X)
-        if not columns.size or not X.shape[0]:
+        few, columns = some_rows(X, _FEW), np.arange(X.shape[1])
+        if not isinstance(few, np.ndarray):  # most rows store a column that is far from 0
+            stored = np.bincount(few.indices, minlength=X.shape[1])
+            columns = np.flatnonzero(2 * stored > few.shape[0])
+            few = few[:, columns].toarray()
+        if not few.size:
             return None
-        few = np.sort(dense(some_rows(X, _FEW)[:, columns]), axis=0)
+        few.sort(axis=0)
         middle, quarter = few[len(few) // 2], len(few) // 4
         with np.errstate(over="ignore", invalid="ignore"):
             spread = few[-1 - quarter] - few[quarter]
@@ -314,14 +318,6 @@ def dense(X: Matrix) -> NDArray[np.floating]:
 def some_rows(X: Matrix, most: int) -> Any:
     """Return so many rows at the most, evenly spaced, as float64: an array, or CSR."""
     return X[:: max(1, -(-X.shape[0] // most))].astype(np.float64)
-
-
-def _mostly_stored(X: Matrix) -> NDArray[np.intp]:
-    """Return the columns that most of some rows store, as one far from 0 must be: of arrays all."""
-    if isinstance(X, np.ndarray):
-        return np.arange(X.shape[1])
-    few = some_rows(X, _FEW)
-    return np.flatnonzero(2 * np.bincount(few.indices, minlength=X.shape[1]) > few.shape[0])
 
 
 def _far_from_zero(column: Matrix) -> float:

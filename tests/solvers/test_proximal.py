@@ -94,8 +94,6 @@ class TestCoordinateDescent:
         slope, start = rng.normal(size=(K, p)) * 0.05, rng.normal(size=(K, p))
         slope -= slope.mean(axis=0)
         slope += soft * start
-        found = np.zeros((K, p))
-        found[:, -d:] = start[:, -d:]
         if intercept:
             start[:, 0] = 0.0
         expected = lower(model_of(H, kinks.ravel()), slope.ravel(), start.ravel()).reshape(K, p)

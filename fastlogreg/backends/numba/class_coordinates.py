@@ -21,13 +21,13 @@ _TINY = 1e-13  # of the largest: no curvature
 def class_descent(X, weights, probabilities, model, u, b, enough, sweeps, along_flat):
     """Lower a model of several classes; see :class:`fastlogreg.backends.CompiledBackend`."""
     found = _Descent(X, weights, probabilities, model, u, b, along_flat)
-    every = np.ones(u.shape, dtype=bool)
+    every = np.nonzero(np.ones(u.T.shape, dtype=bool))
     while sweeps > 0:
         moved = found.sweep(every)
         sweeps -= 1
         if moved <= enough:
             return moved
-        active = (model.l1 == 0.0) | (u != 0.0)
+        active = np.nonzero(((model.l1 == 0.0) | (u != 0.0)).T)
         found.begin()
         while sweeps > 0 and moved > enough:
             moved = found.sweep(active)
@@ -49,7 +49,7 @@ class _Descent:
         self._inverse = np.linalg.pinv(model.coupling, rcond=_TINY, hermitian=True)
 
     def sweep(self, active):
-        """Move the intercepts, the active entries and what all classes share; see the kernel."""
+        """Move the intercepts, entries in these columns and classes, and what all classes share."""
         model, u = self._model, self._u
         if self._b.size:
             slope = model.intercept_slope + self._root @ (self._P * (self._U - self._V[:, None]))
@@ -57,10 +57,9 @@ class _Descent:
             self._b += change
             self._U += self._root[:, None] * change
             self._V += self._root * (self._P @ change)
-        columns, classes = np.nonzero(active.T)
         state = self._P, self._U, self._V
         quadratic = model.slope, model.diagonal, model.l2, model.l1, model.start
-        moved = self._run(*self._columns, *state, *quadratic, u, columns, classes)
+        moved = self._run(*self._columns, *state, *quadratic, u, *active)
         self._along_flat(u)
         return moved
 
