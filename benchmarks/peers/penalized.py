@@ -97,40 +97,39 @@ def adelie_path(
     return state.betas.toarray(), np.ravel(state.intercepts)
 
 
-class Adelie:
-    """adelie at one penalty, as an estimator."""
+def glmnet_path(
+    X: Any, y: NDArray[np.int64], strengths: Any, tol: float, l1_ratio: float = 1.0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return glmnet's coefficients (n_points, d) and intercepts, without cross-validation.
 
-    def __init__(self, strength: float, l1_ratio: float, tol: float) -> None:
+    It takes the columns as they are.
+    """
+    from glmnet import LogitNet
+
+    path = LogitNet(
+        alpha=l1_ratio,
+        lambda_path=np.asarray(strengths),
+        standardize=False,
+        n_splits=0,
+        tol=tol,
+    ).fit(X, y)
+    return path.coef_path_[0].T, path.intercept_path_[0]
+
+
+class OfPath:
+    """A peer that fits paths, at one penalty and as an estimator."""
+
+    def __init__(
+        self, path: Callable[..., Any], strength: float, l1_ratio: float, tol: float
+    ) -> None:
+        self.path = path
         self.strength = strength
         self.l1_ratio = l1_ratio
         self.tol = tol
 
-    def fit(self, X: Any, y: NDArray[np.int64]) -> "Adelie":
+    def fit(self, X: Any, y: NDArray[np.int64]) -> "OfPath":
         """Fit."""
-        self.coef_, self.intercept_ = adelie_path(X, y, [self.strength], self.tol, self.l1_ratio)
-        return self
-
-
-class Glmnet:
-    """glmnet at one penalty, as an estimator."""
-
-    def __init__(self, strength: float, l1_ratio: float, tol: float) -> None:
-        self.strength = strength
-        self.l1_ratio = l1_ratio
-        self.tol = tol
-
-    def fit(self, X: Any, y: NDArray[np.int64]) -> "Glmnet":
-        """Fit, with the columns as they are and no cross-validation."""
-        from glmnet import LogitNet
-
-        path = LogitNet(
-            alpha=self.l1_ratio,
-            lambda_path=np.array([self.strength]),
-            standardize=False,
-            n_splits=0,
-            tol=self.tol,
-        ).fit(X, y)
-        self.coef_, self.intercept_ = path.coef_path_[..., 0], path.intercept_path_[..., 0]
+        self.coef_, self.intercept_ = self.path(X, y, [self.strength], self.tol, self.l1_ratio)
         return self
 
 
@@ -145,10 +144,13 @@ def settings(problem: Penalized) -> dict[str, list[Setting]]:
         found["skglm"] = _skglm(problem)
     if find_spec("glum") is not None and problem.X.shape[1] <= _GLUM_COLUMNS:
         found["glum"] = _glum(problem)
-    for name, estimator in (("adelie", Adelie), ("glmnet", Glmnet)):
+    for name, path in (("adelie", adelie_path), ("glmnet", glmnet_path)):
         if find_spec(name) is not None:
             found[name] = [
-                (f"{name} tol={tol:g}", partial(estimator, problem.strength, problem.l1_ratio, tol))
+                (
+                    f"{name} tol={tol:g}",
+                    partial(OfPath, path, problem.strength, problem.l1_ratio, tol),
+                )
                 for tol in (1e-5, 1e-7, 1e-9, 1e-11)
             ]
     return found
