@@ -248,13 +248,13 @@ def test_every_stored_file_and_command_is_in_the_table():
 
     from benchmarks import cases
     from benchmarks.class_cases import CLASS_FITS
-    from benchmarks.commands import cross_validation, l1_fits, paths
+    from benchmarks.penalty_cases import CROSS_VALIDATIONS, L1_FITS, PATHS
 
     whole = {
-        "l1_fits": l1_fits.CASES,
+        "l1_fits": L1_FITS,
         "multiclass_fits": CLASS_FITS,
-        "paths": paths.CASES,
-        "cross_validation": cross_validation.CASES,
+        "paths": PATHS,
+        "cross_validation": CROSS_VALIDATIONS,
     }
     assert {path.stem for path in stored.FOLDER.glob("*.json")} <= set(stored.FIGURES)
     for figure in stored.FIGURES.values():

@@ -21,42 +21,15 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 import fastlogreg as flr
-from benchmarks.class_cases import normal, shipped
 from benchmarks.harness.options import chosen
 from benchmarks.harness.processes import CutOff, within
 from benchmarks.harness.stored import joined, show
 from benchmarks.harness.tables import geometric_mean, ms, ratio, tiny
+from benchmarks.penalty_cases import CROSS_VALIDATIONS
 from fastlogreg.cli.measuring import PAUSE, best_of_rounds, new_table
 
 NEAR = 1e-4
 COMMON = {"Cs": 10, "cv": 5, "scoring": "neg_log_loss"}
-
-
-def _standardized(data: tuple[Any, NDArray[np.int64]]) -> tuple[Any, NDArray[np.int64]]:
-    X, y = data
-    spread = X.std(axis=0)
-    return (X - X.mean(axis=0)) / np.where(spread > 0.0, spread, 1.0), y
-
-
-def census_like(n: int = 32_561) -> tuple[Any, NDArray[np.int64]]:
-    """Return six numbers and eight columns of levels, some rare, as 108 columns, standardized."""
-    random = np.random.default_rng(3)
-    columns = [random.normal(size=n) for _ in range(6)]
-    for levels in (9, 16, 7, 15, 6, 5, 2, 42):
-        of = random.choice(levels, size=n, p=random.dirichlet(np.full(levels, 0.5)))
-        columns += [(of == level).astype(float) for level in range(levels)]
-    X, _ = _standardized((np.column_stack(columns), np.zeros(n, dtype=np.int64)))
-    margin = X @ (0.4 * random.normal(size=X.shape[1])) - 1.2
-    return np.ascontiguousarray(X), (random.logistic(size=n) < margin).astype(np.int64)
-
-
-CASES: dict[str, Callable[[], tuple[Any, NDArray[np.int64]]]] = {
-    "breast cancer": lambda: shipped("load_breast_cancer"),
-    "breast cancer standardized": lambda: _standardized(shipped("load_breast_cancer")),
-    "1e5 x 20": lambda: normal(100_000, 20, 2, strength=1.0),
-    "census-like 32,561 x 108": census_like,
-    "digits": lambda: shipped("load_digits"),
-}
 
 
 class Run(NamedTuple):
@@ -111,7 +84,7 @@ def first(X: Any, y: NDArray[np.int64], make: Callable[[], Any]) -> tuple[NDArra
 
 def measure(name: str, seconds: float, limit: float) -> dict[str, Any]:
     """Return the figures of a case."""
-    X, y = CASES[name]()
+    X, y = CROSS_VALIDATIONS[name]()
     tight = fit(X, y, lambda: ours(1e-13)).model.scores_
     mine = fit(X, y, ours)
     calls: dict[str, Callable[[], Any]] = {"ours": lambda: fit(X, y, ours)}
@@ -208,15 +181,15 @@ def main(
     output: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
     """Measure cross-validation against scikit-learn's class."""
-    named = chosen(only, CASES, "case", ";")
-    names = named or list(CASES)
+    named = chosen(only, CROSS_VALIDATIONS, "case", ";")
+    names = named or list(CROSS_VALIDATIONS)
     if quick:
         names, seconds = names[:1], 0.3
     rows = []
     for name in names:
         typer.echo(name, err=True)
         rows.append(measure(name, seconds, limit))
-    rows, by = joined(rows, named, output, CASES)
+    rows, by = joined(rows, named, output, CROSS_VALIDATIONS)
     show(matrix(rows), rows, output, command=by)
 
 

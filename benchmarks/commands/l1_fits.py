@@ -24,18 +24,16 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 import fastlogreg as flr
-from benchmarks import cases
-from benchmarks.class_cases import normal, shipped, sparse
 from benchmarks.harness.options import chosen
 from benchmarks.harness.processes import CutOff, each_within
 from benchmarks.harness.stored import joined, show
 from benchmarks.harness.tables import console, geometric_mean, ms, ratio, tiny
 from benchmarks.peers.penalized import Penalized, Setting, settings
+from benchmarks.penalty_cases import L1_FITS
 from fastlogreg.cli.measuring import PAUSE, best_of_rounds, new_table
 
 NEAR = 1e-6
@@ -44,49 +42,6 @@ DEFAULT = 1e-8  # our tolerance where none is given
 #: the share of the strongest, and l1_ratio
 PENALTIES: tuple[tuple[int, float], ...] = ((10, 1.0), (100, 1.0), (10, 0.5))
 LONG = 2.0  # seconds after which a peer that is near, or was out of iterations, is left at that
-
-
-def _standardized(load: str) -> tuple[Any, NDArray[np.int64]]:
-    X, y = shipped(load)
-    spread = X.std(axis=0)
-    return (X - X.mean(axis=0)) / np.where(spread > 0.0, spread, 1.0), y
-
-
-def _correlated() -> tuple[Any, NDArray[np.int64]]:
-    X = normal(100_000, 100, 2, strength=1.0)[0]
-    for j in range(1, 100):
-        X[:, j] = 0.5 * X[:, j - 1] + np.sqrt(0.75) * X[:, j]
-    return X, _drawn(X, 10)
-
-
-def _drawn(X: Any, n_true: int) -> NDArray[np.int64]:
-    """Return classes of a model with ``n_true`` coefficients."""
-    random = np.random.default_rng(1)
-    coef = np.zeros(X.shape[1])
-    coef[:: X.shape[1] // n_true] = random.standard_normal(coef[:: X.shape[1] // n_true].size)
-    positive: NDArray[np.int64] = (X @ coef + random.logistic(size=X.shape[0]) > 0).astype(int)
-    return positive
-
-
-def _census(*, scaled: bool) -> tuple[Any, NDArray[np.int64]]:
-    X, y = cases.census()
-    return (X - X.mean(axis=0)) / X.std(axis=0) if scaled else X, y.astype(np.int64)
-
-
-def drawn(X: Any, n_true: int) -> tuple[Any, NDArray[np.int64]]:
-    return X, _drawn(X, n_true)
-
-
-CASES: dict[str, Callable[[], tuple[Any, NDArray[np.int64]]]] = {
-    "breast cancer standardized": lambda: _standardized("load_breast_cancer"),
-    "1e5 x 100 correlated": _correlated,
-    "2e4 x 500": lambda: drawn(normal(20_000, 500, 2, strength=1.0)[0], 50),
-    "2e3 x 5000": lambda: drawn(normal(2_000, 5_000, 2, strength=1.0)[0], 50),
-    "CSR 2e4 x 5e4": lambda: drawn(sparse(20_000, 50_000, 50, 2)[0], 100),
-    "census-like": lambda: _census(scaled=False),
-    "census-like standardized": lambda: _census(scaled=True),
-    "digits": lambda: _standardized("load_digits"),
-}
 
 
 class Run(NamedTuple):
@@ -194,7 +149,7 @@ def measure(name: str, share: int, l1_ratio: float, seconds: float, limit: float
     ``to_above``), the fastest setting of ours and of any peer ``within`` each target, the best peer
     within 1e-6 (``peer``, ``best``, ``peer_above``), and all ``runs`` of peers.
     """
-    problem = Penalized.below_top(*CASES[name](), share, l1_ratio)
+    problem = Penalized.below_top(*L1_FITS[name](), share, l1_ratio)
     fit(problem, partial(ours, problem, DEFAULT))  # compiled
     mine = {tol: fit(problem, partial(ours, problem, tol)) for tol in (*TARGETS, 1e-11)}
     values = {
@@ -372,8 +327,8 @@ def main(
     output: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
     """Measure exact fits with L1 and elastic net against the packages that fit them."""
-    named, penalties = chosen(only, CASES, "case"), PENALTIES
-    names = named or list(CASES)
+    named, penalties = chosen(only, L1_FITS, "case"), PENALTIES
+    names = named or list(L1_FITS)
     if quick:
         names, penalties, seconds = names[:1], penalties[:1], 0.3
     rows = []
@@ -381,7 +336,7 @@ def main(
         for share, l1_ratio in penalties:
             typer.echo(f"{name}, l1_ratio {l1_ratio:g}, lambda_max / {share}", err=True)
             rows.append(measure(name, share, l1_ratio, seconds, limit))
-    rows, by = joined(rows, named, output, CASES)
+    rows, by = joined(rows, named, output, L1_FITS)
     show(matrix(rows), rows, output, command=by)
     for row in rows:
         if said := missed(row):

@@ -24,13 +24,13 @@ from scipy.sparse import issparse
 from threadpoolctl import threadpool_limits
 
 import fastlogreg as flr
-from benchmarks.commands.l1_fits import CASES as FITS
 from benchmarks.commands.l1_fits import NEAR
 from benchmarks.harness.options import chosen
 from benchmarks.harness.processes import CutOff, within
 from benchmarks.harness.stored import joined, show
 from benchmarks.harness.tables import console, geometric_mean, ratio, tiny
 from benchmarks.peers.penalized import adelie_path
+from benchmarks.penalty_cases import PATHS
 from fastlogreg.cli.measuring import new_table
 
 POINTS = 100
@@ -45,18 +45,6 @@ class Run(NamedTuple):
     intercepts: NDArray[np.float64]
     passes: float | None = None
     gap: float | None = None
-
-
-CASES = {
-    name: FITS[name]
-    for name in (
-        "breast cancer standardized",
-        "1e5 x 100 correlated",
-        "census-like standardized",
-        "2e3 x 5000",
-        "CSR 2e4 x 5e4",
-    )
-}
 
 
 def ours(X: Any, y: NDArray[np.int64], lambdas: NDArray[np.float64], tol: float) -> Run:
@@ -124,7 +112,7 @@ def objectives(
 
 def measure(name: str, points: int, limit: float) -> list[dict[str, Any]]:
     """Return the figures of a case, one row for each setting."""
-    X, y = CASES[name]()
+    X, y = PATHS[name]()
     top = float(np.abs(X.T @ (y - y.mean())).max()) / y.size
     lambdas = np.geomspace(top, RATIO * top, points)
     runs, values = {}, {}
@@ -215,10 +203,10 @@ def main(
     output: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
     """Measure whole paths against packages that fit them."""
-    named = chosen(only, CASES, "case")
-    names = (named or list(CASES))[: 1 if quick else None]
+    named = chosen(only, PATHS, "case")
+    names = (named or list(PATHS))[: 1 if quick else None]
     rows = [row for name in names for row in measure(name, 10 if quick else POINTS, limit)]
-    rows, by = joined(rows, named, output, CASES)
+    rows, by = joined(rows, named, output, PATHS)
     show(matrix(rows), rows, output, command=by)
 
 

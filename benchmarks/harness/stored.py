@@ -22,6 +22,7 @@ from rich.table import Table
 from benchmarks import cases
 from benchmarks.class_cases import CLASS_FITS
 from benchmarks.harness.tables import console
+from benchmarks.penalty_cases import CROSS_VALIDATIONS, L1_FITS, PATHS
 from fastlogreg.cli.measuring import machine
 
 Data = dict[str, Any]
@@ -73,21 +74,6 @@ _PEERS_CASES = (
     "CSR 2e4 x 5e4",
 )
 
-_L1_CASES = (
-    *("breast cancer standardized", "1e5 x 100 correlated", "2e4 x 500", "2e3 x 5000"),
-    *("CSR 2e4 x 5e4", "census-like", "census-like standardized", "digits"),
-)
-
-_PATH_CASES = (
-    *("breast cancer standardized", "1e5 x 100 correlated", "census-like standardized"),
-    *("2e3 x 5000", "CSR 2e4 x 5e4"),
-)
-
-_CV_CASES = (
-    *("breast cancer", "breast cancer standardized", "1e5 x 20", "census-like 32,561 x 108"),
-    "digits",
-)
-
 #: in the order in which they are measured: what takes longest comes last
 FIGURES = {
     figure.name: figure
@@ -105,9 +91,9 @@ FIGURES = {
         _benchmark("files", "", "--rows", "4000000", "--limit-mb", "80"),
         _benchmark("shell"),
         _benchmark("inference", "", "--rounds", "2"),
-        _benchmark("cross_validation", "", "--limit", "30", pieces=_CV_CASES),
-        _benchmark("paths", "", "--limit", "30", pieces=_PATH_CASES),
-        _benchmark("l1_fits", "", "--limit", "10", pieces=_L1_CASES, minutes=10.0),
+        _benchmark("cross_validation", "", "--limit", "30", pieces=tuple(CROSS_VALIDATIONS)),
+        _benchmark("paths", "", "--limit", "30", pieces=tuple(PATHS)),
+        _benchmark("l1_fits", "", "--limit", "10", pieces=tuple(L1_FITS), minutes=10.0),
         _benchmark("multiclass_fits", "", "--limit", "10", pieces=tuple(CLASS_FITS)),
         _benchmark("interrupt", "", "--times", "5"),
         _benchmark("memory"),
