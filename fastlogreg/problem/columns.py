@@ -1,18 +1,43 @@
 """Newton's model of a problem that is lowered column by column: its Hessian is never made."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg.backends import ClassQuadratic, ColumnQuadratic
 from fastlogreg.problem.moments import Moments
-from fastlogreg.problem.penalties import least_shift
+from fastlogreg.problem.penalties import move_along_flat
 
-__all__ = ["ClassColumnModel", "ColumnModel", "OneColumnModel"]
+__all__ = ["ClassColumnModel", "ColumnModel", "Descent", "OneColumnModel"]
 
 _Vector = NDArray[np.float64]
+
+
+class Descent(NamedTuple):
+    """Coordinate descent on a model: from where, under which L1, and how far.
+
+    Attributes
+    ----------
+    theta, gradient : ndarray of shape (p,)
+        Where the model is made.
+    l1 : ndarray of shape (p,)
+    guess : ndarray of shape (p,)
+        Where it begins; its intercepts do not matter.
+    enough : float
+        By how much slopes at a coordinate may still move, relative to ``l1``.
+    sweeps : int
+        At most.
+    """
+
+    theta: _Vector
+    gradient: _Vector
+    l1: _Vector
+    guess: _Vector
+    enough: float
+    sweeps: int
 
 
 class ColumnModel(ABC):
@@ -26,28 +51,8 @@ class ColumnModel(ABC):
     moments: Moments
 
     @abstractmethod
-    def lower(
-        self,
-        at: tuple[_Vector, _Vector],
-        l1: _Vector,
-        guess: _Vector,
-        enough: float,
-        sweeps: int,
-    ) -> tuple[_Vector, bool]:
-        """Return the step, (p,), of coordinate descent, and whether no sweep would add to it.
-
-        Parameters
-        ----------
-        at : theta and gradient, each of shape (p,)
-            Where the model is made.
-        l1 : ndarray of shape (p,)
-        guess : ndarray of shape (p,)
-            Where it begins; its intercepts do not matter.
-        enough : float
-            By how much slopes at a coordinate may still move, relative to ``l1``.
-        sweeps : int
-            At most.
-        """
+    def lower(self, descent: Descent) -> tuple[_Vector, bool]:
+        """Return the step, (p,), of coordinate descent, and whether no sweep would add to it."""
 
 
 class OneColumnModel(ColumnModel):
@@ -67,16 +72,9 @@ class OneColumnModel(ColumnModel):
         self._curvatures = curvatures
         self.moments = moments
 
-    def lower(
-        self,
-        at: tuple[_Vector, _Vector],
-        l1: _Vector,
-        guess: _Vector,
-        enough: float,
-        sweeps: int,
-    ) -> tuple[_Vector, bool]:
+    def lower(self, descent: Descent) -> tuple[_Vector, bool]:
         """Return the step, (p,), and whether it is done; see :class:`ColumnModel`."""
-        theta, gradient = at
+        theta, gradient, l1, guess, enough, sweeps = descent
         moments, first = self.moments, self.moments.layout.first
         centre, soft, total = moments.centre[0], moments.penalty[0], float(moments.total[0])
         slope = np.ascontiguousarray(moments.to_centred(gradient)[first:])
@@ -120,19 +118,12 @@ class ClassColumnModel(ColumnModel):
         self._coupling = coupling
         self.moments = moments
 
-    def lower(
-        self,
-        at: tuple[_Vector, _Vector],
-        l1: _Vector,
-        guess: _Vector,
-        enough: float,
-        sweeps: int,
-    ) -> tuple[_Vector, bool]:
+    def lower(self, descent: Descent) -> tuple[_Vector, bool]:
         """Return the step, (p,), and whether it is done; see :class:`ColumnModel`.
 
         It begins where the model is made.
         """
-        theta, gradient = at
+        theta, gradient, l1, _, enough, sweeps = descent
         moments, layout = self.moments, self.moments.layout
         own = layout.intercepts(gradient).reshape(-1)
         start = np.ascontiguousarray(layout.coefficients(theta))
@@ -146,12 +137,7 @@ class ClassColumnModel(ColumnModel):
             self._coupling if layout.first else np.empty((0, 0)),
         )
         u, b = start.copy(), np.zeros(own.size)
-
-        def along_flat(u: NDArray[np.float64]) -> None:
-            used = np.flatnonzero(u.any(axis=0))
-            u[:, used] = least_shift(u[:, used], model.l1[0, used], model.l2[0, used])
-
-        of_rows = self._probabilities
+        of_rows, along_flat = self._probabilities, partial(move_along_flat, model.l1, model.l2)
         left = self._source.class_descent(of_rows, model, u, b, enough, sweeps, along_flat)
         step = np.zeros(layout.size)
         layout.coefficients(step)[:] = u - start

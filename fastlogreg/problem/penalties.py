@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["L2", "ElasticNet", "Penalty", "least_shift"]
+__all__ = ["L2", "ElasticNet", "Penalty", "least_shift", "move_along_flat"]
 
 _SCALES = 9  # of the dual point, of which the best counts
 
@@ -356,3 +356,28 @@ def least_shift(u: NDArray[np.float64], l1: _Vector, l2: _Vector) -> NDArray[np.
         by[soft] = np.median(np.concatenate([ordered[:, soft], least]), axis=0)
     shifted: NDArray[np.float64] = u - by
     return shifted
+
+
+def move_along_flat(
+    l1: NDArray[np.float64],
+    l2: NDArray[np.float64],
+    u: NDArray[np.float64],
+    slope: NDArray[np.float64] | None = None,
+) -> None:
+    """Move u to its :func:`least_shift`, in place, and the penalty's part of ``slope`` with it.
+
+    Parameters
+    ----------
+    l1, l2 : ndarray of shape (K, d)
+        The same for all classes.
+    u : ndarray of shape (K, d) or (K * d,)
+    slope : ndarray of the shape of u, optional
+        A gradient that has ``l2 * u`` in it.
+    """
+    entries = u.reshape(l1.shape)  # a view
+    used = np.flatnonzero(entries.any(axis=0))  # 0 is the least already
+    before = entries[:, used]
+    after = least_shift(before, l1[0, used], l2[0, used])
+    entries[:, used] = after
+    if slope is not None:
+        slope.reshape(l1.shape)[:, used] += l2[:, used] * (after - before)

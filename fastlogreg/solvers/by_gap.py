@@ -6,6 +6,7 @@ judged in centred columns, plus what the intercepts would still gain.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from functools import partial
 from math import ceil, isfinite, log
 from typing import Any, TypeVar, cast
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from fastlogreg import backends
 from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.moments import Moments
-from fastlogreg.problem.penalties import ElasticNet, least_shift
+from fastlogreg.problem.penalties import ElasticNet, move_along_flat
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Iteration, Result, Status, TwiceDifferentiable
 from fastlogreg.solvers.convergence import STAGE, Convergence, Limits
@@ -343,15 +344,7 @@ class Model(_ByGap, ABC):
         l1 = layout.coefficients(penalty.l1)
         if layout.n_outputs == 1 or penalty.bounded or not (l1 > 0.0).all():
             return None
-        l2 = layout.coefficients(penalty.smooth_diagonal)
-
-        def move(u: _Vector, slope: _Vector) -> None:
-            before = u.reshape(l1.shape)
-            after = least_shift(before, l1[0], l2[0])
-            slope += (l2 * (after - before)).reshape(-1)
-            u[:] = after.reshape(-1)
-
-        return move
+        return partial(move_along_flat, l1, layout.coefficients(penalty.smooth_diagonal))
 
 
 def _centre(step: _Vector, layout: Layout, free: NDArray[np.bool_]) -> None:

@@ -18,7 +18,7 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.problem.columns import ColumnModel
+from fastlogreg.problem.columns import ColumnModel, Descent
 from fastlogreg.problem.moments import Moments
 from fastlogreg.problem.penalties import ElasticNet
 from fastlogreg.problem.problem import Problem
@@ -258,9 +258,10 @@ class PlainModel(Model):
         curvature = self.curvature
         enough = self._enough(at.point.value, gap)
         if isinstance(curvature, ColumnModel):
-            here = at.theta, at.point.gradient
             enough = max(enough, _SPARSE_FLOOR * self._convergence.goal(1.0))
-            step, done = curvature.lower(here, l1, self._guess(at), enough, _COLUMN_SWEEPS)
+            theta, gradient, guess = at.theta, at.point.gradient, self._guess(at)
+            descent = Descent(theta, gradient, l1, guess, enough, _COLUMN_SWEEPS)
+            step, done = curvature.lower(descent)
             # linear systems help where sweeps alone do not end
             self._by_column = done or self._objective.size > LARGEST
             return step
