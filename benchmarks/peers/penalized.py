@@ -151,7 +151,7 @@ def settings(problem: Penalized) -> dict[str, list[Setting]]:
                     f"{name} tol={tol:g}",
                     partial(OfPath, path, problem.strength, problem.l1_ratio, tol),
                 )
-                for tol in (1e-5, 1e-7, 1e-9, 1e-11)
+                for tol in (1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-11)
             ]
     return found
 
