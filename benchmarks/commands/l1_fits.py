@@ -2,8 +2,8 @@
 
 Each case has three problems: L1 at 1/10 and 1/100 of the penalty that leaves no column, and the
 elastic net with l1_ratio 0.5 at 1/10 of its own. Ours is timed at tol=1e-2, 1e-3, 1e-4, 1e-6 and
-its default 1e-8; the peers of :mod:`benchmarks.peers.penalized`, where they are installed, at tighter and
-tighter tolerances until one is within 1e-8 of the optimum. Each peer first runs in a process of
+its default 1e-8; the peers of :mod:`benchmarks.peers.penalized`, where they are installed, at
+tighter and tighter tolerances until one is within 1e-8 of the optimum. Each peer first runs in a
 its own, which is ended where a fit takes more than a limit of seconds. Then ours and the two
 fastest settings of peers within each of 1e-4, 1e-6 and 1e-8 are timed again in interleaved rounds
 in one process, with one thread for the BLAS.
@@ -38,7 +38,7 @@ from fastlogreg.cli.measuring import PAUSE, best_of_rounds, new_table
 
 NEAR = 1e-6
 TARGETS = (1e-4, NEAR, 1e-8)  # relative distances from the optimum
-TOLERANCES = (1e-2, 1e-3, *TARGETS)  # ours: a gap, which is far above the distance where it is large
+TOLERANCES = (1e-2, 1e-3, *TARGETS)  # ours: of a gap; where it is large the distance is far less
 DEFAULT = 1e-8  # our tolerance where none is given
 #: the share of the strongest, and l1_ratio
 PENALTIES: tuple[tuple[int, float], ...] = ((10, 1.0), (100, 1.0), (10, 0.5))
