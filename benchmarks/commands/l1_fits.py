@@ -4,9 +4,9 @@ Each case has three problems: L1 at 1/10 and 1/100 of the penalty that leaves no
 elastic net with l1_ratio 0.5 at 1/10 of its own. Ours is timed at tol=1e-2, 1e-3, 1e-4, 1e-6 and
 its default 1e-8; the peers of :mod:`benchmarks.peers.penalized`, where they are installed, at
 tighter and tighter tolerances until one is within 1e-8 of the optimum. Each peer first runs in a
-its own, which is ended where a fit takes more than a limit of seconds. Then ours and the two
-fastest settings of peers within each of 1e-4, 1e-6 and 1e-8 are timed again in interleaved rounds
-in one process, with one thread for the BLAS.
+process of its own, which is ended where a fit takes more than a limit of seconds. Then ours and the
+two fastest settings of peers within each of 1e-4, 1e-6 and 1e-8 are timed again in interleaved
+rounds in one process, with one thread for the BLAS.
 
 Objectives are computed by NumPy for everyone; the optimum is the lowest that anybody reached, a
 tight fit of ours included. A ratio is of seconds: those of the fastest setting of any peer over
