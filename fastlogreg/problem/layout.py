@@ -6,6 +6,7 @@ where the model has no intercept.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -43,17 +44,17 @@ class Layout:
     intercept: bool = True
     n_outputs: int = 1
 
-    @property
+    @cached_property
     def first(self) -> int:
         """Return the place of the first coefficient in a row."""
         return int(self.intercept)
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Return the length p of a row."""
         return self.n_columns + self.first
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Return the length m p of theta."""
         return self.n_outputs * self.width

@@ -152,12 +152,14 @@ class ElasticNet(L2):
         self.free: NDArray[np.bool_] = self.unpenalized & unbounded
         self.bounded = not bool(unbounded.all())
         self._none_free = not bool(self.free.any())
+        self._is_smooth = bool(l2.any())
 
     def value(self, theta: _Vector) -> float:
         """Return the penalty of theta, (p,)."""
         if self.bounded and ((theta < self.lower) | (theta > self.upper)).any():
             return np.inf
-        return super().value(theta) + float(self.l1 @ np.abs(theta))
+        kinks = float(self.l1 @ np.abs(theta))
+        return super().value(theta) + kinks if self._is_smooth else kinks
 
     def prox(self, v: _Vector, step: float | _Vector) -> _Vector:
         """Return the minimizer over u of ``(u - v)² / (2 step) + penalty(u)``, (p,)."""
@@ -180,8 +182,9 @@ class ElasticNet(L2):
     def subgradient_distance(self, theta: _Vector, gradient: _Vector) -> _Vector:
         """Return by how much each entry of 0 lies outside of the subdifferential, (p,)."""
         leftward, rightward = self._slopes(theta, gradient)
-        leftward[theta <= self.lower] = -np.inf
-        rightward[theta >= self.upper] = np.inf
+        if self.bounded:
+            leftward[theta <= self.lower] = -np.inf
+            rightward[theta >= self.upper] = np.inf
         return np.maximum(np.maximum(leftward, -rightward), 0.0)
 
     def support(self, theta: _Vector) -> NDArray[np.bool_]:
@@ -295,12 +298,18 @@ class ElasticNet(L2):
         with np.errstate(over="ignore", invalid="ignore"):  # NaN then says nothing is known
             g = gradient if self._none_free else np.where(self.free, 0.0, gradient)
             size = np.abs(g)
-            own, slope = l1 * np.abs(theta) + 0.5 * l2 * theta * theta, g * theta
+            own, slope = l1 * np.abs(theta), g * theta
+            if self._is_smooth:
+                own += 0.5 * l2 * theta * theta
             beyond = np.flatnonzero(size > l1)
-            soft = l2[beyond] > 0.0
-            ratios = l1[beyond] / size[beyond]
-            most = float(ratios[~soft].min(initial=1.0))
-            bent = beyond[soft]  # whose conjugates may be curved
+            scales, bent = [1.0], beyond[:0]
+            if beyond.size:
+                soft = l2[beyond] > 0.0
+                ratios = l1[beyond] / size[beyond]
+                most = float(ratios[~soft].min(initial=1.0))
+                bent = beyond[soft]  # whose conjugates may be curved
+                below = float(ratios[soft & (ratios > 0.0)].min(initial=most))
+                scales = list(np.linspace(below, most, _SCALES)) if below < most else [most]
 
             def gap(t: float) -> float:
                 terms = own + t * slope
@@ -309,9 +318,7 @@ class ElasticNet(L2):
                     terms[bent] += 0.5 * past * past / l2[bent]
                 return (1.0 - t) * loss + float(np.maximum(terms, 0.0).sum())
 
-            below = float(ratios[soft & (ratios > 0.0)].min(initial=most))
-            scales = np.linspace(below, most, _SCALES) if below < most else [most]
-            return min(gap(t) for t in (0.0, *scales))
+            return min(loss + float(own.sum()), *(gap(t) for t in scales))  # the first: t = 0
 
 
 def least_shift(u: NDArray[np.float64], l1: _Vector, l2: _Vector) -> NDArray[np.float64]:

@@ -199,9 +199,7 @@ class Model(_ByGap, ABC):
         self._before = None
         if gap <= self._convergence.goal(at.point.value):
             return Proposal(np.zeros(at.theta.size), gap, known=True)
-        with np.errstate(over="ignore", invalid="ignore"):  # such a step leads nowhere
-            step = self._step(at, gap)
-        return Proposal(step, gap, known=True)
+        return Proposal(self._step(at, gap), gap, known=True)
 
     @abstractmethod
     def _gap(self, at: Iterate) -> float:

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
-from numpy.linalg import LinAlgError
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 from fastlogreg import backends
 from fastlogreg.backends import QuadraticModel
@@ -116,12 +115,12 @@ def _solve_on_support(model: QuadraticModel, slope: _Vector, u: _Vector) -> tupl
     part /= unit
     part /= unit[:, None]
     part.flat[:: support.size + 1] += _RIDGE
-    try:
-        factor = cho_factor(part, overwrite_a=True, check_finite=False)
-    except LinAlgError:
+    # of the transpose, which is the same: no copy
+    factor, singular = dpotrf(part.T, lower=1, clean=0, overwrite_a=1)
+    if singular:
         return 0.0, True
     pull = (slope[support] + l1[support] * sign) / unit
-    step = -cho_solve(factor, pull, check_finite=False) / unit
+    step = -dpotrs(factor, pull, lower=1)[0] / unit
     end = np.where(step > 0.0, upper[support], lower[support])
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         end = np.where((step * sign < 0.0) & (end * sign < 0.0), 0.0, end)
@@ -133,7 +132,7 @@ def _solve_on_support(model: QuadraticModel, slope: _Vector, u: _Vector) -> tupl
     moved = u[support] + length * step
     if until[first] <= 1.0:
         moved[first] = end[first]
-    slope += H[:, support] @ (moved - u[support])
+    slope += (moved - u[support]) @ H[support]
     u[support] = moved
     gain = -(1.0 - 0.5 * length) * length * float((pull * unit) @ step)
     return gain, length == 1.0

@@ -103,8 +103,9 @@ def search(
     theta, Point, float
         The new iterate, what was computed there, the fraction of the step taken.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        slope = float(start.gradient @ step) if slope is None else slope
+    if slope is None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            slope = float(start.gradient @ step)
     if not (isfinite(slope) and slope < 0.0):
         return None
     length = 1.0
