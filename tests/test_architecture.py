@@ -39,6 +39,7 @@ FLOORS = [
         "fastlogreg.statistics.formula_support",
     ),
     ("fastlogreg.estimators.cross_validation", "fastlogreg.estimators.path"),
+    ("fastlogreg.estimators.fold_scores",),
     ("fastlogreg.estimators.logistic", "fastlogreg.estimators.minibatch", "fastlogreg.functional"),
     ("fastlogreg.estimators.linear_classifier", "fastlogreg.estimators.pieces"),
     ("fastlogreg.estimators", "fastlogreg.estimators.callbacks", "fastlogreg.estimators.input"),
