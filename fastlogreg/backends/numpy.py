@@ -11,7 +11,7 @@ X may be sparse: SciPy's products take the place of NumPy's.
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,13 +80,8 @@ def _jet(
     return error * error, residual, curvature
 
 
-def _first_not_finite(X: _Matrix) -> tuple[int, int] | None:
-    bad = np.argwhere(~np.isfinite(X if isinstance(X, np.ndarray) else X.toarray()))
-    return (int(bad[0, 0]), int(bad[0, 1])) if len(bad) else None
-
-
-class BoundPass:
-    """Rows and what to compute on them; see :class:`fastlogreg.backends.Pass`."""
+class _Rows:
+    """Rows and what to compute on them, whatever the activation."""
 
     def __init__(
         self,
@@ -99,16 +94,30 @@ class BoundPass:
         self._X, self._y, self._sample_weight, self._offset = X, y, sample_weight, offset
         self._spec = spec
         self.n_rows, d = X.shape
+        self.size = spec.n_outputs * (d + spec.intercept)
         self.total_weight = float(self.n_rows if sample_weight is None else sample_weight.sum())
-        self.hessian_cost = 1.0 + (d + spec.intercept) / 4.0
+        self.hessian_cost = 1.0 + self.size / 4.0
 
-    def sample(self, rows: NDArray[np.int64] | slice) -> "BoundPass":
+    def sample(self, rows: NDArray[np.int64] | slice) -> Self:
         """Return the pass over these rows of it."""
         y, s, offset = (
             None if given is None else given[rows]
             for given in (self._y, self._sample_weight, self._offset)
         )
-        return BoundPass(self._X[rows], y, s, offset, self._spec)
+        return type(self)(self._X[rows], y, s, offset, self._spec)
+
+    def first_not_finite(self) -> tuple[int, int] | None:
+        """Return (row, column) of the first NaN or infinity in X; None where all are finite."""
+        X = self._X
+        bad = np.argwhere(~np.isfinite(X if isinstance(X, np.ndarray) else X.toarray()))
+        return (int(bad[0, 0]), int(bad[0, 1])) if len(bad) else None
+
+    def _matrix(self) -> _Matrix:
+        return self._X.astype(np.float64, copy=False)
+
+
+class BoundPass(_Rows):
+    """Rows and what to compute on them; see :class:`fastlogreg.backends.Pass`."""
 
     def __call__(
         self,
@@ -120,7 +129,7 @@ class BoundPass:
     ) -> tuple[float, _Vector | None, NDArray[np.float64] | None]:
         """Return the sums of loss, gradient and Hessian."""
         assert self._y is not None
-        X, s, spec = self._X.astype(np.float64, copy=False), self._sample_weight, self._spec
+        X, s, spec = self._matrix(), self._sample_weight, self._spec
         z = _margins(X, theta, self._offset, spec.intercept)
         jet_order = order if curvatures is None and moments is None else 2
         value, residual, curvature = _jet(z, self._y, spec.loss, spec.activation, jet_order)
@@ -152,14 +161,14 @@ class BoundPass:
 
     def product(self, curvatures: _Vector, vector: _Vector) -> _Vector:
         """Return A' diag(h) A v."""
-        X = self._X.astype(np.float64, copy=False)
+        X = self._matrix()
         scaled = curvatures * _margins(X, vector, None, self._spec.intercept)
         product = X.T @ scaled
         return np.concatenate([[scaled.sum()], product]) if self._spec.intercept else product
 
     def moments(self, curvatures: _Vector) -> _Vector:
         """Return the sums of h, of h x and of h x²."""
-        X = self._X.astype(np.float64, copy=False)
+        X = self._matrix()
         squares = X * X if isinstance(X, np.ndarray) else X.multiply(X)
         return np.concatenate([[curvatures.sum()], X.T @ curvatures, squares.T @ curvatures])
 
@@ -186,39 +195,9 @@ class BoundPass:
         p, q = _sigmoid_pair(z, np.exp(-np.abs(z)))
         return np.stack([q, p]).T
 
-    def first_not_finite(self) -> tuple[int, int] | None:
-        """Return (row, column) of the first NaN or infinity in X; None where all are finite."""
-        return _first_not_finite(self._X)
 
-
-class SoftmaxPass:
+class SoftmaxPass(_Rows):
     """Rows and softmax; see :class:`fastlogreg.backends.Pass`: theta is (K, p)."""
-
-    def __init__(
-        self,
-        X: _Matrix,
-        y: _Vector | None,
-        sample_weight: _Vector | None,
-        offset: _Vector | None,
-        spec: Any,
-    ) -> None:
-        self._X, self._y, self._sample_weight, self._offset = X, y, sample_weight, offset
-        self._spec = spec
-        self.n_rows, d = X.shape
-        self.size = spec.n_outputs * (d + spec.intercept)
-        self.total_weight = float(self.n_rows if sample_weight is None else sample_weight.sum())
-        self.hessian_cost = 1.0 + self.size / 4.0
-
-    def sample(self, rows: NDArray[np.int64] | slice) -> "SoftmaxPass":
-        """Return the pass over these rows of it."""
-        y, s, offset = (
-            None if given is None else given[rows]
-            for given in (self._y, self._sample_weight, self._offset)
-        )
-        return SoftmaxPass(self._X[rows], y, s, offset, self._spec)
-
-    def _matrix(self) -> _Matrix:
-        return self._X.astype(np.float64, copy=False)
 
     def _exponentials(self, Z: _Vector) -> tuple[_Vector, _Vector, _Vector]:
         """Return t = exp(z - m), S - t of each class and S - 1: nothing cancels."""
@@ -364,10 +343,6 @@ class SoftmaxPass:
         """Return the first class with the largest margin, (n,)."""
         classes: NDArray[np.int64] = self.margins(theta).argmax(axis=1)
         return classes
-
-    def first_not_finite(self) -> tuple[int, int] | None:
-        """Return (row, column) of the first NaN or infinity in X; None where all are finite."""
-        return _first_not_finite(self._X)
 
 
 def bind(

@@ -22,6 +22,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastlogreg.backends import PassSpec
 from fastlogreg.data.labels import weights_by_class
+from fastlogreg.data.look import Counts, Look, Request
 from fastlogreg.data.memory import MemoryRows, Rows, some_rows
 from fastlogreg.data.parts import (
     STAGE,
@@ -35,7 +36,7 @@ from fastlogreg.data.parts import (
     pick,
     sample_places,
 )
-from fastlogreg.data.schema import Buffers, Counts, Encoded, Look, Request, Schema
+from fastlogreg.data.schema import Buffers, Encoded, Schema
 from fastlogreg.data.tables import Batch, Table, arrow, open_table
 
 __all__ = ["TableRows", "encoded_batches", "keyed_batches", "open_rows"]

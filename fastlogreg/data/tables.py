@@ -3,7 +3,7 @@
 Parquet, Arrow and CSV files (one, a glob, a list, a folder with hive keys), data sets of pyarrow,
 and frames in memory become one thing: names and types of columns, and batches of rows in a fixed
 order, of which each says where it stands (:class:`Place`), so that a message can name the file and
-the row or line. pyarrow reads; nothing is interpreted here (that is :mod:`fastlogreg.data.schema`).
+the row or line. pyarrow reads; nothing is interpreted here (that is :mod:`fastlogreg.data.values`).
 
 Files are read by ``ParquetFile``, not by ``Dataset.to_batches``, whose memory grows with the file
 (apache/arrow issue 39808). No file is mapped into memory: who touches a mapping whose file has

@@ -20,7 +20,7 @@ from fastlogreg.problem.penalties import ElasticNet, move_along_flat
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Iteration, Result, Status, TwiceDifferentiable
 from fastlogreg.solvers.convergence import STAGE, Convergence, Limits
-from fastlogreg.solvers.direction import Iterate, Proposal
+from fastlogreg.solvers.direction import Iterate, Proposal, Sure
 from fastlogreg.solvers.handover import parts
 from fastlogreg.solvers.loop import minimize
 from fastlogreg.solvers.quadratic import inverse, lower
@@ -155,19 +155,7 @@ def moments_of(hessian: NDArray[np.float64], objective: Problem) -> Moments:
     return Moments(layout, total, sums, squares, penalty)
 
 
-class _ByGap:
-    """A direction whose decrement is a duality gap: it proves itself."""
-
-    def proves(self, at: Iterate) -> bool:
-        """Whether a gap is sure: it is."""
-        return True
-
-    def confirm(self, at: Iterate, proposal: Proposal) -> None:
-        """Return that a gap needs no better step."""
-        return None
-
-
-class Model(_ByGap, ABC):
+class Model(Sure, ABC):
     """The step to the minimum of Newton's model with the penalty.
 
     Attributes
@@ -364,7 +352,7 @@ def _places(objective: Problem) -> tuple[Any, Any]:
 _Direction = TypeVar("_Direction", bound=Model)
 
 
-class Sets(_ByGap, ABC):
+class Sets(Sure, ABC):
     """The step to the optimum in some columns, found in rows of those columns alone."""
 
     def __init__(self, objective: Problem, convergence: Convergence) -> None:

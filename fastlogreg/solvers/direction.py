@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fastlogreg.solvers.search import Point
 
-__all__ = ["Direction", "Iterate", "Proposal"]
+__all__ = ["Direction", "Iterate", "Proposal", "Sure"]
 
 _Vector = NDArray[np.float64]
 
@@ -100,3 +100,15 @@ class Direction(Protocol):
 
     def moved(self, before: Iterate, at: Iterate, proposal: Proposal) -> None:
         """Learn from the step that was taken."""
+
+
+class Sure:
+    """What directions share whose decrement, where it is known, is sure without a further pass."""
+
+    def proves(self, at: Iterate) -> bool:
+        """Whether it is sure: it is."""
+        return True
+
+    def confirm(self, at: Iterate, proposal: Proposal) -> None:
+        """Return that it needs no better step."""
+        return None

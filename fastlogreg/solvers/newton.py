@@ -49,7 +49,7 @@ from fastlogreg.solvers.curvature import (
     is_lost,
     recalibrated,
 )
-from fastlogreg.solvers.direction import Iterate, Proposal
+from fastlogreg.solvers.direction import Iterate, Proposal, Sure
 from fastlogreg.solvers.handover import parts
 from fastlogreg.solvers.loop import minimize
 from fastlogreg.solvers.near import in_near_columns
@@ -234,7 +234,7 @@ class _Last(NamedTuple):
     fresh: bool  # whether the Hessian was made there
 
 
-class _Newton:
+class _Newton(Sure):
     """Newton's direction, with a Hessian that is kept as long as that is cheaper."""
 
     def __init__(
@@ -280,12 +280,6 @@ class _Newton:
         self._compare(decrement, value, at.length == 1.0 and not lost, lost)
         known = self._resolved and self._judged
         return Proposal(step, decrement, known, self._fresh, lost, self._curvature.pivot)
-
-    def proves(self, at: Iterate) -> bool:
-        return True
-
-    def confirm(self, at: Iterate, proposal: Proposal) -> None:
-        return None
 
     def walk(
         self, at: Iterate, proposal: Proposal, converged: bool

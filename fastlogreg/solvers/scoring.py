@@ -14,7 +14,7 @@ from fastlogreg.problem.firth import FirthProblem
 from fastlogreg.solvers import Iteration, Result, TwiceDifferentiable
 from fastlogreg.solvers.convergence import Convergence, Limits, Rule
 from fastlogreg.solvers.curvature import Secants
-from fastlogreg.solvers.direction import Iterate, Proposal
+from fastlogreg.solvers.direction import Iterate, Proposal, Sure
 from fastlogreg.solvers.loop import minimize
 from fastlogreg.solvers.search import Point, search
 from fastlogreg.solvers.trace import Trace
@@ -68,7 +68,7 @@ def scoring(
     return minimize(seen, theta, _Scoring(objective, convergence), convergence, trace)
 
 
-class _Scoring:
+class _Scoring(Sure):
     """The direction of scoring, corrected by the steps before."""
 
     def __init__(self, objective: FirthProblem, convergence: Convergence) -> None:
@@ -87,12 +87,6 @@ class _Scoring:
             self._model = Secants(matrix)
             step, decrement = self._model.step(gradient, self._convergence.goal(value))
         return Proposal(step, decrement, known=True)
-
-    def proves(self, at: Iterate) -> bool:
-        return True
-
-    def confirm(self, at: Iterate, proposal: Proposal) -> None:
-        return None
 
     def walk(
         self, at: Iterate, proposal: Proposal, converged: bool

@@ -16,6 +16,7 @@ Gelbach and Miller (2011), Robust inference with multiway clustering, JBES 29.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -149,16 +150,27 @@ class SumsInMemory(Sums):
 
 def _information(likelihood: Likelihood, coordinates: Coordinates, probabilities: _Array) -> _Array:
     """Return the information in coordinates, (q, q)."""
+
+    def between(a: int, b: int) -> _Array:
+        pa = probabilities[:, likelihood.others[a]]
+        pb = probabilities[:, likelihood.others[b]]
+        both: _Array = pa * (_other(likelihood, probabilities, a) if a == b else -pb)
+        return likelihood.weighted(both)
+
+    return _of_pairs(likelihood, coordinates, between)
+
+
+def _of_pairs(
+    likelihood: Likelihood, coordinates: Coordinates, between: Callable[[int, int], _Array]
+) -> _Array:
+    """Return the cross products of columns, (q, q), by what rows weigh ``between`` equations."""
     k, p = likelihood.n_equations, likelihood.width
     out = np.empty((k, p, k, p))
     for a in range(k):
         for b in range(a + 1):
-            pa = probabilities[:, likelihood.others[a]]
-            pb = probabilities[:, likelihood.others[b]]
-            both = pa * (_other(likelihood, probabilities, a) if a == b else -pb)
-            out[a, :, b] = coordinates.cross(likelihood.weighted(both))
+            out[a, :, b] = coordinates.cross(between(a, b))
             out[b, :, a] = out[a, :, b].T
-    return _flat(out)
+    return out.reshape(k * p, k * p)
 
 
 def _other(likelihood: Likelihood, probabilities: _Array, equation: int) -> _Array:
@@ -236,14 +248,12 @@ def white(
     weights = likelihood.rows.weights
     if weights is not None and sampling:
         weights = weights**2
-    k, p = likelihood.n_equations, likelihood.width
-    out = np.empty((k, p, k, p))
-    for a in range(k):
-        for b in range(a + 1):
-            both = residuals[:, a] * residuals[:, b]
-            out[a, :, b] = coordinates.cross(both if weights is None else both * weights)
-            out[b, :, a] = out[a, :, b].T
-    return _flat(out)
+
+    def between(a: int, b: int) -> _Array:
+        both: _Array = residuals[:, a] * residuals[:, b]
+        return both if weights is None else both * weights
+
+    return _of_pairs(likelihood, coordinates, between)
 
 
 def _clustered(
@@ -372,13 +382,6 @@ def _unit(matrix: _Array) -> _Array:
     diagonal = np.abs(matrix.diagonal())
     scale = np.divide(1.0, np.sqrt(diagonal), out=np.zeros_like(diagonal), where=diagonal > 0.0)
     return matrix * scale * scale[:, None]
-
-
-def _flat(blocks: _Array) -> _Array:
-    """Return a matrix, (q, q), of blocks, (k, p, k, p)."""
-    k, p = blocks.shape[:2]
-    matrix: _Array = blocks.reshape(k * p, k * p)
-    return matrix
 
 
 def _symmetric(matrix: _Array) -> _Array:
