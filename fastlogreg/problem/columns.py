@@ -141,5 +141,5 @@ class ClassColumnModel(ColumnModel):
         left = self._source.class_descent(of_rows, model, u, b, enough, sweeps, along_flat)
         step = np.zeros(layout.size)
         layout.coefficients(step)[:] = u - start
-        layout.intercepts(step)[:] = b[:, None]
+        layout.intercepts(step)[:] = b.reshape(layout.n_outputs, layout.first)
         return step, left <= enough

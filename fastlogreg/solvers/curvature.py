@@ -21,7 +21,8 @@ really is (L-BFGS with the Hessian as its initial matrix). A pass that asks for 
 then still improves the direction.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -36,6 +37,7 @@ from fastlogreg.problem.problem import HessianProduct
 __all__ = [
     "Base",
     "Centred",
+    "Conjugate",
     "Curvature",
     "Secants",
     "bound",
@@ -221,8 +223,21 @@ class Centred:
 
     def solve(self, gradient: _Vector, negligible: float) -> _Vector:
         """Return about ``H^-1 gradient``, in O(p)."""
-        step = self._moments.from_centred(self._inverse * self._moments.to_centred(gradient))
-        return self.layout.centred(step)
+        moments, layout = self._moments, self.layout
+        step: _Vector = self._inverse * gradient
+        if not layout.intercept:
+            return layout.centred(step)
+        # the inverse of what is centred, and back, with few copies: of many classes p is large
+        rows = layout.rows(step)
+        along = layout.rows(gradient)[:, :1]
+        rows[:, 1:] -= self._inverse_centre * along
+        rows[:, 0] -= np.einsum("kj,kj->k", moments.centre, rows[:, 1:])
+        return layout.centred(step)
+
+    @cached_property
+    def _inverse_centre(self) -> _Vector:
+        """Return the centres in the units of a step, (m, d)."""
+        return self.layout.coefficients(self._inverse) * self._moments.centre
 
     def most(self, gradient: _Vector) -> float:
         """Return a bound on half the Newton decrement that holds whatever the Hessian is.
@@ -245,6 +260,73 @@ class Centred:
         with np.errstate(all="ignore"):
             most = 0.5 * float(np.sum(np.where(g == 0.0, 0.0, g * g / least)))
         return most if np.isfinite(most) else np.inf
+
+
+class Conjugate:
+    """A base corrected by directions that are conjugate, and what the Hessian does along them.
+
+    With the directions as rows of S, the Hessian along them as rows of Y and the diagonal D of
+    ``S Y'``, a base that solves by B becomes
+
+        ``(I - S' D^-1 Y) B (I - Y' D^-1 S) + S' D^-1 S``,
+
+    which is positive definite, whatever S and Y are, as long as B and D are.
+
+    Parameters
+    ----------
+    base : Base
+    pairs : sequence of (ndarray of shape (p,), ndarray of shape (p,))
+        Directions v and ``H v``, with ``v @ H v`` above 0.
+
+    References
+    ----------
+    Morales and Nocedal (2000), Automatic preconditioning by limited memory quasi-Newton updating,
+    SIAM J. Optim. 10; Gratton, Sartenaer and Tshimanga (2011), On a class of limited memory
+    preconditioners for large scale linear systems with multiple right-hand sides, SIAM J. Optim. 21
+    (the formula, which is that of L-BFGS where directions are conjugate).
+
+    Examples
+    --------
+    >>> from fastlogreg.problem.layout import Layout
+    >>> one = np.ones((1, 2))
+    >>> moments = Moments(Layout(2, intercept=False), np.ones(1), 0 * one, one, one)
+    >>> hessian = np.array([[3.0, 1.0], [1.0, 2.0]])
+    >>> first, second = np.array([1.0, 0.0]), np.array([-1.0, 3.0])
+    >>> pairs = [(v, hessian @ v) for v in (first, second)]
+    >>> Conjugate(Centred(moments), pairs).solve(np.array([4.0, 3.0])).round(12)
+    array([1., 1.])
+    """
+
+    def __init__(self, base: Base, pairs: Sequence[tuple[_Vector, _Vector]] = ()) -> None:
+        self.base = base
+        self._any = bool(pairs)
+        if pairs:
+            self._directions = np.array([v for v, _ in pairs])
+            self._along = np.array([Hv for _, Hv in pairs])
+            self._curvatures = np.einsum("kj,kj->k", self._directions, self._along)
+
+    def solve(self, gradient: _Vector) -> _Vector:
+        """Return about ``H^-1 gradient``, (p,)."""
+        if not self._any:
+            return self.base.solve(gradient, 0.0)
+        shares = (self._directions @ gradient) / self._curvatures
+        found = self.base.solve(gradient - shares @ self._along, 0.0)
+        found += (shares - (self._along @ found) / self._curvatures) @ self._directions
+        return found
+
+    def step(self, gradient: _Vector) -> tuple[_Vector, float]:
+        """Return the step to the estimated optimum, and the decrease that it promises.
+
+        The decrease, half the (squared) Newton decrement, is NaN where an overflow made the step
+        useless.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = self.solve(gradient)
+            decrease = 0.5 * float(gradient @ found)
+        if not np.isfinite(decrease) or not np.isfinite(found).all():
+            return -found, np.nan
+        # below zero by rounding where the step is all but orthogonal to the gradient
+        return -found, abs(decrease)
 
 
 class Secants:
@@ -280,10 +362,6 @@ class Secants:
     def has_pairs(self) -> bool:
         """Whether steps have been taken into account."""
         return bool(self._pairs)
-
-    def add_pair(self, step: _Vector, change: _Vector) -> None:
-        """Remember that the Hessian times ``step`` is ``change``."""
-        self._pairs = [*self._pairs[1 - self.memory :], (step, change, float(step @ change))]
 
     def step(self, gradient: _Vector, negligible: float) -> tuple[_Vector, float]:
         """Return the step to the estimated optimum, and the decrease that it promises.

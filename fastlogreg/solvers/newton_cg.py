@@ -38,10 +38,11 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import daxpy
 
 from fastlogreg.solvers import HessianProduct, Iteration, Result, Status, Universal
 from fastlogreg.solvers.convergence import TRUNCATED, Convergence, Limits
-from fastlogreg.solvers.curvature import Centred, Secants, bound, is_lost
+from fastlogreg.solvers.curvature import Centred, Conjugate, bound, is_lost
 from fastlogreg.solvers.direction import Iterate, Proposal
 from fastlogreg.solvers.handover import budget, fits, go_on, is_cheap
 from fastlogreg.solvers.loop import minimize
@@ -147,7 +148,8 @@ class _Truncated:
         self._last = np.inf  # the decrement before the last step
         self._largest = 0.0  # size of the gradient at the start, in the preconditioner's metric
         self._base: Centred
-        self._model: Secants
+        self._memory = _LEAST_MEMORY  # pairs that correct it
+        self._model: Conjugate
         self._quick: _Vector  # the preconditioner's own step
 
     def start(self, theta: _Vector) -> Point:
@@ -158,7 +160,7 @@ class _Truncated:
         poor = (self._convergence.slow or self._smallest < _POOR) and self._made_in < at.n_iter
         if value < _AGED * self._made_at or poor:
             self._precondition(at)
-        self._quick, short = self._model.step(gradient, 0.0)
+        self._quick, short = self._model.step(gradient)
         lost = not np.isfinite(short) or is_lost(self._base, gradient)
         if lost:  # columns without curvature hold a gradient
             step, decrement = -at.theta, value
@@ -222,18 +224,19 @@ class _Truncated:
     def _precondition(self, at: Iterate) -> None:
         """Make the preconditioner anew."""
         # what the pairs cost in an iteration, 4 p values each, should stay below a pass
-        memory = int(
-            min(_MEMORY, max(_LEAST_MEMORY, self._objective.n_values / (2 * at.theta.size)))
-        )
+        memory = max(_LEAST_MEMORY, self._objective.n_values / (2 * at.theta.size))
+        self._memory = int(min(_MEMORY, memory))
         self._base = Centred(at.point.curvature.moments())
-        self._model = Secants(self._base, int(min(_MEMORY, memory)))
+        self._model = Conjugate(self._base)
         self._made_at, self._made_in, self._smallest = at.point.value, at.n_iter, 1.0
 
     def _solve(self, at: Iterate, short: float) -> tuple[_Vector, float]:
         """Return the step of conjugate gradients, as exact as it deserves, and its decrement."""
         self._largest = self._largest or np.sqrt(short)
         wanted = min(_LOOSE, np.sqrt(np.sqrt(short) / self._largest)) if short else _LOOSE
-        system = _System(at.point.curvature, at.point.gradient, self._base, self._model)
+        system = _System(
+            at.point.curvature, at.point.gradient, self._base, self._model, self._memory
+        )
         goal = self._convergence.goal(at.point.value)
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite ends the solve
             solved = _conjugate_gradients(system, wanted, 0.1 * goal, self._smallest)
@@ -242,7 +245,7 @@ class _Truncated:
 
 
 def _bounded(
-    current: Point, model: Secants, base: Centred, enough: float, limit: int
+    current: Point, model: Conjugate, base: Centred, enough: float, limit: int
 ) -> tuple[_Vector, float]:
     """Solve ``H s = -g`` until the penalty bounds what is left by ``enough``.
 
@@ -250,7 +253,7 @@ def _bounded(
     """
     s = np.zeros_like(current.gradient)
     r = -current.gradient
-    z = -model.step(r, 0.0)[0]
+    z = model.solve(r)
     v, rz = z, float(r @ z)
     for _ in range(limit):
         Hv = current.curvature(v)
@@ -262,7 +265,7 @@ def _bounded(
         left = bound(current.curvature, base, r, enough)
         if left <= enough:
             return s, -0.5 * float(current.gradient @ s) + left
-        z = -model.step(r, 0.0)[0]
+        z = model.solve(r)
         before, rz = rz, float(r @ z)
         if not rz > 0.0:
             break
@@ -276,7 +279,8 @@ class _System(NamedTuple):
     product: HessianProduct
     gradient: _Vector
     base: Centred
-    model: Secants
+    model: Conjugate
+    memory: int  # pairs to correct the next one by
 
 
 class _Solved(NamedTuple):
@@ -285,32 +289,32 @@ class _Solved(NamedTuple):
     step: _Vector
     decrement: float
     smallest: float  # Ritz value so far
-    model: Secants  # the next preconditioner
+    model: Conjugate  # the next preconditioner
 
 
 def _conjugate_gradients(
     system: _System, wanted: float, negligible: float, smallest: float
 ) -> _Solved:
     """Solve until the residual is ``wanted`` of g, or what is left is negligible."""
-    product, gradient, _, model = system
+    product, gradient, base, model, memory = system
     s = np.zeros_like(gradient)
     r = -gradient  # residual
-    z = -model.step(r, 0.0)[0]
+    z = model.solve(r)
     v = z
     rz = first = float(r @ z)
     alphas: list[float] = []
     betas: list[float] = []
-    pairs = _Pairs(2 * model.memory)
+    pairs = _Pairs(2 * memory)
     for _ in range(min(_MOST, 2 * gradient.size + 10)):
         Hv = product(v)
         curvature = float(v @ Hv)
         if not curvature > 0.0:  # not convex here, or flat to rounding
             break
         alpha = rz / curvature
-        s += alpha * v
-        r -= alpha * Hv
+        s = daxpy(v, s, a=alpha)  # in place
+        r = daxpy(Hv, r, a=-alpha)
         pairs.add(v, Hv)
-        z = -model.step(r, 0.0)[0]
+        z = model.solve(r)
         new = float(r @ z)
         if not np.isfinite(new):
             break
@@ -320,13 +324,13 @@ def _conjugate_gradients(
         # what is left of the decrement: at most rz / smallest
         if rz <= wanted * wanted * first or 0.5 * rz <= negligible * smallest:
             break
-        v = z + betas[-1] * v
+        v = daxpy(v, z, a=betas[-1])  # of z, which no one else holds
     if not alphas:  # not a single step: take the preconditioner's
-        s = model.step(gradient, 0.0)[0]
+        s = model.step(gradient)[0]
     smallest = min(smallest, _least_ritz_value(alphas, betas))
     # conjugate gradients: the decrease promised is half of -g's
     decrement = -0.5 * float(gradient @ s) + 0.5 * max(rz, 0.0) / smallest
-    return _Solved(s, decrement, smallest, pairs.corrected(system.base, model.memory))
+    return _Solved(s, decrement, smallest, pairs.corrected(base, memory))
 
 
 class _Pairs:
@@ -345,13 +349,11 @@ class _Pairs:
                 self._pairs, self._stride = self._pairs[::2], 2 * self._stride
         self._seen += 1
 
-    def corrected(self, base: Centred, memory: int) -> Secants:
-        """Return the base corrected by as many of the pairs as it has memory for."""
-        model = Secants(base, memory)
+    def corrected(self, base: Centred, memory: int) -> Conjugate:
+        """Return the base corrected by as many of the pairs as there is memory for."""
         few = min(memory, len(self._pairs))
-        for k in np.unique(np.linspace(0, len(self._pairs) - 1, few).astype(int)):
-            model.add_pair(*self._pairs[k])
-        return model
+        chosen = np.unique(np.linspace(0, len(self._pairs) - 1, few).astype(int))
+        return Conjugate(base, [self._pairs[k] for k in chosen])
 
 
 def _least_ritz_value(alphas: list[float], betas: list[float]) -> float:

@@ -348,3 +348,17 @@ def test_sparsify_and_predictions(cancer):
     assert model.sparsify().coef_.nnz < 15
     assert_allclose(model.predict_proba(X), before)
     assert model.score(X, y) > 0.9
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("make", [np.asarray, csr_array])
+def test_storages_and_classes_with_and_without_an_intercept(rng, make, classes, fit_intercept):
+    X = rng.normal(size=(200, 150)) * (rng.random((200, 150)) < 0.05)  # 600 entries of theta
+    y = np.arange(200) % classes
+    X[np.arange(200), y] += 1.0
+    model = LogisticRegression(l1_ratio=0.7, C=0.5, fit_intercept=fit_intercept, tol=1e-10)
+    model.fit(make(X), y)
+    assert model.intercept_.any() == fit_intercept
+    best = optimum(model, X, y)
+    assert objective(model, X, y) == pytest.approx(best, rel=1e-8)

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.moments import Moments
 from fastlogreg.solvers.auto import auto
-from fastlogreg.solvers.curvature import Centred, Curvature, Secants
+from fastlogreg.solvers.curvature import Centred, Conjugate, Curvature, Secants
 from fastlogreg.solvers.lbfgs import lbfgs
 from fastlogreg.solvers.newton import newton
 from fastlogreg.solvers.newton_cg import newton_cg
@@ -263,16 +263,24 @@ def test_centred_leaves_out_what_has_no_curvature():
     assert np.isfinite(base.solve(np.ones(3), 0.0)).all()
 
 
-def test_secants_learn_a_hessian_from_its_products(rng):
+def test_conjugate_directions_give_the_hessian(rng):
     A = rng.normal(size=(6, 6))
     H = A @ A.T + np.eye(6)
     g = rng.normal(size=6)
-    model = Secants(Curvature(np.eye(6)), memory=6)
-    for v in np.linalg.eigh(H)[1].T:  # conjugate directions
-        model.add_pair(v, H @ v)
-    step, decrease = model.step(g, 0.0)
+    pairs = [(v, H @ v) for v in np.linalg.eigh(H)[1].T]
+    step, decrease = Conjugate(Curvature(np.eye(6)), pairs).step(g)
     assert_allclose(step, -np.linalg.solve(H, g), rtol=1e-9)
     assert decrease == pytest.approx(0.5 * g @ np.linalg.solve(H, g))
+
+
+def test_directions_that_are_not_conjugate_still_give_a_descent(rng):
+    A = rng.normal(size=(6, 6))
+    H = A @ A.T + 1e-3 * np.eye(6)
+    pairs = [(v, H @ v) for v in rng.normal(size=(4, 6))]
+    model = Conjugate(Curvature(np.diag([1.0, 1e4, 1e-3, 1.0, 2.0, 5.0])), pairs)
+    inverse = np.column_stack([model.solve(e) for e in np.eye(6)])
+    assert_allclose(inverse, inverse.T, rtol=1e-6, atol=1e-9 * np.abs(inverse).max())
+    assert np.linalg.eigvalsh(inverse).min() > 0.0
 
 
 def test_a_pair_without_curvature_is_left_out():
