@@ -136,6 +136,7 @@ class _CentredParts:
     """
 
     reading_cost = 0.0  # they are at hand
+    room = 0  # as they are
 
     def __init__(
         self,
@@ -218,7 +219,7 @@ class NearParts:
     def __init__(self, parts: Parts, middle: _Vector) -> None:
         self._parts, self._middle = parts, middle
         self.facts = replace(parts.facts, far_middle=None)
-        self.reading_cost = parts.reading_cost
+        self.reading_cost, self.room = parts.reading_cost, parts.room
 
     def ask(self, question: Question, spec: PassSpec) -> Any:
         """Return the answers of all parts, added."""

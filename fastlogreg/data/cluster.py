@@ -41,6 +41,7 @@ __all__ = ["Collection", "is_collection", "lazily", "open_collection"]
 
 _TOGETHER = 8  # answers that one task adds
 _SAMPLE_BYTES = 1 << 30  # that are brought to the client for the first steps, at the most
+_ROOM = 1 << 30  # the same for rows with some of the columns
 _MOST_CLASSES = 1_000
 _FEW_OF_ALL = 2_000  # rows, of all partitions alike, that show which columns are far from 0
 
@@ -149,6 +150,7 @@ class Partitions:
     """Partitions that answer; see :class:`fastlogreg.data.parts.Parts`."""
 
     reading_cost = 0.0  # they stay where they are
+    room = _ROOM
 
     def __init__(
         self,

@@ -591,7 +591,8 @@ class FileParts:
             table.far_middle,
         )
         limit, size = table.memory_limit, table._row_bytes
-        self.sample_rows = limit // 8 // size
+        self.room = limit // 8
+        self.sample_rows = self.room // size
         self._room = limit * 3 // 4 // size  # rows, of which as many stay as those ahead leave
         self._in_flight = reading_threads(limit) + 1  # blocks
         self._kept: list[Block] = []
@@ -666,7 +667,7 @@ class SomeColumns(FileParts):
         facts = whole.facts
         share = chosen.size / max(1, facts.n_columns)
         self.facts = facts.of_columns(chosen, int(facts.n_values * share))
-        self.sample_rows = whole.sample_rows
+        self.room, self.sample_rows = whole.room, whole.sample_rows
 
     def read(self) -> Iterator[Block]:
         """Return the blocks, cut."""

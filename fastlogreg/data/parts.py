@@ -10,6 +10,7 @@ Where a solver begins on a part of the rows, these are copied into memory: the r
 :meth:`fastlogreg.data.memory.MemoryRows.sample` would draw, of all stages in one reading.
 """
 
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -42,6 +43,7 @@ __all__ = [
 ]
 
 _MOST_SAMPLED = 1 << 17  # rows in a sample of some rows
+_ROW_BYTES, _VALUE_BYTES = 24, 12  # in memory: target, weight, offset; a stored value and its place
 STAGE = 8  # solvers begin on one row of 8, of 64, ...: see fastlogreg.solvers.handover
 
 _Vector: TypeAlias = NDArray[np.float64]
@@ -226,10 +228,13 @@ class Parts(Protocol):
     facts : Facts
     reading_cost : float
         What it costs to have the rows in memory, in calls of order 1 of a pass over them there.
+    room : int
+        Bytes that rows with some of the columns may take in memory.
     """
 
     facts: Facts
     reading_cost: float
+    room: int
 
     def ask(self, question: Question, spec: PassSpec) -> Any:
         """Return the answers of all parts, added in an order that is always the same."""
@@ -374,6 +379,16 @@ def _labels(bound: Pass, rows: MemoryRows) -> list[tuple[_Vector, _Vector | None
     return [(y.copy(), None if weights is None else weights.copy())]
 
 
+def _stored_bytes(bound: Pass, rows: MemoryRows) -> int:
+    return sum(_bytes(array) for array in rows.arrays if array is not None)
+
+
+def _bytes(array: Any) -> int:
+    if isinstance(array, np.ndarray):
+        return array.nbytes
+    return int(array.data.nbytes + array.indices.nbytes + array.indptr.nbytes)
+
+
 def _copied_rows(bound: Pass, rows: MemoryRows) -> list[tuple[Any, ...]]:
     return [tuple(None if array is None else array.copy() for array in rows.arrays)]
 
@@ -446,6 +461,7 @@ class PartedRows:
         self.total_weight = facts.total_weight
         self._samples: dict[int, MemoryRows] = {}
         self._readings = 0.0
+        self.collects = parts.room > 0
 
     def effective_rows(self) -> float:
         """Return how many rows of equal weight and balanced labels would say as much."""
@@ -514,9 +530,32 @@ class PartedRows:
         )
         return PartedRows(SomeParts(self._parts, rows, facts))
 
-    def columns(self, chosen: NDArray[np.intp]) -> "PartedRows":
-        """Return the same rows with some of the columns, which are cut out anew each time."""
-        return PartedRows(self._parts.columns(chosen))
+    def columns(self, chosen: NDArray[np.intp]) -> "PartedRows | MemoryRows":
+        """Return the same rows with some of the columns.
+
+        They are in memory where there is room for them, and cut out anew each time else; then
+        ``collects`` says so from now on.
+        """
+        some = PartedRows(self._parts.columns(chosen))
+        rows = some._in_memory() if self.collects else None
+        self._readings += some._readings
+        self.collects = rows is not None
+        return some if rows is None else rows
+
+    def _in_memory(self) -> MemoryRows | None:
+        """Return all rows in memory; None where there is no room for them."""
+        room = self._parts.room // 2  # pieces are copied into one
+        size = self.n_rows * (_ROW_BYTES + _VALUE_BYTES * self.n_columns)  # at the most
+        if size > room:
+            if self.n_rows * _ROW_BYTES > room:
+                return None
+            size = self.ask(_stored_bytes, add=operator.add, spec=PassSpec())
+            self._readings += 1.0
+            if size > room:
+                return None
+        pieces = self.ask(_copied_rows, spec=PassSpec())
+        self._readings += 1.0
+        return MemoryRows(*(joined(list(each)) for each in zip(*pieces, strict=True)))
 
     def column_ranges(self) -> tuple[_Vector, _Vector]:
         """Return the smallest and the largest value of each column, (d,) each."""
@@ -581,7 +620,7 @@ class SomeParts:
 
     def __init__(self, parts: Parts, rows: NDArray[np.int64], facts: Facts) -> None:
         self._parts, self._rows, self.facts = parts, rows, facts
-        self.reading_cost = parts.reading_cost
+        self.reading_cost, self.room = parts.reading_cost, parts.room
 
     def _question(self, question: Question, rows: NDArray[np.int64]) -> Question:
         return _OfSome(question.answer, inner=question, rows=rows)

@@ -180,6 +180,11 @@ class Problem:
         return bool(getattr(self.source, "by_column", False))
 
     @property
+    def collects(self) -> bool:
+        """Return whether :meth:`columns` brings rows in parts into memory, as far as is known."""
+        return bool(getattr(self.source, "collects", False))
+
+    @property
     def descends(self) -> bool:
         """Return whether it is, and columns are sparse."""
         return bool(getattr(self.source, "descends", False))
@@ -273,6 +278,7 @@ class Problem:
         """
         part = copy(self)
         part.source = self.source.columns(chosen)
+        self.count(self.source.sample_readings())
         part.layout = replace(self.layout, n_columns=chosen.size)
         part.size = part.layout.size
         part.penalty = self.penalty.of(self.layout.entries(chosen))

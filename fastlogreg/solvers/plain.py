@@ -354,9 +354,13 @@ class PlainSets(Sets):
         """Return the problem in the working set, its places in theta, and its columns."""
         kept, objective = self._kept, self._objective
         chosen = self._choose(at)
-        places = objective.layout.entries(chosen)
         if kept.part is None or chosen is not kept.columns:
-            kept.part, kept.columns, kept.of_part = objective.columns(chosen), chosen, Left()
+            part = objective.columns(chosen)
+            if part.size > LARGEST and not part.by_column:  # there was no room for so many
+                chosen = self._choose(at)
+                part = objective.columns(chosen)
+            kept.part, kept.columns, kept.of_part = part, chosen, Left()
+        places = objective.layout.entries(chosen)
         return kept.part.with_penalty(objective.penalty.of(places)), places, chosen
 
     def _choose(self, at: Iterate) -> NDArray[np.intp]:
@@ -379,7 +383,8 @@ class PlainSets(Sets):
         else:
             growth = _SPARSE_GROWTH if self._objective.descends else 2
             n = max(least, growth * int(used.sum()), int(inside.sum()))
-        most = needed.size if self._objective.by_column else max(1, LARGEST // layout.n_outputs)
+        any_number = self._objective.by_column or self._objective.collects
+        most = needed.size if any_number else max(1, LARGEST // layout.n_outputs)
         n = min(most, n, needed.size)
         size = np.abs(at.point.curvature.to_centred(at.point.gradient))
         worst = layout.coefficients(size / np.maximum(penalty.l1, 1e-300)).max(axis=0)

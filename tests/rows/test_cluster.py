@@ -2,13 +2,19 @@
 
 import os
 import signal
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import ConvergenceWarning
 
 import fastlogreg as flr
+from fastlogreg.data import cluster as cluster_rows
+from fastlogreg.data.centred import NearParts
+from fastlogreg.data.memory import MemoryRows
+from fastlogreg.data.parts import PartedRows
 
 da = pytest.importorskip("dask.array", reason="the extra dask")
 dd = pytest.importorskip("dask.dataframe", reason="the extra dask")
@@ -165,3 +171,51 @@ def test_bad_collections_are_refused(in_memory):
         flr.MiniBatchLogisticRegression().partial_fit(lazy, labels, classes=["no", "yes"])
     with pytest.raises(TypeError, match="offset is not taken beside a collection"):
         in_memory.predict(lazy, offset=labels)
+
+
+class TestColumnsInMemory:
+    """Rows with some of the columns come to the client, where there is room for them."""
+
+    def source(self, *which):
+        given = (k if k is None else collection(k, "U3" if k == 1 else float) for k in which)
+        opened = cluster_rows.open_collection(*given)
+        return PartedRows(opened.source(None))
+
+    def test_they_are_those_of_the_table(self):
+        X, y, weights, offset = rows()
+        parts = self.source(0, 1, 2, 3)
+        some = parts.columns(np.array([1, 3]))
+        assert isinstance(some, MemoryRows)
+        assert parts.sample_readings() == 1.0
+        for found, given in zip(
+            some.arrays, (X[:, [1, 3]], y == "yes", weights, offset), strict=True
+        ):
+            assert_array_equal(found, given)
+        near = parts.through(partial(NearParts, middle=np.arange(5.0)))
+        found = near.columns(np.array([1, 3])).arrays[0]
+        assert_allclose(found, X[:, [1, 3]] - [1.0, 3.0])
+        few = parts.subset(np.array([0, 5, N - 1]))
+        assert_array_equal(few.columns(np.array([2])).arrays[0], X[[0, 5, N - 1]][:, [2]])
+
+    def test_without_room_they_stay_where_they_are(self, monkeypatch):
+        monkeypatch.setattr(cluster_rows.Partitions, "room", 30 * N)
+        parts = self.source(0, 1, None, None)
+        assert isinstance(parts.columns(np.array([1, 3])), PartedRows)
+        assert not parts.collects
+        assert isinstance(parts.columns(np.array([1])), PartedRows)  # nobody asks again
+
+    @pytest.mark.parametrize("room", [1 << 30, 0])
+    def test_l1_of_more_entries_than_a_hessian_has(self, monkeypatch, room):
+        monkeypatch.setattr(cluster_rows.Partitions, "room", room)
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(200, 500))
+        y = (2.0 * X[:, :8] + rng.gumbel(size=(200, 8))).argmax(axis=1)
+        model = flr.LogisticRegression(l1_ratio=0.3, C=1.0)
+        best = model.fit(X, y).objective_
+        lazy = da.from_array(X, chunks=(50, 500)), da.from_array(y, chunks=50)
+        if room:
+            model.fit(*lazy)
+            assert model.objective_ == pytest.approx(best, rel=2e-8)
+        else:
+            with pytest.warns(ConvergenceWarning, match="no convergence"):
+                model.fit(*lazy)
