@@ -807,7 +807,7 @@ def test_tiny_columns(solver, size):
 @pytest.mark.parametrize("size", [1e-309, 1e-310, 1e-320])
 @pytest.mark.parametrize("solver", EXACT)
 def test_columns_that_need_a_coefficient_beyond_float64(solver, size):
-    """They count as columns of zeros: the fit ends, and the others are as if they were not there."""
+    """They count as columns of zeros: the fit ends, the others as if they were not there."""
     z, y = logistic(300, 2)
     z[:, 0] += 0.5 * (2 * y - 1)
     best = LogisticRegression(C=np.inf).fit(z[:, 1:], y)
