@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Design", "Fit", "LogitResults", "Prediction", "Results", "HypothesisTest"]
 
 _Array = NDArray[np.float64]
+_ROUNDED = 1e-6  # of a likelihood: more than what two fits of the same model differ by
 
 
 class Design(Protocol):
@@ -400,7 +401,8 @@ class Results:
         Raises
         ------
         ValueError
-            If the models are not of the same rows, or none has more parameters.
+            If the models are not of the same rows, none has more parameters, or the one that has
+            more is less likely, so that neither is in the other.
         """
         self._refuse_tests("likelihood-ratio tests")
         if other is None:
@@ -422,9 +424,13 @@ class Results:
         df = self._fit.likelihood.size - other._fit.likelihood.size
         if df == 0:
             raise ValueError("other has as many parameters: neither model is in the other")
-        return _chi2(
-            2.0 * abs(self.llf - other.llf) * np.sign((self.llf - other.llf) * df), abs(df)
-        )
+        statistic = 2.0 * float(np.copysign(1.0, df)) * (self.llf - other.llf)
+        if statistic < -_ROUNDED * max(1.0, abs(self.llf)):
+            raise ValueError(
+                "neither model is in the other: the one with more parameters has the smaller "
+                "likelihood"
+            )
+        return _chi2(statistic, abs(df))
 
     @numpy_defaults
     def wald_test(self, restriction: Any) -> HypothesisTest:
