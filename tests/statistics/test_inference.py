@@ -261,6 +261,32 @@ def test_equations_between_names_with_brackets():
         close(ours.wald_test(text.format(*names, names[0])), joint)
 
 
+@pytest.mark.parametrize("n_clusters", [2, 3, 4])
+def test_wald_tests_of_more_than_the_clusters_know(n_clusters):
+    X, y = drawn(n=300)
+    data = frame(X * [1.0, 1e3, 1e-3], y).assign(k=np.arange(300) % n_clusters)
+    results = flr.logit("y ~ a + b + c", data, cov_type="cluster", groups="k")
+    names = results.names
+    assert results.wald_test(names[: n_clusters - 1]).statistic > 0.0
+    for wrong in range(n_clusters, 5):
+        with pytest.raises(ValueError, match="covariance is singular"):
+            results.wald_test(names[:wrong])
+
+
+def test_a_formula_of_nothing():
+    X, y = drawn(n=50)
+    with pytest.raises(ValueError, match="neither an intercept nor a column"):
+        flr.logit("y ~ 0", frame(X, y))
+
+
+def test_a_cross_validated_model_is_sent_back():
+    X, y = drawn(n=50)
+    options = {"l1_ratios": [0], "scoring": "neg_log_loss", "use_legacy_attributes": False}
+    model = flr.LogisticRegressionCV(Cs=[np.inf], **options).fit(X, y)
+    with pytest.raises(TypeError, match="got LogisticRegressionCV: fit one with its C_"):
+        flr.inference(model, X, y)
+
+
 def test_a_likelihood_ratio_of_models_neither_of_which_is_in_the_other():
     X, y = drawn(n=300)
     data = frame(X, y).assign(noise=np.random.default_rng(0).normal(size=300))
