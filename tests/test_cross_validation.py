@@ -249,3 +249,18 @@ def test_plot():
         assert len(ax.containers) == 2
         assert model.plot(ax) is ax
         pyplot.close(ax.figure)
+
+
+@pytest.mark.parametrize("wrong", [np.ones(3), "good", None])
+def test_a_scorer_that_gives_no_number(wrong):
+    X, y = table(2)
+    model = LogisticRegressionCV(**{**PLAIN, "scoring": lambda *_: wrong})
+    with pytest.raises(ValueError, match="scoring must return a number, got"):
+        model.fit(X, y)
+
+
+@pytest.mark.parametrize("right", [np.float32(0.5), np.array(0.5), 1, True])
+def test_a_scorer_that_gives_any_number(right):
+    X, y = table(2)
+    model = LogisticRegressionCV(**{**PLAIN, "scoring": lambda *_: right}).fit(X, y)
+    assert (model.scores_ == float(right)).all()

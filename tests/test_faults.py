@@ -804,6 +804,18 @@ def test_tiny_columns(solver, size):
     assert_allclose(model.coef_[0] * [size, 1.0], best.coef_[0], rtol=1e-3)
 
 
+@pytest.mark.parametrize("size", [1e-309, 1e-310, 1e-320])
+@pytest.mark.parametrize("solver", EXACT)
+def test_columns_that_need_a_coefficient_beyond_float64(solver, size):
+    """They count as columns of zeros: the fit ends, the others as if they were not there."""
+    z, y = logistic(300, 2)
+    z[:, 0] += 0.5 * (2 * y - 1)
+    best = LogisticRegression(C=np.inf).fit(z[:, 1:], y)
+    model = LogisticRegression(C=np.inf, solver=solver).fit(z * [size, 1.0], y)
+    assert np.isfinite(model.coef_).all()
+    assert_allclose(model.coef_[0, 1], best.coef_[0, 0], rtol=1e-3)
+
+
 @pytest.mark.parametrize("far", [1e3, 1e6, 1e9])
 @pytest.mark.parametrize("solver", EXACT)
 def test_one_row_far_outside(solver, far):

@@ -544,7 +544,7 @@ def test_bad_data(X, y, error, message):
         ([[1], [1], [1], [1]], "sample_weight must be 1-d"),
         ([1, np.inf, 1, 1], "sample_weight.*infinity.*index 1"),
         ([1e308] * 4, "sample_weight is too large"),
-        ([1e-320] * 4, "C=1 is too small"),
+        ([1e-310] * 4, "sample_weight is too small"),
         (0, "sample_weight is zero"),
         (-1.0, "sample_weight.*negative"),
         ([1, 0, 0, 1], "only one class among samples of positive weight"),

@@ -88,11 +88,19 @@ def test_a_fit_that_ends_by_itself_is_at_the_optimum(form, with_rows):
     assert_allclose(model.intercept_.sum(), 0.0, atol=1e-12)
 
 
-def test_a_warning_where_the_optimum_is_far():
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+def test_an_l1_penalty_ends_at_the_optimum_too(l1_ratio):
+    """Steps far too short plateau at once; the rest of the way is the exact solver's."""
     X, y, _ = make(500)
-    model = MiniBatchLogisticRegression(alpha=0.1, l1_ratio=0.5, random_state=0, eta0=1e-4)
-    with pytest.warns(ConvergenceWarning, match="of the objective above its optimum"):
-        model.fit(X, y)
+    kind = {"random_state": 0, "eta0": 1e-4}
+    model = MiniBatchLogisticRegression(alpha=0.1, l1_ratio=l1_ratio, **kind).fit(X, y)
+    exact = LogisticRegression(C=1 / (0.1 * 500), l1_ratio=l1_ratio).fit(X, y)
+    theta = np.column_stack([model.intercept_, model.coef_])
+    w = model.coef_
+    penalty = 0.1 * (l1_ratio * abs(w).sum() + 0.5 * (1 - l1_ratio) * (w**2).sum())
+    value = objective(theta, X, y, 0.0)[0] + penalty
+    assert exact.converged_
+    assert value <= 1.001 * exact.objective_
 
 
 def test_pieces_in_order_are_an_epoch():

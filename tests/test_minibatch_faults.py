@@ -10,7 +10,7 @@ from scipy.sparse import csr_array, random_array
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.exceptions import ConvergenceWarning
 
-from fastlogreg import MiniBatchLogisticRegression
+from fastlogreg import LogisticRegression, MiniBatchLogisticRegression
 from fastlogreg.backends.numba.minibatch import epochs
 from fastlogreg.solvers.finish import finish
 from fastlogreg.solvers.newton import newton
@@ -155,10 +155,27 @@ class TestNear:
         with pytest.warns(ConvergenceWarning, match="alpha=0"):
             model.fit(X, [0, 0, 1, 1])
 
-    def test_a_lasso_far_from_its_optimum_is_said(self):
+    @pytest.mark.parametrize("form", FORMS)
+    def test_a_lasso_ends_at_its_optimum(self, form):
         X, y = load_digits(return_X_y=True)
         held = (y == 3) | (y == 8)
-        model = MiniBatchLogisticRegression(l1_ratio=1.0, alpha=1e-5, random_state=0)
+        X, y = X[held], (y[held] == 3).astype(int)
+        for activation, slope in (("sigmoid", 1.0), ("tanh", 2.0)):  # tanh(z) is sigmoid(2 z)
+            kind = {"l1_ratio": 1.0, "alpha": 1e-3 * slope, "activation": activation}
+            model = MiniBatchLogisticRegression(random_state=0, **kind).fit(form(X), y)
+            exact = LogisticRegression(C=1 / (1e-3 * len(y)), l1_ratio=1.0).fit(X, y)
+            z = slope * model.decision_function(X)
+            value = (
+                np.logaddexp(0.0, -(2 * y - 1) * z).mean() + 1e-3 * slope * abs(model.coef_).sum()
+            )
+            assert exact.converged_
+            assert value <= 1.001 * exact.objective_
+
+    def test_squared_errors_with_l1_far_from_their_optimum_are_said(self):
+        X, y = load_digits(return_X_y=True)
+        held = (y == 3) | (y == 8)
+        kind = {"loss": "mse", "l1_ratio": 1.0, "alpha": 1e-5}
+        model = MiniBatchLogisticRegression(random_state=0, **kind)
         with pytest.warns(ConvergenceWarning, match="has plateaued"):
             model.fit(X[held], (y[held] == 3).astype(int))
 

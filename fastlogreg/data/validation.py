@@ -361,6 +361,11 @@ def check_weights(sample_weight: ArrayLike | None, n: int) -> NDArray[np.float64
     with np.errstate(over="ignore"):
         if array.sum() == np.inf:
             raise ValueError("sample_weight is too large: the sum of all overflows float64")
+    if array.max() < np.finfo(np.float64).tiny:
+        raise ValueError(
+            "sample_weight is too small: the largest, "
+            f"{array.max():g}, is below what float64 holds in full; multiply all of them"
+        )
     return array
 
 

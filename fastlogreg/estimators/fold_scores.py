@@ -8,6 +8,7 @@ scorer is called as scikit-learn calls it.
 from collections.abc import Callable
 from dataclasses import replace
 from inspect import signature
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,12 @@ class Scores:
             theta = layout.rows(thetas[at])
             intercept = theta[:, 0] if layout.first else np.zeros(len(theta))
             model = at_offset(rows.classes, theta[:, layout.first :], intercept, offset)
-            scores[at] = self._scorer(model, X, y, **params)
+            score = self._scorer(model, X, y, **params)
+            if np.ndim(score) or not isinstance(score, Real | np.ndarray):
+                raise ValueError(
+                    f"scoring must return a number, got {score!r} of {type(score).__name__}"
+                )
+            scores[at] = score
         return scores
 
     def refuse_left_out(self) -> None:

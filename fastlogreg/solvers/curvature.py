@@ -155,9 +155,13 @@ class Curvature:
             step = np.zeros_like(gradient)
             step[j] = 1.0 / max(abs(gradient[j]), _SMALLEST)  # a residual is at most 1
             along = product(step)
-            if np.isfinite(along).all() and along[j] > 0.0:
+            if not (np.isfinite(along).all() and along[j] > 0.0):
+                continue
+            with np.errstate(over="ignore"):
                 # twice a root: what is under it may be beyond float64
-                self.scale[j] = np.sqrt(step[j]) / np.sqrt(along[j])
+                scale = np.sqrt(step[j]) / np.sqrt(along[j])
+            if np.isfinite(scale):  # else the coefficient would be beyond it too
+                self.scale[j] = scale
                 self.frozen[j] = self.tiny[j] = False
                 learnt.append((j, along, step[j]))
         scaled = hessian * self.scale[:, None]

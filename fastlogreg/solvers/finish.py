@@ -10,8 +10,9 @@ Many rows are judged by a Hessian of every 8th of them: a pass and a quarter. It
 curvature of a rare level for up to 8 times what it is, so only well within the tolerance is
 near; else all rows decide.
 
-With an L1 penalty no solver goes on, and the distance is a lower bound: what one step of all
-coordinates at once is sure to win.
+With an L1 penalty proximal Newton goes on, and the distance is the duality gap. Squared errors have
+none, and of many columns a run leaves more that are not 0 than a Hessian holds: there no solver
+goes on, and the distance is a lower bound, what one step of all coordinates at once is sure to win.
 """
 
 from typing import NamedTuple, cast
@@ -25,6 +26,7 @@ from fastlogreg.solvers import Universal
 from fastlogreg.solvers.auto import auto
 from fastlogreg.solvers.curvature import Curvature, Secants, is_lost
 from fastlogreg.solvers.handover import is_cheap
+from fastlogreg.solvers.proximal import proximal
 from fastlogreg.solvers.search import Point, all_finite
 
 __all__ = ["Finish", "finish"]
@@ -35,6 +37,7 @@ _ROWS_A_COLUMN = 20  # of a part, for its Hessian to say anything
 _WELL_WITHIN = 0.25  # share of the tolerance
 _FLOOR = 1e-6  # of the loss of rows that can be separated, where nothing is penalized
 _TIGHTEST = 1e-8
+_L1_ENTRIES = 1000  # of theta, that proximal Newton goes on from
 
 _Vector = NDArray[np.float64]
 
@@ -54,6 +57,7 @@ def finish(
     tol: float,
     n_rows: int,
     l1: float = 0.0,
+    has_gap: bool = True,
     penalized: bool = True,
     other: _Vector | None = None,
 ) -> Finish:
@@ -67,14 +71,18 @@ def finish(
         Largest distance, relative to the problem.
     l1 : float, default=0.0
         Strength of the L1 penalty.
+    has_gap : bool, default=True
+        Whether the loss is a cross-entropy, so that there is a duality gap with L1.
     penalized : bool, default=True
         Whether there is any penalty: without one, rows that can be separated have no optimum.
     other : ndarray of shape (p,), optional
         Another start, taken where it is better.
     """
-    if l1 > 0.0:
+    if l1 > 0.0 and not (has_gap and theta.size <= _L1_ENTRIES):
         return _judge_l1(problem, theta, tol, l1)
     tol = max(tol, _TIGHTEST)
+    if l1 > 0.0:
+        return _go_on_l1(problem, theta, tol, l1)
     many = n_rows / _STEP >= max(_PART_ROWS, _ROWS_A_COLUMN * theta.size)
     if many and is_cheap(cast(Universal, problem)):
         here = Point(*problem.value_gradient(theta), None)
@@ -92,6 +100,15 @@ def finish(
     stop_value = 0.0 if penalized else _FLOOR
     with problem.solving() as again, again:
         result = auto(cast(Universal, problem), theta, tol=tol, stop_value=stop_value, stages=False)
+    distance = result.decrement / result.value if result.value > 0.0 else 0.0
+    return Finish(result.theta if result.finite else theta, distance, result.converged)
+
+
+def _go_on_l1(problem: Problem, theta: _Vector, tol: float, l1: float) -> Finish:
+    """Go on where the duality gap is more than asked for."""
+    penalty = ElasticNet(problem.layout.by_column(l1), problem.penalty.smooth_diagonal)
+    with problem.solving() as again, again:
+        result = proximal(problem.with_penalty(penalty), theta, tol=tol, stages=False)
     distance = result.decrement / result.value if result.value > 0.0 else 0.0
     return Finish(result.theta if result.finite else theta, distance, result.converged)
 

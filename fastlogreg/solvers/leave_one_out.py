@@ -139,7 +139,8 @@ def _root(problem: Problem, theta: _Vector) -> NDArray[np.float64]:
 def _fix_shifts(problem: Problem, hessian: NDArray[np.float64], support: NDArray[np.bool_]) -> None:
     """Give curvature to shifts of a column's entries of all classes, where no penalty does.
 
-    They change no probability, so that what curvature they have does not matter.
+    They change no probability, so that what curvature they have does not matter. With L1 this holds
+    of columns with no entry at 0 alone: beside one that stays, moving the others changes all.
     """
     layout, diagonal = problem.layout, hessian.diagonal().copy()
     if layout.n_outputs == 1:
@@ -147,6 +148,5 @@ def _fix_shifts(problem: Problem, hessian: NDArray[np.float64], support: NDArray
     seen = support & (problem.penalty.smooth_diagonal == 0.0) & (diagonal > 0.0)
     places = layout.rows(np.arange(layout.size))
     for column in places.T:
-        some = column[seen[column]]
-        if some.size:
-            hessian[np.ix_(some, some)] += diagonal[some].mean()
+        if seen[column].all():
+            hessian[np.ix_(column, column)] += diagonal[column].mean()

@@ -208,6 +208,11 @@ def inference(
             "model must be a fastlogreg.LogisticRegression, which ends at an optimum; got "
             f"{type(model).__name__}"
         )
+    if not hasattr(model, "C"):
+        raise TypeError(
+            f"model must be a fastlogreg.LogisticRegression, got {type(model).__name__}: fit one "
+            "with its C_, or with C=np.inf for estimates without a penalty"
+        )
     penalized = check.check_flag(penalized, "penalized")
     theta = model._theta()
     settings = model._settings()

@@ -120,6 +120,8 @@ def logit(
     check.check_choice(method, "method", ("ml", "firth"))
     threads = check.check_threads(n_threads)
     table = _Table(formula, data, sample_weight, offset, groups)
+    if not (table.intercept or table.names):
+        raise ValueError(f"formula {formula!r} has neither an intercept nor a column to fit")
     weights = check.check_weights(table.weights, table.n)
     if table.counts:
         if weights is not None:

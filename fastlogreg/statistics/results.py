@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Design", "Fit", "LogitResults", "Prediction", "Results", "HypothesisTest"]
 
 _Array = NDArray[np.float64]
+_SINGULAR = 1e-10  # of the largest ratio to the model's covariance: what is left of a 0
+_ROUNDED = 1e-6  # of a likelihood: more than what two fits of the same model differ by
 
 
 class Design(Protocol):
@@ -400,7 +402,8 @@ class Results:
         Raises
         ------
         ValueError
-            If the models are not of the same rows, or none has more parameters.
+            If the models are not of the same rows, none has more parameters, or the one that has
+            more is less likely, so that neither is in the other.
         """
         self._refuse_tests("likelihood-ratio tests")
         if other is None:
@@ -422,9 +425,13 @@ class Results:
         df = self._fit.likelihood.size - other._fit.likelihood.size
         if df == 0:
             raise ValueError("other has as many parameters: neither model is in the other")
-        return _chi2(
-            2.0 * abs(self.llf - other.llf) * np.sign((self.llf - other.llf) * df), abs(df)
-        )
+        statistic = 2.0 * float(np.copysign(1.0, df)) * (self.llf - other.llf)
+        if statistic < -_ROUNDED * max(1.0, abs(self.llf)):
+            raise ValueError(
+                "neither model is in the other: the one with more parameters has the smaller "
+                "likelihood"
+            )
+        return _chi2(statistic, abs(df))
 
     @numpy_defaults
     def wald_test(self, restriction: Any) -> HypothesisTest:
@@ -445,7 +452,8 @@ class Results:
         Raises
         ------
         ValueError
-            If the restriction names what there is not, has another shape, or says something twice.
+            If the restriction names what there is not, has another shape, says something twice, or
+            more at once than the covariance has directions (of k clusters it has k - 1 at most).
         """
         self._refuse_tests("tests")
         R, r = self._restriction(restriction)
@@ -453,6 +461,13 @@ class Results:
         spread = R @ self._fit.covariance @ R.T
         if np.linalg.matrix_rank(R) < len(R):
             raise ValueError("restriction says the same twice: its rows are linearly dependent")
+        if self.cov_type != "nonrobust" and _is_singular(
+            spread, R @ self._fit.information_inverse @ R.T
+        ):
+            raise ValueError(
+                f"the covariance is singular in what restriction names ({len(R)} at once): test "
+                "fewer, or take more clusters or replicates"
+            )
         scale = 1.0 / np.sqrt(spread.diagonal())
         solved = np.linalg.solve(spread * scale * scale[:, None], scale * left)
         return _chi2(float((scale * left) @ solved), len(R))
@@ -907,6 +922,18 @@ def _spread_out(values: _Array, kept: NDArray[np.bool_] | None) -> _Array:
     out = np.full((kept.size, *values.shape[1:]), np.nan)
     out[kept] = values
     return out
+
+
+def _is_singular(covariance: _Array, model: _Array) -> bool:
+    """Whether a robust covariance lacks a direction that the model's has.
+
+    Beside the model's, not by itself: columns near to each other make both nearly singular.
+    """
+    scale = 1.0 / np.sqrt(model.diagonal())
+    values, vectors = np.linalg.eigh(model * scale * scale[:, None])
+    white = scale[:, None] * vectors / np.sqrt(values.clip(np.finfo(np.float64).eps))
+    ratios = np.linalg.eigvalsh(white.T @ covariance @ white)
+    return bool(ratios[0] < _SINGULAR * ratios[-1])
 
 
 def _equations(text: str, entries: Sequence[str]) -> tuple[_Array, _Array]:

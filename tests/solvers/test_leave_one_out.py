@@ -83,6 +83,17 @@ def test_several_classes_are_close_to_leaving_each_row_out(rng, ratio, scoring):
     np.testing.assert_allclose(approximate.scores_[0], exact.scores_.mean(axis=0), **close)
 
 
+def test_several_classes_by_l1_alone_are_those_of_next_to_no_l2(rng):
+    """Columns with some entries at 0 have no direction that changes no probability."""
+    X = rng.normal(size=(150, 3))
+    y = np.argmax(X[:, :1] * np.arange(3) + rng.gumbel(size=(150, 3)), axis=1)
+    given = {"Cs": [1.0, 100.0], "l1_ratios": (0.9999, 1.0)}
+    near, alone = ours("loo", **given).fit(X, y).scores_[0]
+    np.testing.assert_allclose(alone, near, rtol=1e-4)
+    exact = ours(LeaveOneOut(), **given).fit(X, y).scores_.mean(axis=0)[1]
+    np.testing.assert_allclose(alone, exact, rtol=5e-3)
+
+
 def test_several_classes_by_one_newton_step_on_the_rows_that_are_left(rng):
     X = rng.normal(size=(60, 3))
     y, weights, C, K = rng.integers(0, 3, 60), rng.integers(0, 3, 60).astype(float), 0.5, 3

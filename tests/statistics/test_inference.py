@@ -225,9 +225,17 @@ def test_the_bootstrap_is_near_what_it_estimates():
 def test_wald_tests_are_statsmodels():
     data = table("spector")
     ours, other = flr.logit(SPECTOR, data), theirs(SPECTOR, data)
-    for text in ("GPA = PSI, TUCE = 0.1", "2 * GPA - PSI = 3"):
+    for text in (
+        "GPA = PSI, TUCE = 0.1",
+        "2 * GPA - PSI = 3",
+        "GPA = TUCE = PSI",
+        "GPA = PSI = 0.5, TUCE = 0",
+        "GPA = -PSI",
+        "3 = GPA + PSI",
+    ):
         expected = other.wald_test(text, scalar=True)
-        close(ours.wald_test(text)[::2], [expected.statistic, expected.pvalue])
+        found = ours.wald_test(text)
+        close(found, [expected.statistic, expected.df_denom, expected.pvalue])
     R = np.array([[0, 1, 0, 0], [0, 0, 0, 1.0]])
     expected = other.wald_test(R, scalar=True)
     for restriction in (R, ["GPA", "PSI"], (R, [0, 0])):
@@ -242,6 +250,52 @@ def test_wald_tests_are_statsmodels():
     ):
         with pytest.raises(ValueError, match=words):
             ours.wald_test(wrong)
+
+
+def test_equations_between_names_with_brackets():
+    data = table("spector").assign(level=np.arange(32) % 3)
+    ours = flr.logit("GRADE ~ GPA + C(level, contr.treatment(base=1))", data)
+    names = ours.names[2:]
+    joint = ours.wald_test(names)
+    for text in ("{} = {} = 0", "`{}` = 0, {} = 0", "2 * {} = {}, {} = 0"):
+        close(ours.wald_test(text.format(*names, names[0])), joint)
+
+
+@pytest.mark.parametrize("n_clusters", [2, 3, 4])
+def test_wald_tests_of_more_than_the_clusters_know(n_clusters):
+    X, y = drawn(n=300)
+    data = frame(X * [1.0, 1e3, 1e-3], y).assign(k=np.arange(300) % n_clusters)
+    results = flr.logit("y ~ a + b + c", data, cov_type="cluster", groups="k")
+    names = results.names
+    assert results.wald_test(names[: n_clusters - 1]).statistic > 0.0
+    for wrong in range(n_clusters, 5):
+        with pytest.raises(ValueError, match="covariance is singular"):
+            results.wald_test(names[:wrong])
+
+
+def test_a_formula_of_nothing():
+    X, y = drawn(n=50)
+    with pytest.raises(ValueError, match="neither an intercept nor a column"):
+        flr.logit("y ~ 0", frame(X, y))
+
+
+def test_a_cross_validated_model_is_sent_back():
+    X, y = drawn(n=50)
+    options = {"l1_ratios": [0], "scoring": "neg_log_loss", "use_legacy_attributes": False}
+    model = flr.LogisticRegressionCV(Cs=[np.inf], **options).fit(X, y)
+    with pytest.raises(TypeError, match="got LogisticRegressionCV: fit one with its C_"):
+        flr.inference(model, X, y)
+
+
+def test_a_likelihood_ratio_of_models_neither_of_which_is_in_the_other():
+    X, y = drawn(n=300)
+    data = frame(X, y).assign(noise=np.random.default_rng(0).normal(size=300))
+    one = flr.logit("y ~ b", data)
+    two = flr.logit("y ~ noise + I(noise**2)", data)
+    assert two.llf < one.llf
+    for pair in ((one, two), (two, one)):
+        with pytest.raises(ValueError, match="neither model is in the other"):
+            pair[0].lr_test(pair[1])
 
 
 def test_hosmer_lemeshow_by_hand():
