@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("typer")
 from benchmarks import cases
 from benchmarks.harness import processes
-from benchmarks.peers import environments
+from benchmarks.peers import beyond_memory, environments
 from benchmarks.peers.__main__ import beaten, merged
 from benchmarks.peers.adapters import PEERS
 from benchmarks.peers.runner import Worker, measure
@@ -80,7 +80,8 @@ def test_pieces_add_up():
 
 
 def test_every_environment_has_requirements():
-    named = {peer.environment for peer in PEERS.values()} - {""}
+    beyond = {**beyond_memory.FILES, **beyond_memory.CLUSTER}
+    named = {peer.environment for peer in (*PEERS.values(), *beyond.values())} - {""}
     assert named == set(environments.REQUIREMENTS)
 
 

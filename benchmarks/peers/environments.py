@@ -15,13 +15,16 @@ FOLDER = ROOT / ".peers"
 REQUIREMENTS = {
     "glum": ("glum",),
     "skglm": ("skglm",),
-    "statsmodels": ("statsmodels",),
+    "statsmodels": ("statsmodels", "pyarrow"),
     "snapml": ("snapml",),
     "sklearnex": ("scikit-learn-intelex",),
     # a version that pip has as a build for processors alone, where such an index is configured
     "torch": ("torch==2.13.0", "numpy", "scipy"),
     "jax": ("jax", "optax", "scipy"),
     "vw": ("vowpalwabbit", "numpy", "scipy"),
+    "h2o": ("h2o",),
+    # it calls SciPy's L-BFGS by an argument that 1.18 removes
+    "dask-glm": ("dask-glm==0.4.0", "scipy<1.18", "dask[dataframe,distributed]"),
 }
 _DONE = "installed.txt"
 _SECONDS = 900
@@ -54,3 +57,11 @@ def make(environment: str) -> str:
         return f"not installed: pip took more than {_SECONDS} s"
     done.write_text(requirements)
     return ""
+
+
+def ready(environment: str, install: bool) -> str:
+    """Return why an environment can't be used; empty where it can. Make it where that is asked."""
+    if install:
+        return make(environment)
+    there = python(environment).exists()
+    return "" if there else "not installed: run without --no-install or --quick"
