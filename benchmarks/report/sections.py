@@ -404,7 +404,7 @@ SECTIONS = (
         "files",
         "Files beyond memory",
         "files",
-        "An exact fit of Parquet files within a memory limit, and other packages on the same files; "
+        "An exact fit of Parquet files within a memory limit, and other packages on these files; "
         "reads: plain ones by pyarrow.",
         products.files,
         None,
