@@ -173,16 +173,10 @@ def main(
             typer.echo(name, err=True)
             found[name] = once(peer, (made, few), limit, install)
         thetas = {name: each.pop("theta") for name, each in found.items() if "theta" in each}
-        values = dict(
-            zip(
-                thetas,
-                fresh("files", f"objectives({made!r}, {json.dumps([*thetas.values()])})"),
-                strict=True,
-            )
-        )
+        asked = json.dumps([*thetas.values()])
+        values = fresh("files", f"objectives({made!r}, {asked})")
     ours = found["fastlogreg, files"]
-    from_files, in_memory_, *_ = thetas.values()
-    apart = float(np.max(np.abs(np.subtract(from_files, in_memory_))))
+    apart = float(np.max(np.abs(np.subtract(*[*thetas.values()][:2]))))
     title = f"{rows:,} x {columns} in Parquet, {size:,.0f} MB, memory_limit {limit_mb} MB"
     caption = (
         f"a plain read {unit:.2f} s; one pass {ours['pass']:.2f} s, at "
@@ -191,13 +185,10 @@ def main(
     )
     table = new_table(title, "", "seconds", "reads", "passes", "MB", "above", caption=caption)
     table.add_column("note", overflow="fold")
-    kept = []
-    best = min(values.values())
-    for name, each in found.items():
-        if name in values:
-            above = values[name] / best - 1.0
-            each = {**each, "reads": each["seconds"] / unit, "above": above, "read": unit}
-        kept.append({"case": name, **each})
+    for name, value in zip(thetas, values, strict=True):
+        reads = found[name]["seconds"] / unit
+        found[name] |= {"reads": reads, "above": value / min(values) - 1.0, "read": unit}
+    kept = [{"case": name, **each} for name, each in found.items()]
     for row in kept:
         table.add_row(*cells(row))
     show(table, kept, output)

@@ -139,6 +139,8 @@ def once(
         return {"reason": str(cut)}
     except RuntimeError as error:
         return {"reason": (str(error).strip().splitlines() or ["failed"])[-1][:200]}
+    if not np.isfinite(found.get("theta", 0.0)).all():
+        return {"reason": "its coefficients are not finite"}
     return {key: value for key, value in found.items() if value != ""}
 
 
