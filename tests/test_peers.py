@@ -1,5 +1,6 @@
 """The peers' runs: who reaches what, who is cut off or missing, pieces that add up."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,10 +12,10 @@ import pytest
 pytest.importorskip("typer")
 from benchmarks import cases
 from benchmarks.harness import processes
-from benchmarks.peers import environments
+from benchmarks.peers import beyond_memory, environments
 from benchmarks.peers.__main__ import beaten, merged
 from benchmarks.peers.adapters import PEERS
-from benchmarks.peers.runner import Worker, measure
+from benchmarks.peers.runner import Worker, measure, once
 
 HERE = ("fastlogreg", "scikit-learn newton-cholesky")
 
@@ -80,7 +81,8 @@ def test_pieces_add_up():
 
 
 def test_every_environment_has_requirements():
-    named = {peer.environment for peer in PEERS.values()} - {""}
+    beyond = {**beyond_memory.FILES, **beyond_memory.CLUSTER}
+    named = {peer.environment for peer in (*PEERS.values(), *beyond.values())} - {""}
     assert named == set(environments.REQUIREMENTS)
 
 
@@ -115,6 +117,62 @@ def test_a_call_in_its_own_process_ends_at_its_limit(monkeypatch):
     monkeypatch.setattr(processes, "_START_SECONDS", 0.5)
     with pytest.raises(processes.CutOff, match="cut off after"):
         processes.within(0.1, time.sleep, 60.0)
+
+
+def test_a_call_in_a_fresh_process_ends_at_its_limit(tmp_path):
+    assert processes.fresh("peers.environments", "os.path.basename('a/b')") == "b"
+    with pytest.raises(RuntimeError, match="TypeError: expected str"):
+        processes.fresh("peers.environments", "os.fspath(1)")
+    with pytest.raises(processes.CutOff, match="ended"):
+        processes.fresh("peers.environments", "os.abort()")
+    # with what it started
+    sleeper = f"subprocess.run(['sh', '-c', 'echo $$ > {tmp_path}/pid; exec sleep 60'])"
+    with pytest.raises(processes.CutOff, match="cut off at 3 s"):
+        processes.fresh("peers.environments", sleeper, limit=3.0)
+    with pytest.raises(ProcessLookupError):
+        for _ in range(100):  # until it is reaped
+            os.kill(int((tmp_path / "pid").read_text()), 0)
+            time.sleep(0.1)
+
+
+def test_peers_beyond_memory_answer_or_say_why_not(monkeypatch, tmp_path):
+    peer = beyond_memory.Peer("h2o", "h2o_glm", "IRLSM")
+    monkeypatch.setattr(environments, "FOLDER", tmp_path)
+    found = once(peer, ("rows", "few"), 1.0, install=False)
+    assert found["reason"].startswith("not installed: ")
+    here = beyond_memory.Peer("", "no_such_function")
+    assert "no_such_function" in once(here, (), 60.0, install=True)["reason"]
+    for theta, key in (([1.0], "theta"), ([np.nan], "reason")):
+        answer = {"theta": theta, "remark": ""}
+        monkeypatch.setattr(processes, "fresh", lambda *_, answer=answer, **__: answer)
+        assert list(once(here, (), 60.0, install=True)) == [key]
+
+
+@pytest.mark.parametrize(("command", "peers"), [("files", "FILES"), ("cluster", "CLUSTER")])
+def test_files_and_cluster_do_without_their_peers(command, peers, tmp_path):
+    pytest.importorskip("pyarrow")
+    pytest.importorskip("distributed")
+    code = (
+        "from pathlib import Path; import typer\n"
+        f"from benchmarks import {command}\n"
+        "from benchmarks.peers import environments\n"
+        "if __name__ == '__main__':\n"
+        f"    environments.FOLDER = Path({str(tmp_path)!r})\n"
+        f"    typer.run({command}.main)"
+    )
+    output = tmp_path / "figures.json"
+    subprocess.run(
+        [sys.executable, "-c", code, "--quick", "--output", str(output)],
+        capture_output=True,
+        check=True,
+        cwd=environments.ROOT,
+    )
+    rows = {row["case"]: row for row in json.loads(output.read_text())["rows"]}
+    for name in getattr(beyond_memory, peers):
+        assert rows[name]["reason"].startswith("not installed: ")
+    ours = [row["above"] for name, row in rows.items() if "above" in row and "SGD" not in name]
+    assert len(ours) >= 2
+    assert max(ours) < 1e-8
 
 
 def _counting(n):

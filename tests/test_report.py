@@ -136,6 +136,28 @@ DEFAULT = {"default": 60.0, "default_above": None, "default_off": None, "grid_se
             + [{"case": "b", "cov_type": "HC0", "run": "glum", "error": "cut off after 60 s"}],
             "3.0 x over statsmodels from a formula",
         ),
+        (
+            "files",
+            [
+                {"case": "ours", "seconds": 1.0, "reads": 4.0, "peak_mb": 9.0, "above": 0.0},
+                {"case": "in memory", "seconds": 1.0, "reads": 4.0, "above": 0.0},
+                {"case": "SGD", "seconds": 1.0, "reads": 8.0, "above": 1e-3},
+                {"case": "h2o", "seconds": 2.0, "reads": 40.0, "above": 0.0, "remark": "import"},
+                {"case": "statsmodels", "reason": "cut off at 300 s"},
+            ],
+            "4.0 reads of the files and 9 MB; SGD 8.0, 1e-03 above the optimum; h2o 40.0.",
+        ),
+        (
+            "cluster",
+            [
+                {"case": "in memory", "pass": 0.1, "fit": 1.0, "above": 0.0},
+                {"case": "workers", "pass": 0.2, "fit": 3.0, "apart": 0.0, "above": 0.0},
+                {"case": "workers, persisted", "fit": 2.0, "apart": 0.0, "above": 0.0},
+                {"case": "dask-glm newton, workers", "fit": 8.0, "apart": 0.0, "above": 1e-9},
+                {"case": "dask-glm lbfgs, workers", "reason": "cut off at 300 s"},
+            ],
+            "On persisted partitions, times of our fit: dask-glm newton 4.0.",
+        ),
     ],
 )
 def test_what_was_cut_off_is_shown_and_left_out_of_means(name, rows, concludes):

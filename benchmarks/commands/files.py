@@ -5,11 +5,15 @@ Writes a table to Parquet files and measures, each in a fresh process, on the sa
 - a plain read of all batches by pyarrow, the unit of time;
 - the exact fit of ``open_rows`` with a memory limit: its time, its passes, the peak of anonymous
   memory above that before the fit;
-- the same model on the same rows as an array in memory: its coefficients are the reference;
+- the same model on the same rows as an array in memory;
 - ``SGDClassifier.partial_fit`` over the same batches, one epoch and more, columns scaled by means
-  and deviations that cost one more reading: the time, and how far above the optimum it ends.
+  and deviations that cost one more reading: the time, and how far above the optimum it ends;
+- dask-glm and h2o on the same files, and statsmodels on the rows in memory, each in an environment
+  of its own (:mod:`benchmarks.peers.beyond_memory`) that is made where it is missing. Who is not
+  installed, fails or takes longer than ``--limit`` stays in the table with the reason.
 
-Distances are those of the objective of all rows above the reference's, relative to it.
+Distances are those of the objective of all rows above the lowest that anybody reached, relative to
+it.
 """
 
 import json
@@ -21,60 +25,19 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from benchmarks.harness.parquet import arrays, batches, whole, write
 from benchmarks.harness.processes import fresh
 from benchmarks.harness.resident import anonymous_mb, anonymous_peak
 from benchmarks.harness.stored import show
 from benchmarks.harness.tables import console, tiny
+from benchmarks.peers.beyond_memory import FILES
+from benchmarks.peers.runner import once
 from fastlogreg.cli.measuring import new_table
 
-_GROUP = 125_000  # rows of a row group
-_FILES = 8
-_BATCH = 65_536  # rows that the reader and SGD take together
+_FEW = 20_000  # rows of the files that peers are warmed up with
 
 #: what is asked for
 READS, PASS_SPEED = 6.0, 0.8
-
-
-def write(folder: Path, rows: int, columns: int) -> float:
-    """Write a table to files; return their size in MB."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    random = np.random.default_rng(0)
-    w = random.standard_normal(columns) / np.sqrt(columns)
-    names = [f"x{j}" for j in range(columns)]
-    each = -(-rows // _FILES)
-    for k in range(_FILES):
-        schema = pa.schema([(name, pa.float64()) for name in names] + [("y", pa.int8())])
-        with pq.ParquetWriter(folder / f"part{k}.parquet", schema) as file:
-            left = min(each, rows - k * each)
-            while left > 0:
-                X = random.standard_normal((min(_GROUP, left), columns))
-                y = random.random(len(X)) < 1.0 / (1.0 + np.exp(-(X @ w) - 0.5))
-                arrays = [pa.array(X[:, j]) for j in range(columns)]
-                file.write_table(pa.table([*arrays, pa.array(y.astype(np.int8))], schema=schema))
-                left -= len(X)
-    return sum(path.stat().st_size for path in folder.glob("*.parquet")) / 1e6
-
-
-def batches(folder: str) -> Any:
-    """Read all batches of all files."""
-    import pyarrow.parquet as pq
-
-    for path in sorted(Path(folder).glob("*.parquet")):
-        with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(_BATCH)
-
-
-def _arrays(batch: Any) -> tuple[np.ndarray, np.ndarray]:
-    columns = [batch.column(j).to_numpy() for j in range(batch.num_columns - 1)]
-    return np.column_stack(columns), batch.column(batch.num_columns - 1).to_numpy()
-
-
-def whole(folder: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return all rows in memory."""
-    parts = [_arrays(batch) for batch in batches(folder)]
-    return np.concatenate([X for X, _ in parts]), np.concatenate([y for _, y in parts])
 
 
 def read(folder: str) -> dict[str, Any]:
@@ -122,7 +85,7 @@ def fit(folder: str, limit: int) -> dict[str, Any]:
     }
 
 
-def reference(folder: str) -> dict[str, Any]:
+def in_memory(folder: str) -> dict[str, Any]:
     """Fit the rows in memory."""
     import fastlogreg as flr
 
@@ -143,13 +106,13 @@ def sgd(folder: str, epochs: int) -> dict[str, Any]:
     scaler = StandardScaler()
     n = 0
     for batch in batches(folder):
-        X, _ = _arrays(batch)
+        X, _ = arrays(batch)
         scaler.partial_fit(X)
         n += len(X)
     model = SGDClassifier(loss="log_loss", random_state=0)
     for _ in range(epochs):
         for batch in batches(folder):
-            X, y = _arrays(batch)
+            X, y = arrays(batch)
             model.partial_fit(scaler.transform(X), y, classes=[0, 1])
     seconds = time.perf_counter() - begun
     w = model.coef_[0] / scaler.scale_
@@ -167,30 +130,53 @@ def objectives(folder: str, thetas: list[list[float]]) -> list[float]:
     ]
 
 
+def cells(row: dict[str, Any]) -> tuple[str, ...]:
+    """Return what a table shows of a way to fit, with the reason where there is no answer."""
+    return (
+        row["case"],
+        f"{row['seconds']:.2f}" if "seconds" in row else "",
+        f"{row['reads']:.2f}" if "reads" in row else "",
+        f"{row['passes']:.2f}" if "passes" in row else "",
+        f"{row['peak_mb']:.0f}" if "peak_mb" in row else "",
+        tiny(max(row["above"], 0.0)) if "above" in row else "",
+        row.get("reason", row.get("remark", "")),
+    )
+
+
 def main(
     rows: Annotated[int, typer.Option(help="Of the table.")] = 10_000_000,
     columns: Annotated[int, typer.Option(help="Of the table.")] = 20,
     limit_mb: Annotated[int, typer.Option(help="Memory limit of the fit.")] = 200,
     epochs: Annotated[int, typer.Option(help="Of SGDClassifier.")] = 1,
+    limit: Annotated[float, typer.Option(help="Seconds of a peer's process.")] = 300.0,
+    install: Annotated[bool, typer.Option(help="Make missing environments of peers.")] = True,
     folder: Annotated[Path | None, typer.Option(help="Where the files are written.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A small table.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A small table; nothing is made.")] = False,
     output: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
-    """Measure a fit of Parquet files within a memory limit."""
+    """Measure a fit of Parquet files within a memory limit, and those of peers."""
     if quick:
-        rows, limit_mb = 200_000, 8
-    with tempfile.TemporaryDirectory(dir=folder) as made:
+        rows, limit_mb, limit, install = 200_000, 8, min(limit, 60.0), False
+    with tempfile.TemporaryDirectory(dir=folder) as top:
+        made, few = f"{top}/rows", f"{top}/few"
+        for name in (made, few):
+            Path(name).mkdir()
         size = write(Path(made), rows, columns)
+        write(Path(few), min(rows, _FEW), columns)
         unit = fresh("files", f"read({made!r})")["seconds"]
         found = {
             "fastlogreg, files": fresh("files", f"fit({made!r}, {limit_mb * 10**6})"),
-            "fastlogreg, in memory": fresh("files", f"reference({made!r})"),
+            "fastlogreg, in memory": fresh("files", f"in_memory({made!r})"),
             f"SGDClassifier, {epochs} epoch(s)": fresh("files", f"sgd({made!r}, {epochs})"),
         }
-        thetas = [each.pop("theta") for each in found.values()]
-        values = fresh("files", f"objectives({made!r}, {json.dumps(thetas)})")
+        for name, peer in FILES.items():
+            typer.echo(name, err=True)
+            found[name] = once(peer, (made, few), limit, install)
+        thetas = {name: each.pop("theta") for name, each in found.items() if "theta" in each}
+        asked = json.dumps([*thetas.values()])
+        values = fresh("files", f"objectives({made!r}, {asked})")
     ours = found["fastlogreg, files"]
-    apart = float(np.max(np.abs(np.subtract(thetas[0], thetas[1]))))
+    apart = float(np.max(np.abs(np.subtract(*[*thetas.values()][:2]))))
     title = f"{rows:,} x {columns} in Parquet, {size:,.0f} MB, memory_limit {limit_mb} MB"
     caption = (
         f"a plain read {unit:.2f} s; one pass {ours['pass']:.2f} s, at "
@@ -198,19 +184,13 @@ def main(
         f"coefficients of files and memory differ by {apart:.1e} at the most"
     )
     table = new_table(title, "", "seconds", "reads", "passes", "MB", "above", caption=caption)
-    kept = []
-    for (name, each), value in zip(found.items(), values, strict=True):
-        above = value / values[1] - 1.0
-        reads = each["seconds"] / unit
-        table.add_row(
-            name,
-            f"{each['seconds']:.2f}",
-            f"{reads:.2f}",
-            f"{each['passes']:.2f}" if "passes" in each else "",
-            f"{each['peak_mb']:.0f}" if "peak_mb" in each else "",
-            tiny(max(above, 0.0)),
-        )
-        kept.append({"case": name, **each, "reads": reads, "above": above, "read": unit})
+    table.add_column("note", overflow="fold")
+    for name, value in zip(thetas, values, strict=True):
+        reads = found[name]["seconds"] / unit
+        found[name] |= {"reads": reads, "above": value / min(values) - 1.0, "read": unit}
+    kept = [{"case": name, **each} for name, each in found.items()]
+    for row in kept:
+        table.add_row(*cells(row))
     show(table, kept, output)
     if ours["seconds"] / unit > READS:
         console().print(f"missed: {ours['seconds'] / unit:.1f} reads, not {READS:g}")

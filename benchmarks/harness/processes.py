@@ -2,15 +2,20 @@
 
 import json
 import multiprocessing
+import os
+import signal
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+_ROOT = Path(__file__).parents[2]
+_END_SECONDS = 5.0  # that a process gets to end what it started
 _START_SECONDS = 20.0  # to start, to import, and to read the data
 _RESULT, _ERROR, _END = "result", "error", "end"  # what a process sends
 
@@ -19,13 +24,67 @@ class CutOff(Exception):
     """A call that its limit ended, or that ended its process."""
 
 
-def fresh(module: str, call: str) -> Any:
-    """Return what a call of a function of ``benchmarks.<module>`` returns in a fresh process."""
-    code = f"import json; from benchmarks import {module}; print(json.dumps({module}.{call}))"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    if ran.returncode:
-        raise RuntimeError(ran.stderr)
-    return json.loads(ran.stdout.splitlines()[-1])
+def fresh(
+    module: str, call: str, *, python: str | Path = sys.executable, limit: float | None = None
+) -> Any:
+    """Return what a call of a function of ``benchmarks.<module>`` returns in a fresh process.
+
+    Parameters
+    ----------
+    module, call : str
+        What the call returns is brought here as JSON.
+    python : path
+        The interpreter, which may be of another environment.
+    limit : float, optional
+        Seconds, with those that the process needs to start. It gets a SIGTERM then, and a few
+        seconds to end what it started.
+
+    Raises
+    ------
+    CutOff
+        It took longer, ran out of memory, or its process crashed.
+    RuntimeError
+        It raised an exception, whose traceback this is.
+    """
+    code = (
+        "import importlib, json, sys\n"
+        "out, sys.stdout = sys.stdout, sys.stderr\n"  # what others print goes elsewhere
+        f"module = importlib.import_module('benchmarks.{module}')\n"
+        f"print(json.dumps(module.{call}), file=out)"
+    )
+    path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
+    with subprocess.Popen(
+        [python, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+        start_new_session=True,
+    ) as process:
+        try:
+            out, error = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            _end(process)
+            raise CutOff(f"cut off at {limit:g} s") from None
+        except BaseException:
+            _end(process)
+            raise
+    if process.returncode < 0 or error.rstrip().rpartition("\n")[2].startswith("MemoryError"):
+        raise CutOff("its process ended (out of memory or a crash)")
+    if process.returncode:
+        raise RuntimeError(error)
+    return json.loads(out.splitlines()[-1])
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """End a process that leads a session, and the others of it."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_END_SECONDS)
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
 
 
 def within(limit: float, call: Callable[..., Any], *arguments: Any, blas: int | None = 1) -> Any:

@@ -1,4 +1,4 @@
-"""Resident memory of this process, now and at its highest; where there is no /proc, None.
+"""Resident memory of a process, now and at its highest; where there is no /proc, None.
 
 ``resource.getrusage`` won't do: a child's peak there begins at its parent's.
 """
@@ -11,10 +11,10 @@ from pathlib import Path
 NOW, PEAK = "VmRSS", "VmHWM"
 
 
-def resident(field: str) -> int | None:
+def resident(field: str, process: int | str = "self") -> int | None:
     """Return bytes resident (:data:`NOW`) or the most so far (:data:`PEAK`)."""
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
     except OSError:
         return None
     line = next((each for each in lines if each.startswith(field)), None)

@@ -106,11 +106,7 @@ def main(
     for environment in dict.fromkeys(PEERS[peer].environment for peer in peers):
         if install:
             typer.echo(f"environment {environment or 'of this command'}", err=True)
-            wrong[environment] = environments.make(environment)
-        elif not environments.python(environment).exists():
-            wrong[environment] = "not installed: run without --no-install"
-        else:
-            wrong[environment] = ""
+        wrong[environment] = environments.ready(environment, install)
     workers = {name: Worker(name) for name, reason in wrong.items() if not reason}
     measured = []
     problems = [(name, lambda name=name: cases.fit_data(name)) for name in names]

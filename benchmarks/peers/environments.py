@@ -15,13 +15,16 @@ FOLDER = ROOT / ".peers"
 REQUIREMENTS = {
     "glum": ("glum",),
     "skglm": ("skglm",),
-    "statsmodels": ("statsmodels",),
+    "statsmodels": ("statsmodels", "pyarrow"),
     "snapml": ("snapml",),
     "sklearnex": ("scikit-learn-intelex",),
     # a version that pip has as a build for processors alone, where such an index is configured
     "torch": ("torch==2.13.0", "numpy", "scipy"),
     "jax": ("jax", "optax", "scipy"),
     "vw": ("vowpalwabbit", "numpy", "scipy"),
+    "h2o": ("h2o",),
+    # it calls SciPy's L-BFGS by an argument that 1.18 removes
+    "dask-glm": ("dask-glm==0.4.0", "scipy<1.18", "dask[dataframe,distributed]"),
 }
 _DONE = "installed.txt"
 _SECONDS = 900
@@ -35,13 +38,15 @@ def python(environment: str) -> Path:
     return FOLDER / environment / folder / "python"
 
 
+def _made(environment: str) -> bool:
+    """Return whether an environment is there with what is asked for."""
+    done = FOLDER / environment / _DONE
+    return done.exists() and done.read_text() == "\n".join(REQUIREMENTS[environment])
+
+
 def make(environment: str) -> str:
     """Make an environment where it is missing; return what went wrong, empty for nothing."""
-    if not environment:
-        return ""
-    requirements = "\n".join(REQUIREMENTS[environment])
-    done = FOLDER / environment / _DONE
-    if done.exists() and done.read_text() == requirements:
+    if not environment or _made(environment):
         return ""
     venv.create(FOLDER / environment, with_pip=True, clear=True)
     command = [python(environment), "-m", "pip", "install", "--quiet", *REQUIREMENTS[environment]]
@@ -52,5 +57,13 @@ def make(environment: str) -> str:
         return f"not installed: {(lines or ['pip failed'])[-1]}"
     except subprocess.TimeoutExpired:
         return f"not installed: pip took more than {_SECONDS} s"
-    done.write_text(requirements)
+    (FOLDER / environment / _DONE).write_text("\n".join(REQUIREMENTS[environment]))
     return ""
+
+
+def ready(environment: str, install: bool) -> str:
+    """Return why an environment can't be used; empty where it can. Make it where that is asked."""
+    if install:
+        return make(environment)
+    there = not environment or _made(environment)
+    return "" if there else "not installed: run without --no-install or --quick"

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import quality
+from benchmarks.harness import processes, quality
 from benchmarks.harness.problem import Problem
-from benchmarks.peers import environments
+from benchmarks.peers import beyond_memory, environments
 from benchmarks.peers.adapters import PEERS
 
 DISTANCES = (1e-2, 1e-4, 1e-6, 1e-8)
@@ -112,6 +112,36 @@ class Worker:
                 return answer
         request = {"do": "fit", "peer": peer, "setting": setting, "most_times": most_times}
         return self._ask(request, limit)
+
+
+def once(
+    peer: beyond_memory.Peer, arguments: tuple[Any, ...], limit: float, install: bool
+) -> dict[str, Any]:
+    """Return what a peer beyond memory returns in a process of its own, or the reason why not.
+
+    Parameters
+    ----------
+    peer : Peer
+    arguments : tuple
+        Of its function, before the solver.
+    limit : float
+        Seconds, with those that it needs to start and to warm up.
+    install : bool
+        Make its environment where it is missing.
+    """
+    if reason := environments.ready(peer.environment, install):
+        return {"reason": reason}
+    call = f"{peer.function}(*{(*arguments, peer.solver)!r})"
+    python = environments.python(peer.environment)
+    try:
+        found = processes.fresh("peers.beyond_memory", call, python=python, limit=limit)
+    except processes.CutOff as cut:
+        return {"reason": str(cut)}
+    except RuntimeError as error:
+        return {"reason": (str(error).strip().splitlines() or ["failed"])[-1][:200]}
+    if not np.isfinite(found.get("theta", 0.0)).all():
+        return {"reason": "its coefficients are not finite"}
+    return {key: value for key, value in found.items() if value != ""}
 
 
 def save(problem: Problem, folder: Path) -> None:

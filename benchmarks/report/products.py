@@ -228,53 +228,72 @@ def epochs_gain(data: Data) -> str:
     return f"In batches of 256, over SGDClassifier: {', '.join(parts)}." if parts else ""
 
 
+def _note(row: Data) -> str:
+    return row.get("reason", row.get("remark", ""))
+
+
 def files(data: Data) -> Table:
-    """Return a row for each way to fit."""
+    """Return a row for each way to fit, with the reason where there is no answer."""
     rows = [
         (
             row["case"],
-            f"{row['seconds']:.2f} s",
-            f"{row['reads']:.2f}",
+            f"{row['seconds']:.2f} s" if "seconds" in row else "",
+            f"{row['reads']:.2f}" if "reads" in row else "",
             f"{row['passes']:.2f}" if "passes" in row else "",
             f"{row['peak_mb']:.0f} MB" if "peak_mb" in row else "",
-            tiny(max(row["above"], 0.0)),
+            tiny(max(row["above"], 0.0)) if "above" in row else "",
+            _note(row),
         )
         for row in data["rows"]
     ]
-    return Table(("", "takes", "reads", "passes", "peak of memory", "above"), rows)
+    return Table(("", "takes", "reads", "passes", "peak of memory", "above", "note"), rows)
 
 
 def files_cost(data: Data) -> str:
-    """Return what an exact fit of files costs, and what an epoch of SGD."""
-    ours = data["rows"][0]
+    """Return what an exact fit of files costs, and what an epoch of SGD and the peers' fits."""
+    ours, _, *others = data["rows"]
     said = f"An exact fit takes {ours['reads']:.1f} reads of the files and {ours['peak_mb']:.0f} MB"
-    for row in data["rows"]:
+    for row in others:
         if row["case"].startswith("SGD"):
             said += f"; {row['case']} {row['reads']:.1f}, {tiny(row['above'])} above the optimum"
+        elif "reads" in row:
+            said += f"; {row['case']} {row['reads']:.1f}"
     return f"{said}."
 
 
 def cluster(data: Data) -> Table:
-    """Return a row for each place of the rows."""
+    """Return a row for each place of the rows, and for each peer."""
     rows = [
         (
             row["case"],
             f"{ms(row['pass'])} ms" if "pass" in row else "",
-            f"{row['fit']:.2f} s",
+            f"{row['fit']:.2f} s" if "fit" in row else "",
             tiny(row.get("apart")),
+            tiny(row.get("above")),
+            _note(row),
         )
         for row in data["rows"]
     ]
-    return Table(("rows", "a pass", "a fit", "coefficients apart"), rows)
+    return Table(("rows", "a pass", "a fit", "coefficients apart", "above", "note"), rows)
 
 
 def cluster_cost(data: Data) -> str:
-    """Return what workers add."""
-    here, there = data["rows"][:2]
-    return (
+    """Return what workers add, and what dask-glm takes where partitions lie on them already."""
+    here, there, *others = data["rows"]
+    said = (
         f"A pass on workers takes {there['pass'] / here['pass']:.2f} times that in memory, a fit "
         f"{there['fit'] / here['fit']:.2f} times; coefficients differ by {tiny(there['apart'])}."
     )
+    lying = {
+        row["case"].removesuffix(f", {there['case']}"): row["fit"]
+        for row in others
+        if row["case"].endswith(there["case"]) and "fit" in row
+    }
+    persisted = next((row["fit"] for row in others if row["case"].endswith("persisted")), None)
+    if persisted is not None and lying:
+        times = ", ".join(f"{name} {fit / persisted:.1f}" for name, fit in lying.items())
+        said += f" On persisted partitions, times of our fit: {times}."
+    return said
 
 
 def shell(data: Data) -> Table:

@@ -404,7 +404,8 @@ SECTIONS = (
         "files",
         "Files beyond memory",
         "files",
-        "An exact fit of Parquet files within a memory limit; reads: plain ones by pyarrow.",
+        "An exact fit of Parquet files within a memory limit, and other packages on these files; "
+        "reads: plain ones by pyarrow.",
         products.files,
         None,
         products.files_cost,
@@ -413,7 +414,8 @@ SECTIONS = (
         "cluster",
         "Dask",
         "cluster",
-        "The same rows in memory and on two worker processes of one thread each.",
+        "The same rows in memory and on two worker processes of one thread each; dask-glm on such "
+        "workers, its rows persisted there before.",
         products.cluster,
         None,
         products.cluster_cost,
