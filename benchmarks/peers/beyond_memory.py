@@ -38,9 +38,9 @@ FILES = {
     "h2o L_BFGS": Peer("h2o", "h2o_glm", "L_BFGS"),
     "statsmodels Logit, in memory": Peer("statsmodels", "statsmodels_logit"),
 }
-#: on the same partitions
+#: on the same partitions, which lie on two worker processes when the clock starts
 CLUSTER = {
-    f"dask-glm {solver}, two worker processes": Peer("dask-glm", "dask_glm_on_workers", solver)
+    f"dask-glm {solver}, persisted": Peer("dask-glm", "dask_glm_on_workers", solver)
     for solver in ("newton", "lbfgs")
 }
 
