@@ -125,6 +125,8 @@ def test_a_call_in_a_fresh_process_ends_at_its_limit(tmp_path):
         processes.fresh("peers.environments", "os.fspath(1)")
     with pytest.raises(processes.CutOff, match="ended"):
         processes.fresh("peers.environments", "os.abort()")
+    with pytest.raises(processes.CutOff, match="memory"):
+        processes.fresh("peers.adapters", "np.empty(10**15)")
     # with what it started
     sleeper = f"subprocess.run(['sh', '-c', 'echo $$ > {tmp_path}/pid; exec sleep 60'])"
     with pytest.raises(processes.CutOff, match="cut off at 3 s"):

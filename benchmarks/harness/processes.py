@@ -69,7 +69,8 @@ def fresh(
         except BaseException:
             _end(process)
             raise
-    if process.returncode < 0 or error.rstrip().rpartition("\n")[2].startswith("MemoryError"):
+    last = error.rstrip().rpartition("\n")[2].partition(":")[0]
+    if process.returncode < 0 or (process.returncode and last.endswith(MemoryError.__name__)):
         raise CutOff("its process ended (out of memory or a crash)")
     if process.returncode:
         raise RuntimeError(error)

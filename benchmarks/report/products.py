@@ -284,14 +284,14 @@ def cluster_cost(data: Data) -> str:
         f"A pass on workers takes {there['pass'] / here['pass']:.2f} times that in memory, a fit "
         f"{there['fit'] / here['fit']:.2f} times; coefficients differ by {tiny(there['apart'])}."
     )
-    lying = {
-        row["case"].removesuffix(f", {there['case']}"): row["fit"]
+    persisted = {
+        row["case"].removesuffix(", persisted"): row["fit"]
         for row in others
-        if row["case"].endswith(there["case"]) and "fit" in row
+        if row["case"].endswith(", persisted") and "fit" in row
     }
-    persisted = next((row["fit"] for row in others if row["case"].endswith("persisted")), None)
-    if persisted is not None and lying:
-        times = ", ".join(f"{name} {fit / persisted:.1f}" for name, fit in lying.items())
+    ours = persisted.pop(there["case"], None)
+    if ours is not None and persisted:
+        times = ", ".join(f"{name} {fit / ours:.1f}" for name, fit in persisted.items())
         said += f" On persisted partitions, times of our fit: {times}."
     return said
 

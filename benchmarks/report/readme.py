@@ -91,7 +91,7 @@ def page(sections: list[tuple[Section, Data | None]]) -> str:
         if data is None or section.name not in {*CHARTS, *CONCLUSIONS, *MORE}:
             continue
         parts.append(f"## {section.title}\n\n{section.says} {section.concludes(data)}".rstrip())
-        parts.append(f"`{section.measured_by}` ({_machine(data)})")
+        parts.append(f"`{data['command']}` ({_machine(data)})")
         if section.name in CHARTS:
             for narrow in (False, True):
                 parts.append(
