@@ -23,6 +23,7 @@ class Halves:
             Block(MemoryRows(X[cut:], y[cut:]), cut),
         ]
         self.facts = Facts(*X.shape, X.size, float(len(y)), float(len(y)))
+        self.room = 0
 
     def ask(self, question, spec):
         total = None
