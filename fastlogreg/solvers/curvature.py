@@ -307,7 +307,8 @@ class Conjugate:
         if pairs:
             self._directions = np.array([v for v, _ in pairs])
             self._along = np.array([Hv for _, Hv in pairs])
-            self._curvatures = np.einsum("kj,kj->k", self._directions, self._along)
+            # as whoever gives the pairs takes them: a sum in another order may be below 0
+            self._curvatures = np.array([float(v @ Hv) for v, Hv in pairs])
 
     def solve(self, gradient: _Vector) -> _Vector:
         """Return about ``H^-1 gradient``, (p,)."""
