@@ -102,3 +102,15 @@ def test_rounding_in_columns_of_all_scales_ends_no_fit(seed, C, solver):
     y[:3] = range(3)
     model = LogisticRegression(C=C, solver=solver).fit(X, y)
     assert np.isfinite(model.coef_).all()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_hessian_that_divide_and_conquer_has_no_eigenvalues_of():
+    """LAPACK's ``dsyevd`` raised LinAlgError in the fit of this one."""
+    random = np.random.default_rng(66)
+    X = random.standard_normal((30, 50))
+    X[:, :25] = X[:, 25:]
+    X *= 10.0 ** random.uniform(-100, 100, 50)
+    y = random.integers(0, 3, 30)
+    y[:3] = range(3)
+    assert np.isfinite(LogisticRegression(C=1e-3).fit(X, y).coef_).all()
