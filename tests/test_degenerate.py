@@ -83,3 +83,34 @@ def test_judge():
     assert float(best) <= found.fun
     assert extended.above(judge, found.x, best) < 1e-9
     assert float(judged("2 equal rows")[2]) == pytest.approx(np.log(2.0), rel=1e-15)
+
+
+@pytest.mark.filterwarnings(
+    "error::RuntimeWarning", "ignore::sklearn.exceptions.ConvergenceWarning"
+)
+@pytest.mark.parametrize(
+    ("seed", "C", "solver"),
+    [(42, 1e-3, "lbfgs"), (45, 10.0, "lbfgs"), (63, 1e-3, "lbfgs"), (62, 10.0, "newton-cg")],
+)
+def test_rounding_in_columns_of_all_scales_ends_no_fit(seed, C, solver):
+    """Along a direction that is kept, curvature of 1e-16 of its terms was below 0 or above."""
+    random = np.random.default_rng(seed)
+    X = random.standard_normal((30, 50))
+    X[:, :25] = X[:, 25:]
+    X *= 10.0 ** random.uniform(-100, 100, 50)
+    y = random.integers(0, 3, 30)
+    y[:3] = range(3)
+    model = LogisticRegression(C=C, solver=solver).fit(X, y)
+    assert np.isfinite(model.coef_).all()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_hessian_that_divide_and_conquer_has_no_eigenvalues_of():
+    """LAPACK's ``dsyevd`` raised LinAlgError in the fit of this one."""
+    random = np.random.default_rng(66)
+    X = random.standard_normal((30, 50))
+    X[:, :25] = X[:, 25:]
+    X *= 10.0 ** random.uniform(-100, 100, 50)
+    y = random.integers(0, 3, 30)
+    y[:3] = range(3)
+    assert np.isfinite(LogisticRegression(C=1e-3).fit(X, y).coef_).all()

@@ -60,6 +60,17 @@ _NOISE = 1e-8  # change of the slope along a step, relative to it, that may be r
 _Vector = NDArray[np.float64]
 
 
+def _eigh(matrix: NDArray[np.float64]) -> tuple[_Vector, NDArray[np.float64]]:
+    """Return the eigenvalues and the eigenvectors of a symmetric matrix."""
+    try:
+        values, vectors = np.linalg.eigh(matrix)
+    except np.linalg.LinAlgError:  # divide and conquer now and then ends nowhere; slower, this does
+        from scipy.linalg import eigh
+
+        values, vectors = eigh(matrix, driver="evr", check_finite=False)
+    return values, vectors
+
+
 class Base(Protocol):
     """An approximate Hessian that can be solved with."""
 
@@ -108,7 +119,7 @@ class Curvature:
         if info == 0 and self.pivot > self.flat:
             self.factor = factor
         else:
-            values, self.vectors = np.linalg.eigh(scaled)
+            values, self.vectors = _eigh(scaled)
             self.values = np.maximum(np.abs(values), self.flat)
             self._steep = self.values > self.flat
 
@@ -177,7 +188,7 @@ class Curvature:
         flat = self.values <= self.flat
         vectors = self.vectors[:, flat]
         along = [self.scale * product(self.scale * v) for v in vectors.T]
-        values, rotation = np.linalg.eigh(vectors.T @ np.column_stack(along))
+        values, rotation = _eigh(vectors.T @ np.column_stack(along))
         self.vectors[:, flat] = vectors @ rotation
         # what directions lean towards steep ones shows as curvature, too
         least = self.values[self._steep].min(initial=1.0)
@@ -307,7 +318,8 @@ class Conjugate:
         if pairs:
             self._directions = np.array([v for v, _ in pairs])
             self._along = np.array([Hv for _, Hv in pairs])
-            self._curvatures = np.einsum("kj,kj->k", self._directions, self._along)
+            # as whoever gives the pairs takes them: a sum in another order may be below 0
+            self._curvatures = np.array([float(v @ Hv) for v, Hv in pairs])
 
     def solve(self, gradient: _Vector) -> _Vector:
         """Return about ``H^-1 gradient``, (p,)."""

@@ -187,7 +187,8 @@ class _Truncated:
             return replace(proposal, ends=True)
         within = self._convergence.limits.tol * at.point.value
         limit = _CONFIRMING if self._large else int(cost)
-        step, most = _bounded(at.point, self._model, self._base, 0.3 * within, limit)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite ends the solve
+            step, most = _bounded(at.point, self._model, self._base, 0.3 * within, limit)
         if most <= within or (self._large and not np.isfinite(most)):
             return None
         if not np.isfinite(most):
@@ -366,6 +367,8 @@ def _least_ritz_value(alphas: list[float], betas: list[float]) -> float:
     if not alphas:
         return 1.0
     a, b = np.array(alphas), np.array(betas[:-1])
+    if not (b >= 0.0).all():  # rounding left the preconditioner indefinite: nothing is known
+        return 1e-12
     diagonal = 1.0 / a
     if a.size == 1:  # which SciPy before 1.13 refuses
         return float(max(diagonal[0], 1e-12))
