@@ -1,7 +1,7 @@
 """Regularization paths: ``python -m benchmarks.paths``.
 
 A path of 100 penalties down to a thousandth of the strongest: ours at five tolerances, adelie at
-three, and skglm fitted from one penalty to the next at two, where they are installed. Who is not
+four, and skglm fitted from one penalty to the next at two, where they are installed. Who is not
 within 1e-6 of the optimum at each point is shown as well, with how far it is. All solve for the
 same penalties, with one thread for the BLAS; peers in processes of their own, which are ended at a
 limit of seconds. Objectives are computed by NumPy for everyone; the
@@ -81,7 +81,7 @@ def skglm(X: Any, y: NDArray[np.int64], lambdas: NDArray[np.float64], tol: float
 def settings() -> dict[str, Callable[..., Run]]:
     """Return who is run, by name."""
     found = {f"ours tol={tol:g}": partial(ours, tol=tol) for tol in TOLERANCES}
-    for name, run, tols in (("adelie", adelie, (1e-7, 1e-8, 1e-9)), ("skglm", skglm, (1e-4, 1e-6))):
+    for name, run, tols in (("adelie", adelie, (1e-7, 1e-8, 1e-9, 1e-10)), ("skglm", skglm, (1e-4, 1e-6))):
         if find_spec(name) is not None:
             found |= {f"{name} tol={tol:g}": partial(_warm, run, tol=tol) for tol in tols}
     return found
