@@ -147,3 +147,17 @@ def test_mini_batches_of_several_classes_come_near_the_optimum():
     rows = {row["who"]: row for row in minibatch_classes.measure(20_000, 5, 3, 0.1, (256,))}
     assert set(rows) >= {"fastlogreg 256", "SGDClassifier"}
     assert 0.0 < rows["fastlogreg 256"]["above_3"] < 1e-3
+
+
+def test_every_module_can_be_imported_where_asv_imports_it():
+    """asv's environment has the extras cli and plot, and imports all there is in the folder."""
+    program = """
+import importlib, pkgutil, sys
+for absent in ("pandas", "polars", "pyarrow", "dask", "distributed", "formulaic", "statsmodels"):
+    sys.modules[absent] = None
+import benchmarks
+for module in pkgutil.walk_packages(benchmarks.__path__, "benchmarks."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=300)

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import typer
 from numpy.typing import NDArray
 from rich.table import Table
@@ -48,12 +47,14 @@ class Case(NamedTuple):
     """A table, its formula, and clusters of its rows."""
 
     formula: str
-    data: pd.DataFrame
+    data: Any  # a frame of pandas
     groups: NDArray[np.int64]
 
 
 def drawn(n: int, d: int, seed: int = 0) -> Case:
     """Return correlated columns, and labels of their logistic model."""
+    import pandas as pd
+
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((n, d))
     X += 0.5 * rng.standard_normal((n, 1))

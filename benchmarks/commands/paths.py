@@ -81,7 +81,10 @@ def skglm(X: Any, y: NDArray[np.int64], lambdas: NDArray[np.float64], tol: float
 def settings() -> dict[str, Callable[..., Run]]:
     """Return who is run, by name."""
     found = {f"ours tol={tol:g}": partial(ours, tol=tol) for tol in TOLERANCES}
-    for name, run, tols in (("adelie", adelie, (1e-7, 1e-8, 1e-9, 1e-10)), ("skglm", skglm, (1e-4, 1e-6))):
+    for name, run, tols in (
+        ("adelie", adelie, (1e-7, 1e-8, 1e-9, 1e-10)),
+        ("skglm", skglm, (1e-4, 1e-6)),
+    ):
         if find_spec(name) is not None:
             found |= {f"{name} tol={tol:g}": partial(_warm, run, tol=tol) for tol in tols}
     return found
