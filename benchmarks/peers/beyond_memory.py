@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,8 +30,7 @@ class Peer(NamedTuple):
     solver: str = ""
 
 
-#: on the same Parquet files; on 200,000 rows dask-glm took far longer by proximal gradients
-#: and 150 times by ADMM
+#: on the same Parquet files; dask-glm's proximal gradients and ADMM took far longer when tried
 FILES = {
     "dask-glm newton": Peer("dask-glm", "dask_glm", "newton"),
     "dask-glm lbfgs": Peer("dask-glm", "dask_glm", "lbfgs"),
@@ -73,6 +73,17 @@ def _dask_glm(X: Any, y: Any, solver: str) -> list[float]:
     return np.asarray(theta, dtype=float).tolist()
 
 
+def _measured(fit: Callable[[str], list[float]], folder: str, few: str) -> dict[str, Any]:
+    """Fit few rows and then the files, in this process; return seconds, memory, theta."""
+    fit(few)
+    before = anonymous_mb()
+    with anonymous_peak() as peak:
+        begun = time.perf_counter()
+        theta = fit(folder)
+        seconds = time.perf_counter() - begun
+    return {"seconds": seconds, "peak_mb": peak[0] - before, "theta": theta}
+
+
 def _remark(solver: str) -> str:
     return "has no penalty" if solver == "newton" else ""
 
@@ -85,14 +96,7 @@ def dask_glm(folder: str, few: str, solver: str) -> dict[str, Any]:
         rows = dd.read_parquet(files, split_row_groups=True).to_dask_array(lengths=True)
         return _dask_glm(rows[:, :-1], rows[:, -1], solver)
 
-    fit(few)
-    before = anonymous_mb()
-    with anonymous_peak() as peak:
-        begun = time.perf_counter()
-        theta = fit(folder)
-        seconds = time.perf_counter() - begun
-    found = {"seconds": seconds, "peak_mb": peak[0] - before, "theta": theta}
-    return {**found, "remark": _remark(solver)}
+    return {**_measured(fit, folder, few), "remark": _remark(solver)}
 
 
 def dask_glm_on_workers(rows: int, columns: int, parts: int, solver: str) -> dict[str, Any]:
@@ -185,11 +189,4 @@ def statsmodels_logit(folder: str, few: str, _: str) -> dict[str, Any]:
         result = sm.Logit(y, sm.add_constant(X)).fit(disp=0, tol=_TOL)
         return [float(value) for value in result.params]
 
-    fit(few)
-    before = anonymous_mb()
-    with anonymous_peak() as peak:
-        begun = time.perf_counter()
-        theta = fit(folder)
-        seconds = time.perf_counter() - begun
-    found = {"seconds": seconds, "peak_mb": peak[0] - before, "theta": theta}
-    return {**found, "remark": "has no penalty"}
+    return {**_measured(fit, folder, few), "remark": "has no penalty"}
