@@ -325,7 +325,7 @@ def main(
     names = chosen(only, TARGET_CASES, "case")
     shapes = EPOCH_SHAPES
     if quick:
-        shapes, limit, seconds, names = ((20_000, 20),), 0.5, 0.5, names or list(QUICK)
+        shapes, limit, seconds, names = ((20_000, 20),), 3.0, 0.5, names or list(QUICK)
     rows: list[dict[str, Any]] = []
     if with_epochs:
         for n, d in shapes:
