@@ -115,6 +115,7 @@ FLOORS = [
     (
         "fastlogreg.backends.numba.intrinsics",
         "fastlogreg.backends.numba.jit",
+        "fastlogreg.backends.numba.wide",
         "fastlogreg.backends.numba.vectors",
     ),
     ("fastlogreg.backends.limits",),

@@ -63,6 +63,8 @@ from numba.core.caching import FunctionCache
 from numba.core.runtime import rtsys
 from numba.extending import overload
 
+from fastlogreg.backends.numba.wide import WideCompiler
+
 _EXACT = {"contract", "nsz"}
 _REDUCING = {"reassoc", "contract", "nsz", "arcp"}
 _ONLY_PRANGE = {
@@ -85,14 +87,17 @@ _INNER = {"error_model": "numpy", "no_cfunc_wrapper": True}
 # costs two atomic additions an array, 0.5 us a block, a quarter of the time at d = 50.
 _BORROWING = {"_nrt": False, **_INNER}
 
-_STAGE = {"fastmath": _REDUCING, **_BORROWING}
-
 _PROCESSOR = config.CPU_NAME or llvm.get_host_cpu_name()
+# Emerald Rapids: loss and gradient take 10 % less at 1,000 x 10 and 10,000 x 20, 25 % at 1e6 x 2.
+_WIDE = {"icelake-server", "sapphirerapids", "emeraldrapids", "graniterapids"}
+_VECTORIZED = {**_BORROWING, **({"pipeline_class": WideCompiler} if _PROCESSOR in _WIDE else {})}
+_STAGE = {"fastmath": _REDUCING, **_VECTORIZED}
+
 #: Whether to ask for rows before they are needed, where they are read in order: AMD's processors do
 #: it better by themselves. A constant in machine code, which is kept by processor.
 PREFETCHES = not _PROCESSOR.startswith("znver")
 
-exact = numba.njit(fastmath=_EXACT, **_BORROWING)
+exact = numba.njit(fastmath=_EXACT, **_VECTORIZED)
 stage = numba.njit(**_STAGE)
 inlined = numba.njit(forceinline=True, **_STAGE)  # by LLVM: arrays are passed on at 7 words each
 borrowing = numba.njit(**_BORROWING)
