@@ -26,6 +26,7 @@ from fastlogreg.backends import (
 _BLOCK_VALUES = 1 << 20  # of a product that is made block by block
 _FAR = 1e3  # times its spread from 0: sums of squares lose 6 digits
 _FEW, _MANY = 64, 2000  # rows that show whether columns may be far, and are
+_LINE = 64  # bytes that a processor reads at once
 
 __all__ = ["Columns", "MemoryRows", "Rows", "dense", "some_rows"]
 
@@ -85,6 +86,8 @@ class MemoryRows:
         self.n_rows, self.n_columns = map(int, X.shape)
         self.n_values = int(X.size)
         self.fraction = 1.0
+        self._samples: dict[int, MemoryRows] = {}
+        self._readings = 0.0  # of samples, not yet asked for
 
     @property
     def arrays(self) -> tuple[Matrix, Any, Any, Any]:
@@ -108,6 +111,7 @@ class MemoryRows:
         other._arrays = X, *self._arrays[1:]
         for name in ("_by_column", "far_middle"):
             other.__dict__.pop(name, None)
+        other._samples = {}
         return other
 
     @cached_property
@@ -153,18 +157,31 @@ class MemoryRows:
         return backends.get("numba").bind_sets(*self._arrays, members, spec)
 
     def sample(self, step: int) -> "MemoryRows":
-        """Return one row, drawn with a fixed seed, of every ``step`` rows; none is copied."""
+        """Return one row, drawn with a fixed seed, of every ``step`` rows.
+
+        Of Fortran order they are copied: to read one value in eight of a column takes as long as to
+        read it all. Else none is.
+        """
         assert self.fraction == 1.0, "a sample of a sample is not offered"
-        whole = self.n_rows // step
-        rows = np.arange(0, whole * step, step, dtype=np.int64)
-        rows += np.random.default_rng(0).integers(0, step, size=whole)
-        part = self._with_rows(rows if self._chosen is None else self._chosen[rows])
-        part.fraction = whole / self.n_rows
-        return part
+        if step not in self._samples:
+            whole = self.n_rows // step
+            rows = np.arange(0, whole * step, step, dtype=np.int64)
+            rows += np.random.default_rng(0).integers(0, step, size=whole)
+            rows = rows if self._chosen is None else self._chosen[rows]
+            X = self._arrays[0]
+            if not isinstance(X, np.ndarray) or X.flags.c_contiguous:
+                part = self._with_rows(rows)
+            else:
+                part = self.like(*(_taken(array, rows) for array in self._arrays))
+                self._readings += min(1.0, _LINE / X.itemsize / step)
+            part.fraction = whole / self.n_rows
+            self._samples[step] = part
+        return self._samples[step]
 
     def sample_readings(self) -> float:
-        """Return 0: samples share the rows."""
-        return 0.0
+        """Return the readings that samples took and nobody has counted yet."""
+        found, self._readings = self._readings, 0.0
+        return found
 
     def subset(self, rows: NDArray[np.int64]) -> "MemoryRows":
         """Return some of the rows, in ascending order, as rows of their own; none is copied."""
@@ -182,6 +199,7 @@ class MemoryRows:
         for name in ("total_weight", "_effective"):
             part.__dict__.pop(name, None)
         part._arrays = X, y, drawn if weights is None else drawn * weights, offset
+        part._samples = {}
         return part
 
     def _with_rows(self, rows: NDArray[np.int64]) -> "MemoryRows":
@@ -189,6 +207,7 @@ class MemoryRows:
         for name in ("total_weight", "_effective"):
             part.__dict__.pop(name, None)
         part._chosen = rows
+        part._samples, part._readings = {}, 0.0
         part.n_values = int(self.n_values * rows.size / max(1, self.n_rows))
         part.n_rows = rows.size
         return part
@@ -308,6 +327,13 @@ class MemoryRows:
     def solving(self, size: int) -> Solving:
         """Return what a solver of ``size`` parameters runs in, so that passes find the threads."""
         return self._backend.solving(size)
+
+
+def _taken(array: Any, rows: NDArray[np.int64]) -> Any:
+    """Return rows of an array, in its order; None for None."""
+    if array is None:
+        return None
+    return array[rows] if array.flags.c_contiguous else array.T.take(rows, axis=-1).T
 
 
 def dense(X: Matrix) -> NDArray[np.floating]:

@@ -13,7 +13,8 @@ they are slow and hardly ever needed, so :func:`find_separation` asks in this or
    there is no separation. That costs one reading of the margins.
 2. *Newton's certificate.* With Newton's step t, ``r_i (1 - (1 - p_i) a_i' t)`` solve the equation
    exactly; where they are positive, the data overlap. Where rows are separated, some ``a_i' t``
-   is at least 1. So data with an optimum far out (strong signals) are cleared here.
+   is at least 1. So data with an optimum far out (strong signals) are cleared here. A fit that
+   ends with its Hessian asks this first (:func:`step_shows_overlap`).
 3. *Single columns*, the usual case (a level that only one class has): by comparison alone.
 4. *Linear programs* on few rows, to which those that the found direction violates are added.
    The direction is made exact to rounding, and verified on all rows.
@@ -41,7 +42,7 @@ likelihood estimates in logistic regression models, Biometrika 71.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -58,6 +59,7 @@ __all__ = [
     "all_overlap",
     "find_separation",
     "may_be_separated",
+    "step_shows_overlap",
     "suspicion",
 ]
 
@@ -75,6 +77,7 @@ _ROUNDED = 1e-15  # a component of the scaled gradient that is rounding
 _SOLVED = 0.1  # of the least residual: what they leave of the gradient, scaled
 _SAMPLE = 1 << 18  # values that the scales of columns are learned from
 _BLOCK = 1 << 18  # values of X that are centred at a time
+_SIGNED = 1 << 14  # margins that are given their signs at a time
 _ROUNDS = 60  # linear programs for one direction at most
 _NAMED = 200  # parameters up to which a linear program says which columns separate all
 _ITERATIONS = 50_000  # steps of one linear program at most
@@ -237,7 +240,9 @@ def find_separation(
 
     def margins(at: _Vector, *, with_offset: bool = False) -> _Vector:
         z = bound.margins(at, with_offset=with_offset)
-        np.negative(z, out=z, where=y == 0.0)
+        for first in range(0, z.size, _SIGNED):  # of 1e6 rows by a mask: 11 ms, so: 2
+            block = slice(first, first + _SIGNED)
+            z[block] *= 2.0 * y[block] - 1.0
         return z
 
     counts = None if sample_weight is None else sample_weight > 0.0
@@ -328,6 +333,29 @@ def find_separation(
         alone={int(rows.columns[j]): sign for j, sign in sorted(search.alone.items())},
         together=together,
     )
+
+
+class Judged(Protocol):
+    """What is asked of an objective."""
+
+    def largest_change(self, step: _Vector) -> float:
+        """Return by how much ``step`` changes the margin of a row at the most, in one reading."""
+
+
+def step_shows_overlap(
+    objective: Judged, gradient: _Vector, hessian: NDArray[np.float64], held: _Mask
+) -> bool:
+    """Whether derivatives of the mean loss show that no direction separates rows of two classes.
+
+    That is Newton's certificate, in one reading of the margins. ``held``, (p,), says which entries
+    of theta have no penalty.
+    """
+    found = _step(hessian[np.ix_(held, held)], gradient[held])
+    if found is None:
+        return False
+    step = np.zeros(held.size)
+    step[held] = found
+    return objective.largest_change(step) < _STEP
 
 
 def suspicion(decrement: float) -> float:

@@ -23,7 +23,12 @@ from fastlogreg.data import validation as check
 from fastlogreg.data.class_separation import find_class_separation, names_of_entries
 from fastlogreg.data.memory import MemoryRows, Rows
 from fastlogreg.data.parts import PartedRows
-from fastlogreg.data.separation import Separation, find_separation, may_be_separated
+from fastlogreg.data.separation import (
+    Separation,
+    find_separation,
+    may_be_separated,
+    step_shows_overlap,
+)
 from fastlogreg.data.weightless import NEVER, set_aside, taken_away
 from fastlogreg.estimators.callbacks import FitMonitor, FitTasks, fit_tasks
 from fastlogreg.estimators.input import training
@@ -534,8 +539,12 @@ class Settings:
         rows: Rows,
         start: NDArray[np.float64] | None,
         trace: Trace[Iteration],
+        **wanted: Any,
     ) -> tuple[Result, Separation | None]:
-        """Return the optimum, and where there is none, why: what separates the rows."""
+        """Return the optimum, and where there is none, why: what separates the rows.
+
+        ``wanted`` is what else Newton is asked for.
+        """
         solver = proximal if has_gap(problem) else self.solver
         stages: dict[str, Any] = (
             {"stages": start is None} if solver in (auto, newton, proximal) else {}
@@ -553,6 +562,7 @@ class Settings:
                 stop_value=stop_value,
                 trace=trace,
                 **stages,
+                **(wanted if solver in (auto, newton) else {}),
             )
         if not separable or not result.finite:
             return result, None
@@ -584,6 +594,11 @@ class Settings:
         ``grows``, (2, p), says which entries of theta may fall, and rise, without bound.
         """
         layout, source = problem.layout, problem.source
+        if result.point is not None and layout.n_outputs == 1:
+            held: NDArray[np.bool_] = np.array(grows.any(axis=0))
+            layout.intercepts(held)[:] = True
+            if step_shows_overlap(problem, *result.point[1:], held):
+                return None
         if isinstance(source, PartedRows):
             near, theta = rows_near_to_0(problem, result.theta)
             source, theta = cast(PartedRows, near), layout.for_pass(theta)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 __all__ = ["L2", "ElasticNet", "Penalty", "least_shift", "move_along_flat"]
 
 _SCALES = 9  # of the dual point, of which the best counts
+_MANY = 1000  # entries from which those that say nothing are left out
 
 _Vector = NDArray[np.float64]
 
@@ -298,6 +299,9 @@ class ElasticNet(L2):
         with np.errstate(over="ignore", invalid="ignore"):  # NaN then says nothing is known
             g = gradient if self._none_free else np.where(self.free, 0.0, gradient)
             size = np.abs(g)
+            if theta.size > _MANY:  # entries at 0 that stay there add nothing
+                used = np.flatnonzero((theta != 0.0) | ~(size <= l1))
+                theta, g, size, l1, l2 = (each[used] for each in (theta, g, size, l1, l2))
             own, slope = l1 * np.abs(theta), g * theta
             if self._is_smooth:
                 own += 0.5 * l2 * theta * theta

@@ -169,6 +169,8 @@ class Result:
         Why the solver ended. One that reached ``max_iter``, was stopped or found no step may
         have converged by then.
     history : list of Iteration
+    point : tuple of float, ndarray of shape (p,), ndarray of shape (p, p), optional
+        The objective, its gradient and its Hessian at ``theta``, where the last pass gave them.
     """
 
     theta: NDArray[np.float64]
@@ -180,6 +182,9 @@ class Result:
     converged: bool
     status: Status
     history: list[Iteration] = field(repr=False)
+    point: tuple[float, NDArray[np.float64], NDArray[np.float64]] | None = field(
+        default=None, repr=False
+    )
 
     @property
     def finite(self) -> bool:

@@ -33,13 +33,14 @@ def auto(
     stop_value: float = 0.0,
     trace: Trace[Iteration] | None = None,
     stages: bool = True,
+    ends_with_hessian: bool = False,
 ) -> Result:
     """Minimize by the solver that should need least; see :func:`fastlogreg.solvers.newton.newton`.
 
     Parameters
     ----------
     objective : Problem
-    theta, tol, max_iter, stop_value, trace, stages
+    theta, tol, max_iter, stop_value, trace, stages, ends_with_hessian
         As for :func:`fastlogreg.solvers.newton.newton`.
 
     Returns
@@ -58,5 +59,5 @@ def auto(
     """
     solve: Callable[..., Result] = newton_cg
     if is_cheap(objective):
-        solve = partial(newton, stages=stages)
+        solve = partial(newton, stages=stages, ends_with_hessian=ends_with_hessian)
     return solve(objective, theta, tol=tol, max_iter=max_iter, stop_value=stop_value, trace=trace)

@@ -30,6 +30,7 @@ __all__ = ["HANDING_OVER", "NEWTON", "STAGE", "TRUNCATED", "Convergence", "Limit
 _ILL = 1e-5  # a pivot of the Hessian, scaled to a unit diagonal, below this
 _ILL_OF_SEVERAL = np.inf  # columns of margins: always, a pass is little beside their Hessian
 _CHANGE = 0.5  # of a margin: a row whose loss falls like an exponential asks for 1
+_STILL = 1e-3  # of a margin: the Hessian is that of the optimum to a thousandth
 _UNEVEN = 0.1  # a tenth of the rows, or fewer, say as much as all of them
 
 
@@ -45,12 +46,16 @@ class Rule(NamedTuple):
         most; steps along an exponential leave 1/e.
     looks : bool
         Whether margins are looked at where the Hessian or the weights may deceive.
+    settles : bool
+        Whether ``tol`` is enough where the Hessian was made, and margins are looked at rather
+        than a step taken: the caller takes one.
     """
 
     aim: float
     slow: float = np.inf
     slow_before: float = np.inf
     looks: bool = False
+    settles: bool = False
 
 
 # aim: where a column is seen in a row or two, a kept Hessian of every 8th row takes its curvature
@@ -140,13 +145,23 @@ class Convergence:
         """Return what is known of an iterate from the step that would be next."""
         value, decrement = at.point.value, proposal.decrement
         slow = self.slow or self._slow_before
-        if not proposal.known or (slow and decrement > ROUNDING * value):
+        if not proposal.known:
+            return Verdict(False, False)
+        near = decrement <= self.limits.tol * value
+        if slow and decrement > ROUNDING * value and not (near and self._stands(proposal)):
             return Verdict(False, False)
         doubtful = self._rule.looks and (self._uneven or proposal.pivot < self._ill)
         if doubtful and decrement <= self.enough(at):
             if self._objective.largest_change(proposal.step) > _CHANGE:
                 return Verdict(False, False)
-        return Verdict(decrement <= self.limits.tol * value, decrement <= self.goal(value))
+        settled = near and self._rule.settles and proposal.fresh
+        return Verdict(near, settled or decrement <= self.goal(value))
+
+    def _stands(self, proposal: Proposal) -> bool:
+        """Whether no margin changes along Newton's step, so that steps before it say nothing."""
+        if not (self._rule.settles and proposal.fresh):
+            return False
+        return self._objective.largest_change(proposal.step) <= _STILL
 
     def spent(self, at: Iterate) -> Status | None:
         """Return what there is no more of, None where the solver may go on."""

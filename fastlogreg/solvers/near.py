@@ -21,7 +21,8 @@ def in_near_columns(solve: _Solve) -> _Solve:
     """Return the solver, which works in columns near to 0 where those of the problem are far.
 
     Values, distances and passes are the same there; the trace hears of theta in the columns as they
-    are, and the size of the gradient is that in the columns near to 0. A Hessian that is given
+    are, and the size of the gradient is that in the columns near to 0; derivatives at the end are
+    not handed on. A Hessian that is given
     (``hessian=``) is of the columns as they are, and so is then the solver's work.
     """
 
@@ -38,6 +39,6 @@ def in_near_columns(solve: _Solve) -> _Solve:
             return solve(objective, theta, trace=trace, **options)
         seen = (Trace() if trace is None else trace).through(near.back)
         result = solve(near.problem, near.there(theta), trace=seen, **options)
-        return replace(result, theta=near.back(result.theta))
+        return replace(result, theta=near.back(result.theta), point=None)
 
     return cast(_Solve, solved)

@@ -32,6 +32,7 @@ counts as a rise. When a small decrement is the distance is said by
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import ceil, floor, isfinite, log
 from typing import NamedTuple
 
@@ -81,6 +82,7 @@ def newton(
     trace: Trace[Iteration] | None = None,
     stages: bool = True,
     hessian: NDArray[np.float64] | None = None,
+    ends_with_hessian: bool = False,
 ) -> Result:
     """Minimize a twice differentiable objective that is bounded below by zero.
 
@@ -104,6 +106,9 @@ def newton(
     hessian : ndarray of shape (p, p), optional
         With this penalty, at a point near the start: the first steps are taken with it, and there
         are no stages.
+    ends_with_hessian : bool, default=False
+        Whether the Hessian is wanted where the fit ends: then the pass that should be the last
+        gives it, too (``Result.point``).
 
     Returns
     -------
@@ -135,8 +140,11 @@ def newton(
         theta, kept, stopped = _stages(objective, theta, trace)
         if stopped:
             return _stopped_in_stages(objective, theta, trace)
-    limits = Limits(tol, max_iter, stop_value)
-    return _minimize(objective, theta, kept, Convergence(objective, limits, NEWTON), trace)[0]
+    rule = NEWTON._replace(settles=ends_with_hessian)
+    convergence = Convergence(objective, Limits(tol, max_iter, stop_value), rule)
+    direction = _Newton(objective, convergence, kept, ends_with_hessian)
+    result = minimize(objective, theta, direction, convergence, trace)
+    return replace(result, point=direction.point) if ends_with_hessian else result
 
 
 class _Kept(NamedTuple):
@@ -238,9 +246,15 @@ class _Newton(Sure):
     """Newton's direction, with a Hessian that is kept as long as that is cheaper."""
 
     def __init__(
-        self, objective: TwiceDifferentiable, convergence: Convergence, kept: _Kept | None
+        self,
+        objective: TwiceDifferentiable,
+        convergence: Convergence,
+        kept: _Kept | None,
+        ends_with_hessian: bool = False,
     ) -> None:
         self.kept = kept
+        self.point: Point | None = None  # with the Hessian, where the last pass gave it
+        self._ends_with_hessian = ends_with_hessian
         self._objective = objective
         self._convergence = convergence
         self._entire = objective.share == 1.0
@@ -305,11 +319,11 @@ class _Newton(Sure):
             self._model.add(step, before.point.gradient, at.point.gradient)
         self._last = None if proposal.lost else _Last(proposal.decrement, self._fresh)
         self._left = None if proposal.lost else proposal.decrement
-        self._fresh, self._judged = False, not self._entire
+        self._fresh, self._judged, self.point = False, not self._entire, None
 
     def _take_up(self, at: Iterate) -> None:
         """Solve with the Hessian that was made here."""
-        point = at.point
+        self.point = point = at.point
         self.kept = _Kept(point.curvature, point.value, self._rate)
         curvature = Curvature(self.kept.hessian, point.value, self._objective.layout)
         if self._entire and curvature.underflowed(point.gradient).any():
@@ -330,6 +344,9 @@ class _Newton(Sure):
 
     def _recalibrate(self, at: Iterate) -> None:
         """Let the kept Hessian judge its distance by the moments of the columns here."""
+        if self._ends_with_hessian:
+            at.point, self._last = self._eval_hessian(at.theta), None
+            return
         if not isinstance(at.point.curvature, Moments):
             # where it was at once: a pass for nothing but to be sure
             at.point = self._eval_moments(at.theta)
@@ -364,6 +381,9 @@ class _Newton(Sure):
         if decrement > goal and _keeping_pays(
             decrement, goal, expected, contraction / value, self._objective.hessian_passes
         ):
+            if self._ends_with_hessian:
+                last = expected * decrement <= goal
+                return self._eval_hessian if last else self._eval_gradient
             near = self._entire and expected * decrement <= _CLOSE * goal
             return self._eval_moments if near else self._eval_gradient
         return self._eval_hessian if at.length == 1.0 else None

@@ -1,11 +1,14 @@
 """From a fit to its results: :func:`inference`, and what it shares with formulas."""
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
+from fastlogreg import backends
 from fastlogreg.data import validation as check
 from fastlogreg.data.labels import encode_counts
 from fastlogreg.data.memory import Columns, Rows
@@ -43,7 +46,9 @@ from fastlogreg.statistics.results import Design, Fit, LogitResults, Results, ch
 __all__ = ["Asked", "check_asked", "inference", "referred", "results_of"]
 
 _FAR = 1e-2  # of the log-likelihood: what estimates may be below the maximum, 0.14 errors at most
-_NEAR = 1e-15  # for each row: how near estimates are where another step would show in no error
+# for each row: how near estimates are where errors change by 1e-6 at most; by 1e-7 where one more
+# pass takes next to nothing, of so many products of the information at the most
+_NEAR, _NEARER, _LITTLE = 1e-12, 1e-15, 1e8
 _WEIGHTS = ("frequency", "sampling")
 NO_WEIGHTS = "{} is not taken beside counts, which are weights themselves"
 _NOT_THERE = (
@@ -53,6 +58,8 @@ _NOT_THERE = (
 )
 
 _Array = NDArray[np.float64]
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class Asked(NamedTuple):
@@ -454,6 +461,18 @@ def referred(rows: Rows, theta: _Array | None, reference: Any) -> tuple[Rows, An
     return changed, None if theta is None else -theta, 0
 
 
+def _solving(make: Callable[Concatenate[Likelihood, _P], _T]) -> Callable[..., _T]:
+    """Let a function that makes results run in what a solver of as many parameters runs in."""
+
+    @wraps(make)
+    def made(likelihood: Likelihood, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        with backends.get("numba").solving(likelihood.size) as again, again:
+            return make(likelihood, *args, **kwargs)
+
+    return made
+
+
+@_solving
 def results_of(
     likelihood: Likelihood,
     parameters: _Array,
@@ -469,19 +488,23 @@ def results_of(
     formula: str | None = None,
     n_missing: int = 0,
     cleared: float | None = None,
+    known: Derivatives | None = None,
 ) -> LogitResults | MNLogitResults:
     """Return the results of estimates, or say why there are none.
 
     ``polish`` lets one more step be taken from what is known at the estimates. ``cleared`` is the
     estimated distance of the mean loss above its optimum with which these very estimates were
-    asked before whether rows are separated, and none were.
+    asked before whether rows are separated, and none were. ``known`` are the derivatives at the
+    estimates, where a fit ended with them.
     """
     nobs = float(likelihood.n_counted) if asked.sampling else likelihood.total_weight
     sums_at: type[Sums] = SumsInMemory
     if isinstance(likelihood, PartedLikelihood):
         sums_at = SumsOfParts
-    derivatives = likelihood.derivatives(parameters) if firth is None else firth.derivatives
-    if firth is None:
+    if firth is not None:
+        derivatives = firth.derivatives
+    else:
+        derivatives = likelihood.derivatives(parameters) if known is None else known
         derivatives = _at_optimum(
             likelihood, parameters, derivatives, names, ridge, polish, cleared
         )
@@ -491,7 +514,8 @@ def results_of(
     if polish:
         step = found.covariance @ derivatives.score
         parameters = parameters + step
-        if decrement(derivatives) > _NEAR * nobs:  # else errors would not change
+        cheap = likelihood.n_rows * likelihood.size**2 <= _LITTLE
+        if decrement(derivatives) > (_NEARER if cheap else _NEAR) * nobs:
             derivatives = likelihood.derivatives(parameters)
             sums = sums_at(likelihood, parameters)
             found = sums.bread(derivatives, names, added)

@@ -152,7 +152,13 @@ class Likelihood:
 
     def derivatives(self, parameters: _Array) -> Derivatives:
         """Return the log-likelihood, score and information, in one pass."""
-        loss, gradient, hessian = self._bound(self.theta(parameters), 2)
+        return self.derivatives_of_loss(*self._bound(self.theta(parameters), 2))
+
+    def derivatives_of_loss(self, loss: float, gradient: _Array, hessian: _Array) -> Derivatives:
+        """Return the log-likelihood, score and information that derivatives of the loss say.
+
+        Those are by theta: (p,) and (p, p), or (K p,) and (K p, K p) of several classes.
+        """
         if self.n_equations == 1:
             return Derivatives(-float(loss), -gradient, hessian)
         score = -gradient.reshape(self.n_classes, self.width)[self.others].reshape(-1)

@@ -564,3 +564,36 @@ def test_a_value_that_underflows_is_gone_down_to():
         result = newton(problem, np.zeros(2), max_iter=60)
         assert result.value < 1e-15
         assert never_rises(result)
+
+
+@pytest.mark.parametrize("n", [300, 30_000])
+@pytest.mark.parametrize("tol", [1e-4, 1e-12])
+def test_the_hessian_is_that_of_the_end(n, tol, rng):
+    X = rng.standard_normal((n, 4)) * [1.0, 10.0, 0.1, 1.0]
+    y = (rng.random(n) < 1.0 / (1.0 + np.exp(-X @ [1.0, 0.1, -3.0, 0.0]))).astype(float)
+    objective = problem_of(X, y, l2=1.0)
+    result = newton(objective, np.zeros(5), tol=tol, ends_with_hessian=True)
+    assert result.converged and result.point is not None
+    value, gradient, hessian = objective.value_gradient_hessian(result.theta)
+    assert result.value == result.point[0] == value
+    assert_allclose(result.point[1], gradient, rtol=1e-12, atol=1e-18)
+    assert_allclose(result.point[2], hessian, rtol=1e-12)
+    step = np.linalg.solve(hessian, gradient)
+    assert 0.5 * gradient @ step <= tol * value
+    plain = newton(objective, np.zeros(5), tol=tol)
+    assert plain.point is None
+    assert_allclose(result.theta, plain.theta, atol=10 * np.sqrt(tol))
+
+
+def test_an_outlier_hides_nothing_where_the_hessian_is_wanted(rng):
+    n = 2_000
+    X = rng.standard_normal((n, 3))
+    y = (rng.random(n) < 1.0 / (1.0 + np.exp(-X @ [1.0, -1.0, 0.5]))).astype(float)
+    X[0], y[0] = [1e9, -1e9, 1e9], 1.0
+    objective = problem_of(X, y, l2=1e-3)
+    exact = newton(objective, np.zeros(4), tol=1e-13, max_iter=300).value
+    for tol in (1e-3, 1e-6, 1e-10):
+        for start in (np.zeros(4), np.array([0.0, 1e-7, 0.0, 0.0])):
+            result = newton(objective, start, tol=tol, max_iter=300, ends_with_hessian=True)
+            if result.converged:
+                assert result.value - exact <= 2.0 * tol * exact

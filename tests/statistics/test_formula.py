@@ -185,9 +185,40 @@ def test_results_of_plain_columns_stay_when_the_table_changes_and_are_pickled():
     new = table[["a", "b"]].head(5)
     expected, null = found.predict(new), flr.logit("y ~ a + b", table, sample_weight="w").llnull
     again = pickle.loads(pickle.dumps(flr.logit("y ~ a + b", table, sample_weight="w")))
-    table.loc[:, ["y", "w"]] = 0.0
+    leverage = flr.logit("y ~ a + b", table).leverage
+    unread = flr.logit("y ~ a + b", table)
+    table.loc[:, ["y", "w", "a", "b"]] = 0.0
+    assert_allclose(unread.leverage, leverage, rtol=1e-14)
     assert_allclose(again.predict(new), expected, rtol=1e-14)
     assert found.llnull == null  # first read of the labels and weights after the change
+
+
+def test_columns_that_lie_side_by_side_are_not_copied():
+    table = _plain_table().rename(columns={"y": "target"})  # a and b in one block of memory
+    design, shuffled = (
+        flr.logit(f"target ~ {names}", table) for names in ("a + b", "b + a + I(a * 0 + w)")
+    )
+    held = design._fit.likelihood.rows.matrix
+    assert held.flags.f_contiguous and not held.flags.writeable
+    if pd.__version__ >= "3":
+        assert np.shares_memory(held, table["a"].to_numpy())
+    assert_allclose(held, table[["a", "b"]])
+    made = shuffled._fit.likelihood.rows.matrix
+    assert_allclose(made, table[["b", "a", "w"]])
+    other = flr.logit("target ~ b + a", table)
+    assert_allclose(other.params, design.params[[0, 2, 1]], rtol=1e-12)
+    assert_allclose(other.bse, design.bse[[0, 2, 1]], rtol=1e-7)
+
+
+def test_a_sum_of_names_is_read_as_formulaic_does():
+    table = _plain_table()
+    table["None"] = table.pop("w")
+    for formula in ("y ~ a + None + b", " y~b+a ", "y ~ a + b + a", "y ~ a + (b)"):
+        ours = flr.logit(formula, table)
+        theirs = flr.logit(formula.replace("~", "~ 1 +"), table)
+        assert ours.names == theirs.names
+        assert_allclose(ours.params, theirs.params, rtol=1e-12)
+        assert_allclose(ours.predict(table.head(3)), theirs.predict(table.head(3)), rtol=1e-12)
 
 
 @pytest.mark.parametrize("weights", [None, "w"])
