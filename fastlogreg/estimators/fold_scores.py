@@ -130,7 +130,8 @@ class Scores:
         values = self._from_margins(left, rows.targets.astype(np.intp))
         mean = float(np.average(values, weights=self._weights))
         variance = float(np.average((values - mean) ** 2, weights=self._weights))
-        return mean, float(np.sqrt(variance / max(1, values.size - 1)))
+        counted = values.size if self._weights is None else np.count_nonzero(self._weights)
+        return mean, float(np.sqrt(variance / max(1, counted - 1)))
 
     def _margins(self, held_out: NDArray[np.int64], thetas: _Vector) -> _Vector:
         """Return (n, n_cs, n_l1_ratios) margins, or (n, n_cs, n_l1_ratios, K): one reading."""

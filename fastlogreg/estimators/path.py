@@ -479,7 +479,7 @@ def regularization_path(
         n_nonzero=(thetas[:, :, first:] != 0.0).any(axis=1).sum(axis=1),
         deviance=2.0 * total * losses,
         null_deviance=2.0 * total * null,
-        deviance_explained=1.0 - losses / null,
+        deviance_explained=_explained(losses, null),
         objectives=np.array([result.value for result in points]),
         duality_gaps=np.array([result.decrement for result in points]),
         n_iter=np.array([result.n_iter for result in points]),
@@ -515,7 +515,7 @@ def _collect(
     before = 0.0
     for penalty, result in zip(penalties, found, strict=True):
         points.append(result)
-        explained = 1.0 - (result.value - penalty.value(result.theta)) / null
+        explained = _explained(result.value - penalty.value(result.theta), null)
         if prints:
             print(
                 f"{len(points):4d}  explained {explained:8.4%}  objective {result.value:14.8g}  "
@@ -529,6 +529,11 @@ def _collect(
                 return points, f"a point explains less than {_LEAST_GAIN:g} more of the deviance"
         before = explained
     return points, _COMPLETE
+
+
+def _explained(loss: Any, null: float) -> Any:
+    """Return the share of the null model's loss that is explained: 0 where it loses nothing."""
+    return 1.0 - loss / null if null > 0.0 else 0.0 * loss
 
 
 def _checked_grid(Cs: int | ArrayLike, C_min_ratio: float) -> int | _Vector:

@@ -326,7 +326,15 @@ def summed_scores(
 
 
 def cluster_factor(n_clusters: int, nobs: float, size: int) -> float:
-    """Return G / (G - 1) (n - 1) / (n - q)."""
+    """Return G / (G - 1) (n - 1) / (n - q).
+
+    Raises
+    ------
+    ValueError
+        If there is one cluster only.
+    """
+    if n_clusters < 2:
+        raise ValueError("groups must name two clusters or more among rows of positive weight")
     return (n_clusters / (n_clusters - 1.0)) * ((nobs - 1.0) / (nobs - size))
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logsumexp, softmax
 
 from fastlogreg.data import validation as check
 from fastlogreg.floating_point import numpy_defaults
@@ -66,27 +67,27 @@ class MNLogitResults(Results):
     def _intervals(self, like: Likelihood, root: float) -> tuple[_Array, ...]:
         """Return probabilities, errors, and intervals of their logits, (n, K) each."""
         p = like.probabilities(self._fit.parameters)
-        se = np.empty_like(p)
+        z = like.margins(self._fit.parameters)
         k, width = like.n_equations, like.width
         covariance = self._fit.covariance.reshape(k, width, k, width)
         forms = np.empty((like.n_rows, k, k))  # covariances of the margins of a row
         for a in range(k):
             for b in range(a + 1):
                 forms[:, a, b] = forms[:, b, a] = _bilinear(like, covariance[a, :, b])
+        se, lower, upper = np.empty((3, *p.shape))
         for c in range(like.n_classes):
-            # the logit of p_c has the derivative (delta_cl - p_l) / (1 - p_c) in margin l
-            slope = -p[:, like.others] * p[:, [c]]
-            if c in like.others:
-                at = int(np.flatnonzero(like.others == c)[0])
-                slope[:, at] = p[:, c] * np.delete(p, c, axis=1).sum(axis=1)
-            variance = np.einsum("na,nab,nb->n", slope, forms, slope)
-            se[:, c] = np.sqrt(variance.clip(0.0))
-        other = p.sum(axis=1, keepdims=True) - p
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            half = root * se / (p * other)
-            odds = p / other
-            lower, upper = odds * np.exp(-half), odds * np.exp(half)
-            return p, se, lower / (1.0 + lower), 1.0 - 1.0 / (1.0 + upper)
+            # the logit of p_c has the derivative 1 in its own margin, and in each other minus the
+            # share of that class among the others
+            rest = z.copy()
+            rest[:, c] = -np.inf
+            slope = -softmax(rest, axis=1)
+            slope[:, c] = 1.0
+            slope = slope[:, like.others]
+            spread = np.sqrt(np.einsum("na,nab,nb->n", slope, forms, slope).clip(0.0))
+            logit = z[:, c] - logsumexp(rest, axis=1)
+            se[:, c] = spread * p[:, c] * np.delete(p, c, axis=1).sum(axis=1)
+            lower[:, c], upper[:, c] = expit(logit - root * spread), expit(logit + root * spread)
+        return p, se, lower, upper
 
     @numpy_defaults
     def margins(self, at: str = "overall", *, level: float | None = None) -> MarginalEffects:

@@ -552,6 +552,10 @@ class Results:
                 weights=None,
                 offset=known,
             )
+        if not rows.matrix.shape[0]:  # nothing is left of X: no pass reads no rows
+            n_classes = self.classes_.size
+            none = _spread_out(np.empty((0, n_classes) if n_classes > 2 else 0), kept)
+            return Prediction(none, none.copy(), none.copy(), none.copy()) if interval else none
         like = Likelihood(
             rows, fit.likelihood.intercept, fit.likelihood.reference, fit.likelihood.n_threads
         )

@@ -1,5 +1,7 @@
 """The compiled mini-batch loop: equal to plain NumPy, step by step, to itself on any threads."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -274,3 +276,28 @@ def test_serial_work_asks_for_no_threads():
     X, y, _ = make(30_000, 20)
     assert Epochs(X, y, BatchSpec(4096, n_threads=4)).threads == 4
     assert threads.default_threads() >= 1
+
+
+ONE_COLUMN_FIRST = """
+import numpy as np
+from scipy.sparse import csr_array
+from fastlogreg import MiniBatchLogisticRegression
+from fastlogreg.backends.numba.minibatch.batches import train
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(64, 5))
+y = (X[:, 0] + rng.normal(size=64) > 0.0).astype(int)
+how = {"standardize": False, "shuffle": False, "tol": None, "max_iter": 2, "batch_size": 16}
+MiniBatchLogisticRegression(fit_intercept=False, **how).fit(csr_array(X[:, :1]), y)
+for optimizer in ("sgd", "momentum", "momentum"):
+    model = MiniBatchLogisticRegression(optimizer=optimizer, **how)
+    coef = model.fit(csr_array(X), y).coef_.copy()
+    np.testing.assert_allclose(coef, model.fit(X, y).coef_, rtol=1e-9)
+assert all(len(found) == 1 for found in train.signatures().values()), train.signatures()
+"""
+
+
+def test_one_sparse_column_before_several():
+    """The kernel of the first call is that of all later ones: it must be right for them."""
+    run = subprocess.run([sys.executable, "-c", ONE_COLUMN_FIRST], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr

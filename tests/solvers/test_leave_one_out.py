@@ -129,3 +129,14 @@ def test_several_classes_without_a_penalty_and_with_one_of_no_weight(rng):
     without = ours("loo", class_weight={0: 0.0}, **given).fit(X, y)
     alone = ours("loo", **given).fit(X[:n], y[:n])
     assert without.scores_[0, 0, 0] * y.size == pytest.approx(alone.scores_[0, 0, 0] * n)
+
+
+@pytest.mark.parametrize("scoring", ["neg_log_loss", "accuracy"])
+def test_rows_of_weight_0_are_no_rows(scoring):
+    X, y = table()
+    weights = np.r_[np.ones(len(y)), np.zeros(3 * len(y))]
+    found = ours("loo", scoring=scoring).fit(np.tile(X, (4, 1)), np.tile(y, 4), weights)
+    alone = ours("loo", scoring=scoring).fit(X, y)
+    np.testing.assert_allclose(found.scores_, alone.scores_, rtol=1e-9)
+    np.testing.assert_allclose(found.score_std_errors_, alone.score_std_errors_, rtol=1e-9)
+    assert found.C_1se_ == alone.C_1se_

@@ -410,3 +410,42 @@ def test_what_people_read():
     again = pickle.loads(pickle.dumps(results))
     assert str(again.summary()) == text
     close(again.predict(table("spector")), results.predict())
+
+
+def test_intervals_of_probabilities_near_0_and_1():
+    """They hold the probability, however small it is or what it lacks of 1."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=300)
+    y = (np.column_stack([0.0 * x, 2.0 * x, -1.5 * x]) + rng.gumbel(size=(300, 3))).argmax(axis=1)
+    results = flr.logit("y ~ a", frame(x[:, None], y))
+    far = {"a": [-400.0, -60.0, -20.0, 0.0, 20.0, 60.0, 400.0]}
+    p, se, lower, upper = results.predict(far, interval=True)
+    assert (lower <= p).all() and (p <= upper).all() and (se >= 0.0).all()
+    odds = results.predict(far, interval=True, level=1e-9)
+    np.testing.assert_allclose(odds.lower, p, rtol=1e-6, atol=1e-300)
+    np.testing.assert_allclose(odds.upper, p, rtol=1e-6, atol=1e-300)
+    # by the margin of one class against the others, where these are nearly one class alone
+    theta = np.vstack([np.zeros(2), results.params])
+    z = np.array([1.0, -400.0]) @ theta.T
+    k, other = np.argsort(z)[[0, -1]]
+    slope = np.outer(np.eye(3)[k] - np.eye(3)[other], [1.0, -400.0])[1:].ravel()
+    half = stats.norm.ppf(0.975) * np.sqrt(slope @ results.cov_params() @ slope)
+    np.testing.assert_allclose(upper[0, k], np.exp(z[k] - z[other] + half), rtol=1e-4)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_predictions_of_no_rows(classes):
+    data = frame(*drawn(classes=classes))
+    results = flr.logit("y ~ a + b", data)
+    shape = (classes,) if classes > 2 else ()
+    assert results.predict(data.iloc[:0]).shape == (0, *shape)
+    lacking = data.iloc[:4].assign(a=np.nan)
+    assert np.isnan(results.predict(lacking)).all()
+    assert [part.shape for part in results.predict(lacking, interval=True)] == [(4, *shape)] * 4
+
+
+def test_one_cluster_of_positive_weight():
+    data = frame(*drawn()).assign(group=np.arange(300) // 150)
+    data["held"] = (data.group == 0).astype(float)
+    with pytest.raises(ValueError, match="groups must name two clusters or more"):
+        flr.logit("y ~ a", data, sample_weight="held", groups="group", **CLUSTERS)

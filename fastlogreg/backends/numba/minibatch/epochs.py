@@ -115,6 +115,16 @@ class Epochs:
         rows, width = self.state().theta.shape
         return 1 + rows + -(-LINE // width), width
 
+    def _variant(self) -> str:
+        """Return what names the kernel beside the storage.
+
+        What is kept of sparse columns lies column by column, in strides, but NumPy calls an array
+        of one value contiguous: of another type, and so a kernel of its own.
+        """
+        if self.n_classes > 1:
+            return ":classes"
+        return ":one_column" if self.sparse and self.p == 1 else ""
+
     def state(self) -> State:
         """Return the state of an optimizer before the first update."""
         return new_state(self.p, self.n_classes, sparse=self.sparse)
@@ -148,8 +158,7 @@ class Epochs:
             # those of a run that was interrupted, or failed
             self.sums = np.zeros(self.sums.shape)
         self.interrupted = True
-        variant = ":classes" if self.n_classes > 1 else ""
-        run = batches.train[storage_code(self.storage) + variant]
+        run = batches.train[storage_code(self.storage) + self._variant()]
         out = np.empty(0) if losses is None else losses
         step = max(1, int(CALL_SECONDS / self.layout.seconds))
         for first in range(0, self.n_batches, step):
