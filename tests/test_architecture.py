@@ -37,6 +37,7 @@ FLOORS = [
         "fastlogreg.statistics",
         "fastlogreg.statistics.tables",
         "fastlogreg.statistics.formula_support",
+        "fastlogreg.statistics.frames",
     ),
     ("fastlogreg.estimators.cross_validation", "fastlogreg.estimators.path"),
     ("fastlogreg.estimators.fold_scores",),
@@ -115,10 +116,9 @@ FLOORS = [
     (
         "fastlogreg.backends.numba.intrinsics",
         "fastlogreg.backends.numba.jit",
-        "fastlogreg.backends.numba.wide",
         "fastlogreg.backends.numba.vectors",
     ),
-    ("fastlogreg.backends.limits",),
+    ("fastlogreg.backends.limits", "fastlogreg.backends.numba.wide"),
 ]
 
 

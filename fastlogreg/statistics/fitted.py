@@ -266,8 +266,9 @@ def inference(
         total = source.total_weight
     ridge = _ridge(settings, total, layout, penalized)
     likelihood: Likelihood
+    design: Design = _ModelDesign(model)
     if source is None:
-        rows, theta, code = referred(data.rows, theta, reference)
+        rows, theta, code, design = referred(data.rows, theta, reference, design)
         likelihood = Likelihood(rows, settings.intercept, code, settings.n_threads, counts=counts)
     else:
         likelihood = PartedLikelihood(
@@ -301,7 +302,7 @@ def inference(
         parameters,
         names,
         asked,
-        _ModelDesign(model),
+        design,
         notes=notes,
         ridge=ridge,
         target="y" if target is None else str(target),
@@ -445,20 +446,33 @@ def _ridge(settings: Any, total: float, layout: Layout, penalized: bool) -> _Arr
     return ridge
 
 
-def referred(rows: Rows, theta: _Array | None, reference: Any) -> tuple[Rows, Any, int]:
-    """Return rows and theta, (m, p), with a reference class, and its number.
+class _Exchanged:
+    """Rows of two classes that have changed places: their offsets are of the other class."""
+
+    def __init__(self, design: Design) -> None:
+        self._design = design
+
+    def rows(self, X: Any, offset: Any) -> tuple[Any, _Array | None, NDArray[np.bool_] | None]:
+        matrix, known, kept = self._design.rows(X, offset)
+        return matrix, None if known is None else -known, kept
+
+
+def referred(
+    rows: Rows, theta: _Array | None, reference: Any, design: Design
+) -> tuple[Rows, Any, int, Design]:
+    """Return rows and theta, (m, p), with a reference class, its number, and what makes new rows.
 
     The first of two classes is the reference: they change places where the other is asked for.
     """
     code = _code_of(reference, rows.classes)
     if rows.classes.size > 2 or code == 0:
-        return rows, theta, code
+        return rows, theta, code, design
     changed = rows._replace(
         targets=1.0 - rows.targets,
         offset=None if rows.offset is None else -rows.offset,
         classes=rows.classes[::-1].copy(),
     )
-    return changed, None if theta is None else -theta, 0
+    return changed, None if theta is None else -theta, 0, _Exchanged(design)
 
 
 def _solving(make: Callable[Concatenate[Likelihood, _P], _T]) -> Callable[..., _T]:

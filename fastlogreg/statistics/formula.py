@@ -8,7 +8,6 @@ import ast
 import re
 import warnings
 from collections import Counter
-from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -32,6 +31,14 @@ from fastlogreg.statistics.fitted import (
     results_of,
 )
 from fastlogreg.statistics.formula_support import check_formulaic
+from fastlogreg.statistics.frames import (
+    column_of,
+    compared_with_nothing,
+    frame_of,
+    missing,
+    used_levels,
+    values_of,
+)
 from fastlogreg.statistics.likelihood import Likelihood
 from fastlogreg.statistics.multinomial import MNLogitResults
 from fastlogreg.statistics.results import LogitResults
@@ -150,7 +157,8 @@ def logit(
     if method == "firth":
         refuse_covariance_beside_firth(cov_type)
     table.check_finite()
-    rows, _, code = referred(Rows(table.matrix, targets, weights, known, classes), None, reference)
+    fitted = Rows(table.matrix, targets, weights, known, classes)
+    rows, _, code, design = referred(fitted, None, reference, table.design(classes.size))
     likelihood = Likelihood(rows, table.intercept, code, threads, counts=bool(table.counts))
     names = ["Intercept"] * int(table.intercept) + table.names
     about: dict[str, Any] = {
@@ -159,7 +167,6 @@ def logit(
         "formula": formula,
         "n_missing": table.n_missing,
     }
-    design = table.design(classes.size)
     if method == "firth":
         firth = fit_firth(likelihood, names)
         return results_of(likelihood, firth.parameters, names, asked, design, firth=firth, **about)
@@ -216,8 +223,11 @@ class _Held:
 class _Spec:
     """What formulaic makes columns of new tables by; of plain columns made when asked for."""
 
-    def __init__(self, known: Any, formula: str = "", frame: Any = None) -> None:
+    def __init__(
+        self, known: Any, formula: str = "", frame: Any = None, read: tuple[str, ...] = ()
+    ) -> None:
         self._known, self._formula, self._frame = known, formula, frame
+        self.read = read  # its expressions
 
     @cached_property
     def spec(self) -> Any:
@@ -238,12 +248,13 @@ class _FormulaDesign:
         self._n_outputs = n_outputs
 
     def rows(self, X: Any, offset: Any) -> tuple[Any, _Array | None, NDArray[np.bool_] | None]:
-        frame = _frame(X)
+        frame = frame_of(X)
         kept = np.ones(len(frame), dtype=bool)
         if offset is None and self._offset is not None:
-            offset = _column(frame, self._offset, "offset")
+            offset = column_of(frame, self._offset, "offset")
         if offset is not None:
-            kept &= ~_missing(offset, len(frame), "offset")
+            kept &= ~missing(offset, len(frame), "offset")
+        kept &= ~compared_with_nothing(self._spec.read, frame, _context())
         matrix = _made(self._spec.spec, frame, "X")
         here = np.zeros(len(frame), dtype=bool)
         here[matrix.index.to_numpy()] = True
@@ -271,20 +282,20 @@ class _Table:
         n_threads: int | None,
     ) -> None:
         check_formulaic()
-        frame = _frame(data)
+        frame = frame_of(data)
         n = len(frame)
         if n == 0:
             raise ValueError("data has no rows")
         terms = None
         has_intercept = True
         sum_of_names = _SUM.fullmatch(formula)
-        plain = _numeric(_NAME.findall(sum_of_names[2]), frame) if sum_of_names else None
-        if sum_of_names and plain is not None:  # formulaic took 25 ms to read 100 names
+        numeric = _numeric(_NAME.findall(sum_of_names[2]), frame) if sum_of_names else None
+        if sum_of_names and numeric is not None:  # formulaic took 25 ms to read 100 names
             sides = [sum_of_names[1]]
         else:
             parsed = _parsed(formula)
             sides, terms = _sides([str(term) for term in parsed.lhs]), parsed.rhs
-            plain = _plain_terms(terms, frame)
+            numeric = _plain_terms(terms, frame)
             has_intercept = any(str(term) == "1" for term in terms)
         if len(sides) not in (1, 2):
             raise ValueError(
@@ -295,39 +306,44 @@ class _Table:
         self.target = " + ".join(name for name, _ in found)
         self.counts = [name for name, _ in found] if len(found) == 2 else []
         labels = found[0][1] if len(found) == 1 else np.column_stack([each for _, each in found])
-        kept = ~_missing(labels, n, "formula")
+        kept = ~missing(labels, n, "formula")
         self._offset = offset
         columns = {}
         for name, given in (("sample_weight", weights), ("offset", offset)):
-            columns[name] = _column(frame, given, name)
+            columns[name] = column_of(frame, given, name)
             if columns[name] is not None:
-                kept &= ~_missing(columns[name], n, name)
+                kept &= ~missing(columns[name], n, name)
         ways = _ways(groups, n)
-        ways = [_column(frame, way, "groups") for way in ways]
+        ways = [column_of(frame, way, "groups") for way in ways]
         for way in ways:
-            kept &= ~_missing(way, n, "groups")
-        if plain is None:
-            made = _made(terms, frame[kept], "formula")
+            kept &= ~missing(way, n, "groups")
+        read = _expressions(terms)
+        kept &= ~compared_with_nothing([*sides, *read], frame, _context())
+        if numeric is None:
+            for name in read:
+                if name in frame.columns:  # what a row lacks is no level
+                    kept &= ~missing(frame[name], n, name)
+            made = _made(terms, used_levels(frame[kept]), "formula")
             here = np.zeros(n, dtype=bool)
             here[made.index.to_numpy()] = True
             names = [str(name) for name in made.columns]
-            self._spec = _Spec(made.model_spec)
+            self._spec = _Spec(made.model_spec, read=read)
         else:  # formulaic would copy them some times; of two rows it says what to make of new ones
-            matrix = _side_by_side(_where(kept, *plain.values()), int(kept.sum()), frame)
+            matrix = _side_by_side(_where(kept, *numeric.values()), int(kept.sum()), frame)
             here, finite = kept, _are_finite(matrix, n_threads)
             if not finite:
                 there = ~np.logical_or.reduce([np.isnan(column) for column in matrix.T])
                 here = kept.copy()
                 here[kept] = there
                 matrix = _side_by_side(_where(there, *matrix.T), int(there.sum()), matrix)
-            names = ["Intercept"] * int(has_intercept) + list(plain)
+            names = ["Intercept"] * int(has_intercept) + list(numeric)
             self._spec = _Spec(None, formula, frame.iloc[np.flatnonzero(here)[:2]])
         if not here.any():
             raise ValueError("no rows are left without those that lack a value")
         self.intercept = "Intercept" in names
         if self.intercept and names[0] != "Intercept":
             raise ValueError("formula must not have a column of its own called 'Intercept'")
-        if plain is None:
+        if numeric is None:
             matrix = _columns_from(made, int(self.intercept))
             finite = _are_finite(matrix, n_threads)
         self.matrix, self._is_finite = matrix, finite
@@ -358,30 +374,6 @@ class _Table:
         """Return what makes rows of new tables."""
         outputs = 1 if n_classes == 2 else n_classes
         return _FormulaDesign(self._spec, self._offset, self.intercept, outputs)
-
-
-def _frame(data: Any) -> Any:
-    """Return a pandas frame with rows numbered from 0."""
-    import pandas as pd
-
-    if isinstance(data, pd.DataFrame):
-        return data.reset_index(drop=True)
-    if isinstance(data, Mapping):
-        return pd.DataFrame(dict(data))
-    if type(data).__module__.split(".")[0] == "polars" and hasattr(data, "get_columns"):
-        return pd.DataFrame({name: _of_polars(data[name]) for name in data.columns})
-    raise TypeError(
-        "data must be a pandas or polars frame or a mapping of names to columns, got "
-        f"{type(data).__name__}"
-    )
-
-
-def _of_polars(series: Any) -> Any:
-    if series.dtype.is_numeric() or str(series.dtype) == "Boolean":
-        return series.to_numpy()
-    if str(series.dtype).startswith(("Date", "Time", "Duration")):
-        return series.to_numpy()
-    return np.array(series.to_list(), dtype=object)
 
 
 def _parsed(formula: str) -> Any:
@@ -430,6 +422,12 @@ def _plain_terms(terms: Any, frame: Any) -> dict[str, NDArray[Any]] | None:
     return _numeric(names, frame)
 
 
+def _expressions(terms: Any) -> tuple[str, ...]:
+    """Return what the right side of a formula computes, each once; nothing of plain columns."""
+    factors = [factor.expr for term in terms or () for factor in term.factors]
+    return tuple(dict.fromkeys(factors))
+
+
 def _numeric(names: list[str], frame: Any) -> dict[str, NDArray[Any]] | None:
     """Return these columns by name, where all are different and numeric; else None."""
     found: dict[str, NDArray[Any]] = {}
@@ -448,7 +446,7 @@ def _labels(name: str, frame: Any) -> tuple[str, Any]:
     """Return the name of an expression on the left side, and its labels, (n,)."""
     plain = name.strip("`")
     if plain in frame.columns:
-        return plain, _plain(frame[plain])
+        return plain, values_of(frame[plain])
     from formulaic import model_matrix
 
     try:
@@ -465,38 +463,6 @@ def _labels(name: str, frame: Any) -> tuple[str, Any]:
     return name, made.iloc[:, 0].to_numpy()
 
 
-def _plain(series: Any) -> NDArray[Any]:
-    """Return a column as NumPy has it; missing values are NaN or None."""
-    import pandas as pd
-
-    if isinstance(series.dtype, np.dtype) and series.dtype.kind in "biuf":
-        return np.asarray(series.to_numpy())
-    if pd.api.types.is_bool_dtype(series.dtype) and not series.isna().any():
-        return np.asarray(series.to_numpy(dtype=bool))
-    if pd.api.types.is_numeric_dtype(series.dtype):
-        return np.asarray(series.to_numpy(dtype=np.float64, na_value=np.nan))
-    values = series.astype(object).to_numpy(copy=True)
-    values[series.isna().to_numpy()] = None
-    return np.asarray(values)
-
-
-def _column(frame: Any, given: Any, argument: str) -> Any:
-    """Return values that are given by a column's name or as they are; None for None."""
-    if given is None:
-        return None
-    if isinstance(given, str):
-        if given not in frame.columns:
-            raise ValueError(f"{argument}={given!r} is no column of data")
-        return _plain(frame[given])
-    values = given.to_numpy() if hasattr(given, "to_numpy") else np.asarray(given)
-    if values.ndim == 0 or len(values) != len(frame):
-        raise ValueError(
-            f"{argument} must have one value for each of the {len(frame)} rows of data, got shape "
-            f"{values.shape}"
-        )
-    return values
-
-
 def _ways(groups: Any, n: int) -> list[Any]:
     if groups is None:
         return []
@@ -510,17 +476,6 @@ def _ways(groups: Any, n: int) -> list[Any]:
         values = groups.to_numpy() if hasattr(groups, "to_numpy") else groups
         return list(values.T)
     return [groups]
-
-
-def _missing(values: Any, n: int, argument: str) -> NDArray[np.bool_]:
-    """Return which values are missing, (n,)."""
-    import pandas as pd
-
-    array = np.asarray(values)
-    if array.shape[:1] != (n,):
-        raise ValueError(f"{argument} must have one value for each of the {n} rows")
-    found: NDArray[np.bool_] = np.asarray(pd.isna(array), dtype=np.bool_)
-    return np.asarray(found.reshape(n, -1).any(axis=1), dtype=np.bool_)
 
 
 def _some(values: Any, kept: NDArray[np.bool_]) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 import fastlogreg as flr
 from tests.statistics.data import drawn, frame, theirs
@@ -239,3 +239,82 @@ def test_clusters_of_any_kind_are_summed_alike_in_the_order_of_rows_and_sorted(
     monkeypatch.setattr("fastlogreg.statistics.covariance._SCORES", 3)
     for each in found:
         assert_allclose(each, errors(codes), rtol=1e-12)
+
+
+def test_rows_that_compare_a_missing_value_lack_something():
+    table = _plain_table().rename(columns={"b": "b b"})
+    table.loc[::5, "a"] = np.nan
+    table.loc[1::7, "b b"] = np.nan
+    full = table.dropna()
+    for formula in (
+        "y ~ I(a > 0)",
+        "y ~ w + w:I((0 < `b b`) & (a < 1))",
+        "I(a > 0.5) ~ w",
+        "y ~ np.where(a > 0, 1, 2) + `b b`",
+    ):
+        names = [name for name in ("a", "b b") if name in formula]
+        ours, theirs = flr.logit(formula, table), flr.logit(formula, table.dropna(subset=names))
+        assert ours.nobs == len(table.dropna(subset=names)) < len(table)
+        assert_allclose(ours.params, theirs.params, rtol=1e-9)
+    found = flr.logit("y ~ I(a > 0)", table)
+    assert_array_equal(np.isnan(found.predict(table)), table["a"].isna())
+    # whoever asks for missing values gets them
+    asked = flr.logit("y ~ I(a.fillna(0.0) > 0) + I(a.isna() * 1.0)", table)
+    assert asked.nobs == len(table) and len(full) < len(table)
+
+
+def test_columns_of_pandas_own_types_are_read():
+    rng = np.random.default_rng(2)
+    table = pd.DataFrame(
+        {
+            "y": rng.integers(0, 2, 200),
+            "x": rng.normal(size=200).round(2),
+            "k": rng.integers(0, 5, 200),
+            "g": rng.choice(["r", "s", "t"], 200),
+            "f": rng.integers(0, 2, 200) > 0,
+        }
+    )
+    expected = flr.logit("y ~ x + k + g + f", table)
+    for other in (table.convert_dtypes(), table.convert_dtypes(dtype_backend="pyarrow")):
+        found = flr.logit("y ~ x + k + g + f", other)
+        assert found.names == expected.names
+        assert_allclose(found.params, expected.params, rtol=1e-9)
+        assert_allclose(found.predict(other), expected.predict(table), rtol=1e-9)
+    lacking = table.convert_dtypes()
+    lacking.loc[3, "g"] = lacking.loc[4, "x"] = lacking.loc[5, "f"] = pd.NA
+    left = flr.logit("y ~ x + k + g + f", lacking)
+    assert left.nobs == 197 and left.names == expected.names
+    assert_allclose(left.params, flr.logit("y ~ x + k + g + f", table.drop([3, 4, 5])).params)
+    with pytest.raises(ValueError, match="Complex data not supported: the column 'x'"):
+        flr.logit("y ~ x", table.assign(x=table["x"] * 1j))
+
+
+def test_levels_that_no_row_has_are_left_out():
+    rng = np.random.default_rng(2)
+    levels = pd.Categorical(rng.choice(["r", "s", "t"], 200), categories=["q", "r", "s", "t"])
+    table = pd.DataFrame({"y": rng.integers(0, 2, 200), "x": rng.normal(size=200), "g": levels})
+    expected = flr.logit("y ~ x + g", table.assign(g=table["g"].astype(str)))
+    found = flr.logit("y ~ x + g", table)
+    assert found.names == expected.names == ["Intercept", "x", "g[T.s]", "g[T.t]"]
+    assert_allclose(found.params, expected.params, rtol=1e-9)
+    # and those that only rows without another value have
+    table.loc[table["g"] == "t", "x"] = np.nan
+    assert flr.logit("y ~ x + g", table).names == ["Intercept", "x", "g[T.s]"]
+
+
+@pytest.mark.parametrize("method", ["ml", "firth"])
+def test_the_second_class_as_reference_changes_signs_alone(method):
+    table = _plain_table().assign(o=lambda t: 1.0 + t["a"])
+    first = flr.logit("y ~ b", table, offset="o", method=method)
+    second = flr.logit("y ~ b", table, offset="o", reference=1.0, method=method)
+    assert_allclose(second.params, -first.params, rtol=1e-7)
+    assert_allclose(second.predict(), 1.0 - first.predict(), rtol=1e-7)
+    assert_allclose(second.predict(table), second.predict(), rtol=1e-12)
+    ours, theirs = (r.predict(table, interval=True) for r in (second, first))
+    assert_allclose(ours.lower, 1.0 - theirs.upper, rtol=1e-6)
+    model = flr.LogisticRegression(C=np.inf, tol=1e-10).fit(
+        table[["b"]], table["y"], offset=table["o"]
+    )
+    X, y, o = table[["b"]], table["y"], table["o"]
+    of_model = flr.inference(model, X, y, offset=o, reference=1.0)
+    assert_allclose(of_model.predict(X, offset=o), of_model.predict(), rtol=1e-12)
