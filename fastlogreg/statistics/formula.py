@@ -352,6 +352,8 @@ class _Table:
         self._here = here
         self.n_missing = n - self.n
         self.labels = np.array(_where(here, np.asarray(labels))[0])  # a copy: tables may change
+        if self.labels.dtype == object and all(type(each) is bool for each in self.labels):
+            self.labels = self.labels.astype(bool)
         if not self.counts and self.labels.dtype.kind == "f" and not np.isfinite(self.labels).all():
             raise ValueError("formula: the labels on the left side must be finite")
         self.weights = _some(columns["sample_weight"], here)
@@ -507,6 +509,9 @@ def _made(spec: Any, frame: Any, argument: str) -> Any:
 def _columns_from(matrix: Any, first: int) -> _Array:
     """Return the columns of a frame from ``first`` on."""
     columns = [matrix.iloc[:, j].to_numpy() for j in range(first, matrix.shape[1])]
+    for name, column in zip(matrix.columns[first:], columns, strict=True):
+        if column.dtype.kind == "c":
+            raise ValueError(f"Complex data not supported: the column {str(name)!r}")
     return _side_by_side(columns, len(matrix), matrix)
 
 

@@ -285,6 +285,10 @@ def test_columns_of_pandas_own_types_are_read():
     left = flr.logit("y ~ x + k + g + f", lacking)
     assert left.nobs == 197 and left.names == expected.names
     assert_allclose(left.params, flr.logit("y ~ x + k + g + f", table.drop([3, 4, 5])).params)
+    known = lacking["f"].notna().to_numpy()
+    for labels in (lacking["f"].astype(object).where(known, None), lacking["f"]):
+        as_target = flr.logit("f ~ x", lacking.assign(f=labels))
+        assert as_target.classes_.tolist() == [False, True] and as_target.nobs == 198
     with pytest.raises(ValueError, match="Complex data not supported: the column 'x'"):
         flr.logit("y ~ x", table.assign(x=table["x"] * 1j))
 
