@@ -216,7 +216,12 @@ class MemoryRows:
         """Return the same rows with some of the columns, numbered, which are copied."""
         assert self.fraction == 1.0, "columns of a sample are not offered"
         X = self._arrays[0]
-        part = self.of(X[:, chosen])
+        if self.descends:  # of columns that lie together, and for descents of the part, too
+            by_column = self._by_column[:, chosen]
+            part = self.of(by_column.tocsr())
+            part.__dict__["_by_column"] = by_column
+        else:
+            part = self.of(X[:, chosen])
         part.n_columns = chosen.size
         part.n_values = int(part._arrays[0].size * self.n_rows / max(1, X.shape[0]))
         return part
