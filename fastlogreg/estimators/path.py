@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastlogreg.data import validation as check
 from fastlogreg.data.memory import Columns, Rows
-from fastlogreg.data.weightless import set_aside
+from fastlogreg.data.weightless import NEVER, set_aside
 from fastlogreg.estimators.input import training
 from fastlogreg.estimators.logistic import (
     SEPARATED,
@@ -135,12 +135,19 @@ class Path:
         """Return the free parameters at each point, (n_points,).
 
         Of L1 these are the coefficients that are not 0 (Zou, Hastie and Tibshirani 2007), and the
-        intercepts; for K > 2 classes, whose intercepts sum to 0, K - 1 of them.
+        intercepts; for K > 2 classes, whose intercepts sum to 0, K - 1 of them. A class without
+        weight, which the fit sets aside, has none; of two classes that remain a column has one.
         """
-        nonzero: NDArray[np.int64] = np.count_nonzero(self.coefs.reshape(len(self), -1), axis=1)
-        if self._estimator.fit_intercept:
-            nonzero = nonzero + self.classes_.size - 1
-        return nonzero
+        coefs: NDArray[Any] = self.coefs
+        k = self.classes_.size
+        if not self._estimator.fit_intercept:
+            return _counted(coefs)
+        if k > 2:
+            held = self.intercepts[0] > NEVER
+            coefs, k = coefs[:, held], int(held.sum())
+            if k == 2:
+                coefs = np.asarray(coefs.any(axis=1))
+        return _counted(coefs) + k - 1
 
     def aic(self) -> _Vector:
         """Return Akaike's criterion at each point, ``deviance + 2 df``, (n_points,)."""
@@ -574,6 +581,12 @@ def _names(feature_names: ArrayLike | None, columns: Columns) -> NDArray[Any]:
             f"feature_names must have shape ({columns.number},), got shape {names.shape}"
         )
     return names
+
+
+def _counted(coefs: NDArray[Any]) -> NDArray[np.int64]:
+    """Return how many values of each point are not 0."""
+    nonzero: NDArray[np.int64] = np.count_nonzero(coefs.reshape(len(coefs), -1), axis=1)
+    return nonzero
 
 
 def _warn(path: Path, tol: float) -> None:
