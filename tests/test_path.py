@@ -373,6 +373,22 @@ class TestFactorsAndBounds:
         assert_allclose(path.coefs, np.tile(free.coef_, (3, 1)), rtol=1e-3)
         assert path.null_deviance > path.deviance[0]
 
+    @pytest.mark.parametrize("tol", [1e-8, 1e-4])
+    @pytest.mark.parametrize("seed", [2, 7, 14, 18, 41, 54])
+    def test_a_grid_begins_where_all_that_have_a_penalty_are_0(self, seed, tol):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(120, 6)) @ rng.normal(size=(6, 6)) * 10.0 ** rng.uniform(-2, 2, 6)
+        margins = X @ (rng.normal(size=(6, 3)) / X.std(axis=0)[:, None])
+        y = np.argmax(margins + 2.0 * rng.gumbel(size=(120, 3)), axis=1)
+        factors = np.array([1.0, 0.0, 1.0, 1.0, 0.0, 2.0])
+        for labels in (y, y > 0):
+            path = regularization_path(X, labels, Cs=3, penalty_factors=factors, tol=tol)
+            assert_array_equal(path.coefs[0][..., factors > 0.0], 0.0)
+            again = regularization_path(
+                X, labels, Cs=[1.001 * path.Cs[0]], penalty_factors=factors, tol=1e-13
+            )
+            assert (again.coefs[0][..., factors > 0.0] != 0.0).any()
+
     def test_separating_free_columns_are_not_called_converged(self, rng):
         X, y = table(rng)
         X[:, 3] = y

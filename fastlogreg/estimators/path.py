@@ -9,7 +9,7 @@ what people do with them (a table, a picture, the choice of a point).
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,10 +31,12 @@ from fastlogreg.estimators.logistic import (
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.plots.models import coefficient_path
 from fastlogreg.problem.centring import centring
+from fastlogreg.problem.moments import Moments
 from fastlogreg.problem.penalties import L2, ElasticNet
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Result
 from fastlogreg.solvers.path import base_model, follow, null_model, strongest
+from fastlogreg.solvers.search import Point
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +50,8 @@ _LEAST_GAIN = 1e-5  # of the deviance explained, as a share of it
 _MOST_EXPLAINED = 0.999
 _LEAST_L1 = 1e-3  # share of L1 that the strongest penalty is that of, at least, as in glmnet
 _CRITERIA = ("aic", "bic", "ebic")
+_BASE_TOL = 1e-15  # of the fit without the columns that have a penalty
+_HAIR = 1e-12  # of the strongest penalty, beside columns without one
 _COMPLETE = "complete"
 
 _Vector = NDArray[np.float64]
@@ -366,7 +370,7 @@ def regularization_path(
     penalty_factors, lower_bounds, upper_bounds
         As for :class:`fastlogreg.LogisticRegression`. The grid starts at the strongest penalty of
         which all columns that have one stay at 0, or as near to it as their bounds let them be:
-        columns with a factor of 0 are fitted first.
+        columns with a factor of 0 are fitted first, and what is left of their slopes is added.
 
     Returns
     -------
@@ -449,9 +453,9 @@ def regularization_path(
             "max_iter": settings.max_iter,
             "stop_value": SEPARATED if separable else 0.0,
         }
-        theta, point = base_model(without, unit, theta, point, **limits)
+        theta, point = base_model(without, unit, theta, point, **limits | {"tol": _BASE_TOL})
         if isinstance(grid, int):
-            lambdas = _falling(strongest(unit, theta, point), grid, C_min_ratio)
+            lambdas = _falling(_top(unit, theta, point), grid, C_min_ratio)
             grid = 1.0 / (lambdas * total)
         lambdas = np.array([check.check_penalty(C, total) for C in grid])
         penalties = [settings.penalty_at(strength, layout) for strength in lambdas]
@@ -562,6 +566,25 @@ def _checked_grid(Cs: int | ArrayLike, C_min_ratio: float) -> int | _Vector:
     if not (np.isfinite(grid) & (grid > 0.0)).all():
         raise ValueError("Cs must hold finite numbers above 0")
     return np.sort(grid)
+
+
+def _top(unit: ElasticNet, theta: _Vector, point: Point) -> float:
+    """Return the strength at which a grid begins: a hair above the least that leaves all at 0.
+
+    Columns without a penalty are not at their optimum to the last digit, and what is left of their
+    slopes may move those of the others: so much is added.
+    """
+    top, moments = strongest(unit, theta, point), cast(Moments, point.curvature)
+    slope = moments.layout.coefficients(moments.to_centred(point.gradient))
+    inside = unit.unpenalized & (unit.lower < theta) & (theta < unit.upper)
+    free = moments.layout.coefficients(inside) & (moments.spread > 0.0)
+    if not free.any():
+        return top
+    left = np.sqrt((slope[free] ** 2 / moments.spread[free]).sum())
+    price = moments.layout.coefficients(unit.l1)
+    held = price > 0.0
+    moved = np.sqrt(moments.spread[held]) * left / price[held]
+    return top * (1.0 + _HAIR) + 2.0 * float(moved.max(initial=0.0))
 
 
 def _falling(top: float, count: int, ratio: float) -> _Vector:
