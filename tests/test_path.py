@@ -408,3 +408,15 @@ def test_an_offset_that_explains_everything(fit_intercept):
     assert_array_equal(path.deviance_explained, np.zeros(4))
     assert_array_equal(path.coefs, np.zeros((4, 2)))
     assert "0.0% of the deviance" in repr(path)
+
+
+@pytest.mark.parametrize("n", [50, 20_000])
+@pytest.mark.parametrize("at", [1e6, 1e-3, -1e12 / 7.0])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_slopes_of_constant_columns_are_rounding(rng, n, at, n_classes):
+    X, y = np.full((n, 2), [at, 3.3 * at]), (rng.random(n) < 0.37) * (n_classes - 1)
+    y[: n_classes + 1] = np.arange(n_classes + 1) % n_classes
+    for weights in (None, 5.0 * rng.random(n)):
+        path = regularization_path(X, y, Cs=3, sample_weight=weights)  # no warnings
+        assert path.converged.all() and not path.coefs.any()
+        assert_allclose(path.lambdas, np.geomspace(1.0, 1e-3, 3), rtol=1e-14)

@@ -51,6 +51,7 @@ _MOST_EXPLAINED = 0.999
 _LEAST_L1 = 1e-3  # share of L1 that the strongest penalty is that of, at least, as in glmnet
 _CRITERIA = ("aic", "bic", "ebic")
 _BASE_TOL = 1e-15  # of the fit without the columns that have a penalty
+_SLOPE = 4e-15  # of a column's size: a slope below that is rounding
 _HAIR = 1e-12  # of the strongest penalty, beside columns without one
 _COMPLETE = "complete"
 
@@ -572,10 +573,14 @@ def _top(unit: ElasticNet, theta: _Vector, point: Point) -> float:
     """Return the strength at which a grid begins: a hair above the least that leaves all at 0.
 
     Columns without a penalty are not at their optimum to the last digit, and what is left of their
-    slopes may move those of the others: so much is added.
+    slopes may move those of the others: so much is added. 0 where all slopes are rounding.
     """
     top, moments = strongest(unit, theta, point), cast(Moments, point.curvature)
     slope = moments.layout.coefficients(moments.to_centred(point.gradient))
+    # residuals of the null model are twice its curvatures in the mean: about mean |r x|
+    size = np.sqrt(moments.squares * moments.total[:, None])
+    if (np.abs(slope) <= _SLOPE * size).all():
+        return 0.0
     inside = unit.unpenalized & (unit.lower < theta) & (theta < unit.upper)
     free = moments.layout.coefficients(inside) & (moments.spread > 0.0)
     if not free.any():
