@@ -397,14 +397,13 @@ class TestFactorsAndBounds:
         assert not path.converged.any()
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_an_offset_that_explains_everything(fit_intercept):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 2)), np.arange(40) % 2
     offset = np.where(y == 1, 800.0, -800.0)
     path = regularization_path(X, y, Cs=4, offset=offset, fit_intercept=fit_intercept)
-    assert path.null_deviance == 0.0
+    assert path.null_deviance == 0.0 and path.converged.all()  # and nothing is warned of
     assert_array_equal(path.deviance_explained, np.zeros(4))
     assert_array_equal(path.coefs, np.zeros((4, 2)))
     assert "0.0% of the deviance" in repr(path)

@@ -526,6 +526,8 @@ def _collect(
     points: list[Result] = []
     before = 0.0
     for penalty, result in zip(penalties, found, strict=True):
+        if result.decrement == 0.0:  # of an objective of 0 it is no part
+            result = replace(result, converged=True)
         points.append(result)
         explained = _explained(result.value - penalty.value(result.theta), null)
         if prints:
