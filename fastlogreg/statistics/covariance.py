@@ -26,7 +26,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from fastlogreg.data.labels import whole_numbers
-from fastlogreg.statistics.coordinates import Coordinates, Orthonormal, is_well_conditioned
+from fastlogreg.statistics.coordinates import (
+    Coordinates,
+    Covariance,
+    Orthonormal,
+    is_well_conditioned,
+)
 from fastlogreg.statistics.likelihood import Derivatives, Likelihood
 
 __all__ = [
@@ -56,7 +61,12 @@ class Bread(NamedTuple):
 
     coordinates: Coordinates
     inverse: _Array
-    covariance: _Array
+    errors: Covariance
+
+    @property
+    def covariance(self) -> _Array:
+        """Return the covariance of the parameters, (q, q)."""
+        return self.errors.matrix
 
 
 def decrement(derivatives: Derivatives, ridge: _Array | float = 0.0) -> float:
@@ -104,7 +114,7 @@ class Sums(ABC):
         scale = 1.0 / np.sqrt(information.diagonal())
         factor = cho_factor(information * scale * scale[:, None], lower=True)
         inverse = _symmetric(cho_solve(factor, np.eye(scale.size)) * scale * scale[:, None])
-        return Bread(coordinates, inverse, _symmetric(coordinates.back(inverse)))
+        return Bread(coordinates, inverse, coordinates.covariance(inverse))
 
     @abstractmethod
     def _better(self, names: list[str]) -> tuple[Coordinates, _Array]:
@@ -188,8 +198,8 @@ def robust(
     *,
     nobs: float,
     sampling: bool,
-) -> tuple[_Array, list[str]]:
-    """Return a covariance that is robust, (q, q), and what is to be said of it.
+) -> tuple[Covariance, list[str]]:
+    """Return a covariance that is robust, and what is to be said of it.
 
     Parameters
     ----------
@@ -219,14 +229,15 @@ def robust(
             notes.append(
                 f"There are {fewest} clusters and {q} parameters: errors by cluster are unreliable."
             )
-    covariance = _symmetric(of.coordinates.back(of.inverse @ meat @ of.inverse))
-    if len(groups) == 2 and np.linalg.eigvalsh(_unit(covariance))[0] < -1e-10:
+    covariance = of.coordinates.covariance(of.inverse @ meat @ of.inverse)
+    if len(groups) == 2 and np.linalg.eigvalsh(_unit(covariance.near))[0] < -1e-10:
         notes.append(
             "The two-way covariance is not positive: some tests of several parameters fail."
         )
-        if covariance.diagonal().min() < 0.0:
-            values, vectors = np.linalg.eigh(covariance)
-            covariance = _symmetric((vectors * values.clip(0.0)) @ vectors.T)
+        if covariance.near.diagonal().min() < 0.0:
+            values, vectors = np.linalg.eigh(covariance.near)
+            positive = _symmetric((vectors * values.clip(0.0)) @ vectors.T)
+            covariance = Covariance.of_near(positive, covariance.middle)
             notes[-1] = (
                 "The two-way covariance was not positive: its negative eigenvalues were made 0."
             )

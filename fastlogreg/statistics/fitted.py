@@ -533,7 +533,7 @@ def results_of(
         ]
         if asked.cov_type != "nonrobust":
             raise ValueError(f"cov_type={asked.cov_type!r} is not offered for a penalized fit")
-    covariance = found.covariance
+    covariance = found.errors
     if asked.cov_type in ("HC1", "cluster") and nobs <= likelihood.size:
         raise ValueError(
             f"cov_type={asked.cov_type!r} needs more observations than parameters, got {nobs:g} "
@@ -548,7 +548,7 @@ def results_of(
             groups=asked.groups[0] if asked.groups else None,
             sampling=asked.sampling,
         )
-        covariance = np.atleast_2d(np.cov(replicates.parameters, rowvar=False))
+        covariance = found.coordinates.covariance_of(replicates.parameters)
         of = "clusters" if asked.groups else "rows"
         lost = f"; {replicates.lost} had no optimum and are left out" if replicates.lost else ""
         notes = [*notes, f"{asked.n_bootstrap} bootstrap replicates of {of}{lost}."]
@@ -571,7 +571,7 @@ def results_of(
         parameters=parameters,
         llf=derivatives.value + likelihood.constant,
         covariance=covariance,
-        information_inverse=found.covariance,
+        information_inverse=found.errors,
         names=names,
         cov_type=asked.cov_type,
         level=asked.level,

@@ -69,11 +69,12 @@ class MNLogitResults(Results):
         p = like.probabilities(self._fit.parameters)
         z = like.margins(self._fit.parameters)
         k, width = like.n_equations, like.width
-        covariance = self._fit.covariance.reshape(k, width, k, width)
+        middle = self._fit.covariance.middle
+        covariance = self._fit.covariance.near.reshape(k, width, k, width)
         forms = np.empty((like.n_rows, k, k))  # covariances of the margins of a row
         for a in range(k):
             for b in range(a + 1):
-                forms[:, a, b] = forms[:, b, a] = _bilinear(like, covariance[a, :, b])
+                forms[:, a, b] = forms[:, b, a] = _bilinear(like, covariance[a, :, b], middle)
         se, lower, upper = np.empty((3, *p.shape))
         for c in range(like.n_classes):
             # the logit of p_c has the derivative 1 in its own margin, and in each other minus the
@@ -107,16 +108,17 @@ class MNLogitResults(Results):
         check.check_choice(at, "at", ("overall", "mean"))
         fit = self._fit
         effect, jacobian, names = effects.of_classes(fit.likelihood, fit.parameters, fit.names, at)
-        covariance: NDArray[Any] = jacobian @ fit.covariance @ jacobian.T
+        covariance = fit.covariance.along(jacobian)
         return MarginalEffects.of(names, effect, covariance, at, self._level(level))
 
 
-def _bilinear(like: Likelihood, matrix: _Array) -> _Array:
-    """Return a' M a for each row a, (n,), of the symmetric part of M."""
+def _bilinear(like: Likelihood, matrix: _Array, middle: _Array) -> _Array:
+    """Return a' M a for each row a, (n,), less ``middle``, of the symmetric part of M."""
     values, vectors = np.linalg.eigh(0.5 * (matrix + matrix.T))
     out = np.zeros(like.n_rows)
     for sign in (1.0, -1.0):
         held = sign * values > 0.0
         if held.any():
-            out += sign * like.squared_lengths(vectors[:, held] * np.sqrt(sign * values[held]))
+            root = vectors[:, held] * np.sqrt(sign * values[held])
+            out += sign * like.squared_lengths(root, middle)
     return out
