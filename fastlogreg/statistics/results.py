@@ -19,7 +19,7 @@ from fastlogreg.data import validation as check
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.statistics import effects
 from fastlogreg.statistics.coordinates import Covariance
-from fastlogreg.statistics.effects import MarginalEffects
+from fastlogreg.statistics.effects import MarginalEffects, PenalizedEffects
 from fastlogreg.statistics.firth import FirthFit
 from fastlogreg.statistics.likelihood import Derivatives, Likelihood
 from fastlogreg.statistics.profile import Mapped, Objective, profile_limit
@@ -229,10 +229,7 @@ class Results:
 
     def _refuse_tests(self, what: str) -> None:
         if self._fit.penalized:
-            raise ValueError(
-                f"there are no {what} of a penalized fit: its estimates are biased towards 0, and "
-                "the errors shown are those of a normal prior. Fit with C=np.inf for them"
-            )
+            raise ValueError(effects.NO_TESTS.format(what))
 
     @numpy_defaults
     def conf_int(self, level: float | None = None, kind: str | None = None) -> _Array:
@@ -863,9 +860,8 @@ class LogitResults(Results):
         effect, jacobian, names = effects.of_two_classes(
             fit.likelihood, fit.parameters, fit.names, at, dummy
         )
-        return MarginalEffects.of(
-            names, effect, fit.covariance.along(jacobian), at, self._level(level)
-        )
+        kind = PenalizedEffects if fit.penalized else MarginalEffects
+        return kind.of(names, effect, fit.covariance.along(jacobian), at, self._level(level))
 
     @numpy_defaults
     def hosmer_lemeshow(self, groups: int = 10) -> HypothesisTest:

@@ -319,6 +319,11 @@ def test_a_penalty_is_refused_or_said():
     with pytest.raises(ValueError, match=r"penalty \(C=0.1\).*C=np.inf.*penalized=True"):
         flr.inference(model, X, y)
     results = flr.inference(model, X, y, penalized=True)
+    effects = results.margins()
+    with pytest.raises(ValueError, match="no p-values of a penalized fit"):
+        effects.pvalues  # noqa: B018
+    assert list(effects.to_frame()) == ["effect", "std_err", "lower", "upper"]
+    assert "P>|z|" not in str(effects.summary()) and np.isfinite(effects.z).all()
     A = np.column_stack([np.ones(y.size), X])
     p = model.predict_proba(X)[:, 1]
     ridge = np.diag([0, 10, 10, 10.0])
