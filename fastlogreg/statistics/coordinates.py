@@ -21,8 +21,18 @@ from numpy.typing import NDArray
 from fastlogreg.data.memory import dense
 from fastlogreg.statistics.likelihood import Likelihood
 
-__all__ = ["Coordinates", "Covariance", "Orthonormal", "covariance_back", "is_well_conditioned"]
+__all__ = [
+    "ROUNDING",
+    "Coordinates",
+    "Covariance",
+    "Orthonormal",
+    "covariance_back",
+    "is_well_conditioned",
+    "roots",
+    "unit",
+]
 
+ROUNDING = 1e-10  # of correlations: an eigenvalue no further below 0 is rounding
 _WELL = 1e-7  # least eigenvalue of a correlation matrix that is inverted as it is
 _DEPENDENT = 1e-10  # of a column's length: what is left of it beside the others is rounding
 _CONSTANT = 1e-11  # of a column's size: a spread below that is rounding
@@ -63,18 +73,39 @@ class Covariance(NamedTuple):
         return cls(0.5 * (matrix + matrix.T), near, middle)
 
     def of_margins(self, likelihood: Likelihood) -> _Array:
-        """Return the variances of the rows' margins, (n,), of two classes."""
-        return likelihood.squared_lengths(_root_of(self.near), self.middle)
+        """Return the variances of the rows' margins, (n,), of two classes.
+
+        They may be below 0 where the covariance is not positive.
+        """
+        diagonal = np.abs(self.near.diagonal())
+        scale = np.sqrt(diagonal)[:, None]
+        values, vectors = np.linalg.eigh(unit(self.near))
+        root = scale * vectors * np.sqrt(values.clip(0.0))
+        out = likelihood.squared_lengths(root, self.middle)
+        below = values < -ROUNDING
+        if below.any():
+            root = scale * vectors[:, below] * np.sqrt(-values[below])
+            out -= likelihood.squared_lengths(root, self.middle)
+        return out
 
     def along(self, rows: _Array) -> _Array:
         """Return the covariance of ``rows @ parameters``, rows (k, q)."""
-        if self.middle.any():
-            p = self.middle.size + 1
-            parts = rows.reshape(len(rows), -1, p).copy()
-            parts[:, :, 1:] -= parts[:, :, :1] * self.middle
-            rows = parts.reshape(len(rows), -1)
+        rows = self._moved(rows)
         out: _Array = rows @ self.near @ rows.T
         return out
+
+    def errors_along(self, rows: _Array) -> _Array:
+        """Return the standard errors of ``rows @ parameters``, (k,)."""
+        rows = self._moved(rows)
+        variances = np.einsum("ij,jk,ik->i", rows, self.near, rows, optimize=True)
+        return roots(variances, (np.abs(rows) @ np.sqrt(np.abs(self.near.diagonal()))) ** 2)
+
+    def _moved(self, rows: _Array) -> _Array:
+        if not self.middle.any():
+            return rows
+        parts = rows.reshape(len(rows), -1, self.middle.size + 1).copy()
+        parts[:, :, 1:] -= parts[:, :, :1] * self.middle
+        return parts.reshape(len(rows), -1)
 
 
 class Coordinates:
@@ -273,12 +304,17 @@ def blocks(likelihood: Likelihood) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
-def _root_of(covariance: _Array) -> _Array:
-    """Return L with L L' = covariance, which may be singular."""
-    scale = np.sqrt(covariance.diagonal())
-    inverse = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0.0)
-    values, vectors = np.linalg.eigh(covariance * inverse * inverse[:, None])
-    out: _Array = scale[:, None] * vectors * np.sqrt(values.clip(0.0))
+def roots(variances: _Array, sizes: _Array | float = 0.0) -> _Array:
+    """Return standard errors, NaN where a variance is below 0 by more than rounding of its size."""
+    held = np.where(variances < -ROUNDING * sizes, np.nan, variances.clip(0.0))
+    return np.asarray(np.sqrt(held), dtype=np.float64)
+
+
+def unit(matrix: _Array) -> _Array:
+    """Return a covariance as correlations; its diagonal has the signs of that of ``matrix``."""
+    diagonal = np.abs(matrix.diagonal())
+    scale = np.divide(1.0, np.sqrt(diagonal), out=np.zeros_like(diagonal), where=diagonal > 0.0)
+    out: _Array = matrix * scale * scale[:, None]
     return out
 
 

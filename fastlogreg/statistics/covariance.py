@@ -27,10 +27,12 @@ from scipy.linalg import cho_factor, cho_solve
 
 from fastlogreg.data.labels import whole_numbers
 from fastlogreg.statistics.coordinates import (
+    ROUNDING,
     Coordinates,
     Covariance,
     Orthonormal,
     is_well_conditioned,
+    unit,
 )
 from fastlogreg.statistics.likelihood import Derivatives, Likelihood
 
@@ -230,9 +232,10 @@ def robust(
                 f"There are {fewest} clusters and {q} parameters: errors by cluster are unreliable."
             )
     covariance = of.coordinates.covariance(of.inverse @ meat @ of.inverse)
-    if len(groups) == 2 and np.linalg.eigvalsh(_unit(covariance.near))[0] < -1e-10:
+    if len(groups) == 2 and np.linalg.eigvalsh(unit(covariance.near))[0] < -ROUNDING:
         notes.append(
-            "The two-way covariance is not positive: some tests of several parameters fail."
+            "The two-way covariance is not positive: some tests of several parameters fail, and "
+            "errors of predictions and effects are NaN where their variance is below 0."
         )
         if covariance.near.diagonal().min() < 0.0:
             values, vectors = np.linalg.eigh(covariance.near)
@@ -395,12 +398,6 @@ def _ways(groups: Any, n: int) -> list[ArrayLike]:
         return list(groups)
     values = groups.to_numpy() if hasattr(groups, "to_numpy") else np.asarray(groups)
     return [values] if values.ndim != 2 else list(values.T)
-
-
-def _unit(matrix: _Array) -> _Array:
-    diagonal = np.abs(matrix.diagonal())
-    scale = np.divide(1.0, np.sqrt(diagonal), out=np.zeros_like(diagonal), where=diagonal > 0.0)
-    return matrix * scale * scale[:, None]
 
 
 def _symmetric(matrix: _Array) -> _Array:

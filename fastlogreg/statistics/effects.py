@@ -48,10 +48,9 @@ class MarginalEffects(NamedTuple):
 
     @classmethod
     def of(
-        cls, names: list[str], effects: _Array, covariance: _Array, at: str, level: float
+        cls, names: list[str], effects: _Array, se: _Array, at: str, level: float
     ) -> "MarginalEffects":
-        """Return effects with what their covariance says."""
-        se = np.sqrt(covariance.diagonal().clip(0.0))
+        """Return effects with what their standard errors say."""
         with np.errstate(divide="ignore", invalid="ignore"):
             z = effects / se
         half = float(ndtri(0.5 + 0.5 * level)) * se

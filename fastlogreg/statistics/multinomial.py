@@ -10,6 +10,7 @@ from scipy.special import expit, logsumexp, softmax
 from fastlogreg.data import validation as check
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.statistics import effects
+from fastlogreg.statistics.coordinates import roots
 from fastlogreg.statistics.effects import MarginalEffects
 from fastlogreg.statistics.likelihood import Likelihood
 from fastlogreg.statistics.results import Results
@@ -75,6 +76,7 @@ class MNLogitResults(Results):
         for a in range(k):
             for b in range(a + 1):
                 forms[:, a, b] = forms[:, b, a] = _bilinear(like, covariance[a, :, b], middle)
+        own = np.sqrt(np.abs(np.einsum("naa->na", forms)))
         se, lower, upper = np.empty((3, *p.shape))
         for c in range(like.n_classes):
             # the logit of p_c has the derivative 1 in its own margin, and in each other minus the
@@ -84,7 +86,8 @@ class MNLogitResults(Results):
             slope = -softmax(rest, axis=1)
             slope[:, c] = 1.0
             slope = slope[:, like.others]
-            spread = np.sqrt(np.einsum("na,nab,nb->n", slope, forms, slope).clip(0.0))
+            size = np.einsum("na,na->n", np.abs(slope), own) ** 2
+            spread = roots(np.einsum("na,nab,nb->n", slope, forms, slope), size)
             logit = z[:, c] - logsumexp(rest, axis=1)
             se[:, c] = spread * p[:, c] * np.delete(p, c, axis=1).sum(axis=1)
             lower[:, c], upper[:, c] = expit(logit - root * spread), expit(logit + root * spread)
@@ -108,8 +111,8 @@ class MNLogitResults(Results):
         check.check_choice(at, "at", ("overall", "mean"))
         fit = self._fit
         effect, jacobian, names = effects.of_classes(fit.likelihood, fit.parameters, fit.names, at)
-        covariance = fit.covariance.along(jacobian)
-        return MarginalEffects.of(names, effect, covariance, at, self._level(level))
+        se = fit.covariance.errors_along(jacobian)
+        return MarginalEffects.of(names, effect, se, at, self._level(level))
 
 
 def _bilinear(like: Likelihood, matrix: _Array, middle: _Array) -> _Array:

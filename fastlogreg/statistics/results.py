@@ -18,7 +18,7 @@ from scipy.special import chdtrc, expit, ndtr, ndtri, xlogy
 from fastlogreg.data import validation as check
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.statistics import effects
-from fastlogreg.statistics.coordinates import Covariance
+from fastlogreg.statistics.coordinates import Covariance, roots
 from fastlogreg.statistics.effects import MarginalEffects, PenalizedEffects
 from fastlogreg.statistics.firth import FirthFit
 from fastlogreg.statistics.likelihood import Derivatives, Likelihood
@@ -763,7 +763,7 @@ class LogitResults(Results):
 
     def _intervals(self, like: Likelihood, root: float) -> tuple[_Array, ...]:
         z = like.margins(self._fit.parameters)
-        spread = np.sqrt(self._fit.covariance.of_margins(like))
+        spread = roots(self._fit.covariance.of_margins(like))
         pair = like.probabilities(self._fit.parameters)
         lower, upper = expit(z - root * spread), expit(z + root * spread)
         return pair[:, 1].copy(), spread * pair[:, 0] * pair[:, 1], lower, upper
@@ -861,7 +861,7 @@ class LogitResults(Results):
             fit.likelihood, fit.parameters, fit.names, at, dummy
         )
         kind = PenalizedEffects if fit.penalized else MarginalEffects
-        return kind.of(names, effect, fit.covariance.along(jacobian), at, self._level(level))
+        return kind.of(names, effect, fit.covariance.errors_along(jacobian), at, self._level(level))
 
     @numpy_defaults
     def hosmer_lemeshow(self, groups: int = 10) -> HypothesisTest:
