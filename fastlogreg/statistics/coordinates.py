@@ -25,6 +25,7 @@ __all__ = [
     "ROUNDING",
     "Coordinates",
     "Covariance",
+    "Moved",
     "Orthonormal",
     "covariance_back",
     "is_well_conditioned",
@@ -146,6 +147,14 @@ class Coordinates:
             parts[:, :, 0] += parts[:, :, 1:] @ self.middle
         moved = parts.reshape(replicates.shape).astype(np.float64)
         return Covariance.of_near(np.atleast_2d(np.cov(moved, rowvar=False)), self.middle)
+
+
+class Moved(Coordinates):
+    """The columns less what brings them near to 0, which a ridge on coefficients does not see."""
+
+    def __init__(self, likelihood: Likelihood, middle: _Array) -> None:
+        super().__init__(likelihood)
+        self.middle = middle
 
 
 class Orthonormal(Coordinates):

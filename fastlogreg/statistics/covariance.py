@@ -30,6 +30,7 @@ from fastlogreg.statistics.coordinates import (
     ROUNDING,
     Coordinates,
     Covariance,
+    Moved,
     Orthonormal,
     is_well_conditioned,
     unit,
@@ -110,6 +111,11 @@ class Sums(ABC):
         """
         information, coordinates = derivatives.information, Coordinates(self._likelihood)
         if np.any(np.asarray(ridge) > 0.0):
+            middle = self._likelihood.far_middle if self._likelihood.intercept else None
+            if middle is not None:
+                coordinates, near = Moved(self._likelihood, middle), self._likelihood.less(middle)
+                at = self._likelihood.moved(self._parameters, middle)
+                information = near.derivatives(at).information
             information = information + np.diag(np.broadcast_to(ridge, derivatives.score.shape))
         elif not is_well_conditioned(information):
             coordinates, information = self._better(names[int(self._likelihood.intercept) :])

@@ -525,7 +525,7 @@ def results_of(
         derivatives = derivatives._replace(value=derivatives.value + gain)
     df = float(likelihood.size)
     if ridge is not None:
-        df = float(np.trace(found.covariance @ derivatives.information))
+        df -= float(found.covariance.diagonal() @ ridge)  # the trace of covariance @ information
         notes = [
             *notes,
             "Penalized (L2): estimates are biased towards 0, and errors are those of the "

@@ -107,6 +107,11 @@ class PartedLikelihood(Likelihood):
         )
 
     @property
+    def far_middle(self) -> _Array | None:
+        """Return about the middle of columns that are far from 0, (d,); None where none is."""
+        return self.source.far_middle
+
+    @property
     def total_weight(self) -> float:
         """Return the sum of the weights."""
         return self.source.total_weight

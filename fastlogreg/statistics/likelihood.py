@@ -241,10 +241,21 @@ class Likelihood:
     def less(self, middle: _Array) -> "Likelihood":
         """Return that of the same rows with ``middle``, (d,), subtracted from the columns: a copy.
 
-        The intercepts of its parameters are those of the same model plus ``middle @ w``.
+        Parameters of the same model there are said by :meth:`moved`.
         """
         rows = self.rows._replace(matrix=near_matrix(self.rows.matrix, middle))
         return Likelihood(rows, self.intercept, self.reference, self.n_threads, counts=self.counts)
+
+    def moved(self, parameters: _Array, middle: _Array) -> _Array:
+        """Return the same model, (q,), in columns less ``middle``: ``b + middle @ w`` and w."""
+        table = parameters.reshape(self.n_equations, self.width).astype(np.longdouble)
+        table[:, 0] += table[:, 1:] @ middle
+        return table.astype(np.float64).reshape(-1)
+
+    @property
+    def far_middle(self) -> _Array | None:
+        """Return about the middle of columns that are far from 0, (d,); None where none is."""
+        return MemoryRows(self.rows.matrix, self.rows.targets).far_middle
 
     # --- classes, counts, the null model, separation --------------------------------------
 

@@ -295,10 +295,7 @@ class Results:
         objective, best = fit.objective, fit.parameters
         far = bool(middle.any())
         if far:
-            objective, own = objective.less(middle), best.reshape(-1, middle.size + 1)
-            moved = own.astype(np.longdouble)
-            moved[:, 0] += moved[:, 1:] @ middle
-            best = moved.astype(np.float64).reshape(-1)
+            objective, best = objective.less(middle), fit.likelihood.moved(best, middle)
         top = objective.derivatives(best)
         for j in range(best.size):
             if not far or j % (middle.size + 1):

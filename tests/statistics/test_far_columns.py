@@ -108,3 +108,20 @@ def test_a_profile_that_cannot_be_followed_is_refused(rng, monkeypatch):
     )
     with pytest.raises(ValueError, match="profile of 'Intercept' can't be followed"):
         results.conf_int(kind="profile")
+
+
+@pytest.mark.parametrize("form", [np.asarray, csr_array])
+def test_a_penalized_fit(rng, form):
+    near, far = tables(rng, 2)
+    y, found = near["y"].to_numpy(), []
+    for table in (near, far):
+        X = form(table[["a", "b", "c"]].to_numpy())
+        model = flr.LogisticRegression(tol=1e-13).fit(X, y)
+        found.append(flr.inference(model, X, y, penalized=True))
+    expected, far_from_0 = found
+    assert_allclose(far_from_0.bse[1:], expected.bse[1:], rtol=1e-6)
+    assert far_from_0.df_model == pytest.approx(expected.df_model, rel=1e-6)
+    assert_allclose(far_from_0.leverage, expected.leverage, rtol=1e-5)
+    pair = (results.predict(interval=True).se for results in (far_from_0, expected))
+    assert_allclose(*pair, rtol=1e-5)
+    assert_allclose(far_from_0.margins().se, expected.margins().se, rtol=1e-6)
