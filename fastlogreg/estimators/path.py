@@ -52,7 +52,8 @@ _LEAST_L1 = 1e-3  # share of L1 that the strongest penalty is that of, at least,
 _CRITERIA = ("aic", "bic", "ebic")
 _BASE_TOL = 1e-15  # of the fit without the columns that have a penalty
 _SLOPE = 4e-15  # of a column's size: a slope below that is rounding
-_HAIR = 1e-12  # of the strongest penalty, beside columns without one
+_HAIR = 1e-12  # of the strongest penalty: what is added beside columns without one at least,
+_MOST_MOVED = 1e-3  # and at most
 _COMPLETE = "complete"
 
 _Vector = NDArray[np.float64]
@@ -591,7 +592,7 @@ def _top(unit: ElasticNet, theta: _Vector, point: Point) -> float:
     price = moments.layout.coefficients(unit.l1)
     held = price > 0.0
     moved = np.sqrt(moments.spread[held]) * left / price[held]
-    return top * (1.0 + _HAIR) + 2.0 * float(moved.max(initial=0.0))
+    return top * (1.0 + _HAIR) + min(_MOST_MOVED * top, 2.0 * float(moved.max(initial=0.0)))
 
 
 def _falling(top: float, count: int, ratio: float) -> _Vector:
