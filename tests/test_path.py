@@ -373,6 +373,22 @@ class TestFactorsAndBounds:
         assert_allclose(path.coefs, np.tile(free.coef_, (3, 1)), rtol=1e-3)
         assert path.null_deviance > path.deviance[0]
 
+    @pytest.mark.parametrize("tol", [1e-8, 1e-4])
+    @pytest.mark.parametrize("seed", [2, 7, 14, 18, 41, 54])
+    def test_a_grid_begins_where_all_that_have_a_penalty_are_0(self, seed, tol):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(120, 6)) @ rng.normal(size=(6, 6)) * 10.0 ** rng.uniform(-2, 2, 6)
+        margins = X @ (rng.normal(size=(6, 3)) / X.std(axis=0)[:, None])
+        y = np.argmax(margins + 2.0 * rng.gumbel(size=(120, 3)), axis=1)
+        factors = np.array([1.0, 0.0, 1.0, 1.0, 0.0, 2.0])
+        for labels in (y, y > 0):
+            path = regularization_path(X, labels, Cs=3, penalty_factors=factors, tol=tol)
+            assert_array_equal(path.coefs[0][..., factors > 0.0], 0.0)
+            again = regularization_path(
+                X, labels, Cs=[1.001 * path.Cs[0]], penalty_factors=factors, tol=1e-13
+            )
+            assert (again.coefs[0][..., factors > 0.0] != 0.0).any()
+
     def test_separating_free_columns_are_not_called_converged(self, rng):
         X, y = table(rng)
         X[:, 3] = y
@@ -381,14 +397,25 @@ class TestFactorsAndBounds:
         assert not path.converged.any()
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_an_offset_that_explains_everything(fit_intercept):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 2)), np.arange(40) % 2
     offset = np.where(y == 1, 800.0, -800.0)
     path = regularization_path(X, y, Cs=4, offset=offset, fit_intercept=fit_intercept)
-    assert path.null_deviance == 0.0
+    assert path.null_deviance == 0.0 and path.converged.all()  # and nothing is warned of
     assert_array_equal(path.deviance_explained, np.zeros(4))
     assert_array_equal(path.coefs, np.zeros((4, 2)))
     assert "0.0% of the deviance" in repr(path)
+
+
+@pytest.mark.parametrize("n", [50, 20_000])
+@pytest.mark.parametrize("at", [1e6, 1e-3, -1e12 / 7.0])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_slopes_of_constant_columns_are_rounding(rng, n, at, n_classes):
+    X, y = np.full((n, 2), [at, 3.3 * at]), (rng.random(n) < 0.37) * (n_classes - 1)
+    y[: n_classes + 1] = np.arange(n_classes + 1) % n_classes
+    for weights in (None, 5.0 * rng.random(n)):
+        path = regularization_path(X, y, Cs=3, sample_weight=weights)  # no warnings
+        assert path.converged.all() and not path.coefs.any()
+        assert_allclose(path.lambdas, np.geomspace(1.0, 1e-3, 3), rtol=1e-14)

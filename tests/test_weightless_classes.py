@@ -104,6 +104,20 @@ def test_cross_validation_and_paths(rows):
     assert_allclose(path.objectives, others.objectives, rtol=1e-7)
 
 
+@pytest.mark.parametrize("without", ["b", "bd"])
+@pytest.mark.parametrize("lower", [None, 0.01])
+def test_a_path_counts_the_parameters_of_the_others_alone(rows, without, lower):
+    X, y = rows
+    kept = ~np.isin(y, list(without))
+    if lower is not None and without == "bd":
+        pytest.skip("bounds of a pair's two rows are not those of one")
+    kind = {"Cs": 5, "early_stopping": False, "lower_bounds": lower}
+    path = regularization_path(X, y, class_weight=dict.fromkeys(without, 0.0), **kind)
+    alone = regularization_path(X[kept], y[kept], **kind)
+    assert_array_equal(path.degrees_of_freedom, alone.degrees_of_freedom)
+    assert_allclose(path.bic(), alone.bic(), rtol=1e-6)
+
+
 def test_mini_batches_learn_nothing_from_its_rows(rows):
     X, y = rows
     kind = {"random_state": 0, "max_iter": 20, "tol": None}

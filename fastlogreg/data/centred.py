@@ -18,7 +18,7 @@ from fastlogreg.backends import Matrix, Pass, PassSpec, Solving
 from fastlogreg.data.memory import MemoryRows
 from fastlogreg.data.parts import Around, Block, Facts, PartedPass, PartedRows, Parts, Question
 
-__all__ = ["CentredRows", "NearParts", "near_rows"]
+__all__ = ["CentredRows", "NearParts", "near_matrix", "near_rows"]
 
 _BLOCK_VALUES = 1 << 20  # of X that are centred at a time; a single block is kept
 
@@ -33,10 +33,12 @@ def near_rows(rows: MemoryRows | PartedRows, middle: _Vector) -> MemoryRows | Pa
     if isinstance(rows, PartedRows):
         return rows.through(lambda parts: NearParts(parts, middle))
     X = rows.arrays[0]
-    return CentredRows(rows, middle) if isinstance(X, np.ndarray) else rows.of(_near(X, middle))
+    return (
+        CentredRows(rows, middle) if isinstance(X, np.ndarray) else rows.of(near_matrix(X, middle))
+    )
 
 
-def _near(X: Matrix, middle: _Vector) -> Any:
+def near_matrix(X: Matrix, middle: _Vector) -> Any:
     """Return rows less the middle: float64, since float32 would not hold them; arrays in C order.
 
     Sparse rows store nearly all of a column that is far from 0, and do so when it is moved.
@@ -159,7 +161,9 @@ class _CentredParts:
     def _centred(self, at: Any) -> NDArray[np.float64]:
         X = self._rows.arrays[0]
         chosen = self._rows.chosen
-        near: NDArray[np.float64] = _near(X[at if chosen is None else chosen[at]], self._middle)
+        near: NDArray[np.float64] = near_matrix(
+            X[at if chosen is None else chosen[at]], self._middle
+        )
         return near
 
     def _blocks(self) -> Iterator[Block]:
@@ -238,4 +242,4 @@ class NearParts:
 
 def _less(rows: MemoryRows, middle: _Vector) -> MemoryRows:
     X, *others = rows.arrays
-    return rows.like(_near(X, middle), *others)
+    return rows.like(near_matrix(X, middle), *others)

@@ -9,7 +9,7 @@ what people do with them (a table, a picture, the choice of a point).
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastlogreg.data import validation as check
 from fastlogreg.data.memory import Columns, Rows
-from fastlogreg.data.weightless import set_aside
+from fastlogreg.data.weightless import NEVER, set_aside
 from fastlogreg.estimators.input import training
 from fastlogreg.estimators.logistic import (
     SEPARATED,
@@ -31,10 +31,12 @@ from fastlogreg.estimators.logistic import (
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.plots.models import coefficient_path
 from fastlogreg.problem.centring import centring
+from fastlogreg.problem.moments import Moments
 from fastlogreg.problem.penalties import L2, ElasticNet
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Result
 from fastlogreg.solvers.path import base_model, follow, null_model, strongest
+from fastlogreg.solvers.search import Point
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +50,10 @@ _LEAST_GAIN = 1e-5  # of the deviance explained, as a share of it
 _MOST_EXPLAINED = 0.999
 _LEAST_L1 = 1e-3  # share of L1 that the strongest penalty is that of, at least, as in glmnet
 _CRITERIA = ("aic", "bic", "ebic")
+_BASE_TOL = 1e-15  # of the fit without the columns that have a penalty
+_SLOPE = 4e-15  # of a column's size: a slope below that is rounding
+_HAIR = 1e-12  # of the strongest penalty: what is added beside columns without one at least,
+_MOST_MOVED = 1e-3  # and at most
 _COMPLETE = "complete"
 
 _Vector = NDArray[np.float64]
@@ -135,12 +141,19 @@ class Path:
         """Return the free parameters at each point, (n_points,).
 
         Of L1 these are the coefficients that are not 0 (Zou, Hastie and Tibshirani 2007), and the
-        intercepts; for K > 2 classes, whose intercepts sum to 0, K - 1 of them.
+        intercepts; for K > 2 classes, whose intercepts sum to 0, K - 1 of them. A class without
+        weight, which the fit sets aside, has none; of two classes that remain a column has one.
         """
-        nonzero: NDArray[np.int64] = np.count_nonzero(self.coefs.reshape(len(self), -1), axis=1)
-        if self._estimator.fit_intercept:
-            nonzero = nonzero + self.classes_.size - 1
-        return nonzero
+        coefs: NDArray[Any] = self.coefs
+        k = self.classes_.size
+        if not self._estimator.fit_intercept:
+            return _counted(coefs)
+        if k > 2:
+            held = self.intercepts[0] > NEVER
+            coefs, k = coefs[:, held], int(held.sum())
+            if k == 2:
+                coefs = np.asarray(coefs.any(axis=1))
+        return _counted(coefs) + k - 1
 
     def aic(self) -> _Vector:
         """Return Akaike's criterion at each point, ``deviance + 2 df``, (n_points,)."""
@@ -359,7 +372,7 @@ def regularization_path(
     penalty_factors, lower_bounds, upper_bounds
         As for :class:`fastlogreg.LogisticRegression`. The grid starts at the strongest penalty of
         which all columns that have one stay at 0, or as near to it as their bounds let them be:
-        columns with a factor of 0 are fitted first.
+        columns with a factor of 0 are fitted first, and what is left of their slopes is added.
 
     Returns
     -------
@@ -442,9 +455,9 @@ def regularization_path(
             "max_iter": settings.max_iter,
             "stop_value": SEPARATED if separable else 0.0,
         }
-        theta, point = base_model(without, unit, theta, point, **limits)
+        theta, point = base_model(without, unit, theta, point, **limits | {"tol": _BASE_TOL})
         if isinstance(grid, int):
-            lambdas = _falling(strongest(unit, theta, point), grid, C_min_ratio)
+            lambdas = _falling(_top(unit, theta, point), grid, C_min_ratio)
             grid = 1.0 / (lambdas * total)
         lambdas = np.array([check.check_penalty(C, total) for C in grid])
         penalties = [settings.penalty_at(strength, layout) for strength in lambdas]
@@ -514,6 +527,8 @@ def _collect(
     points: list[Result] = []
     before = 0.0
     for penalty, result in zip(penalties, found, strict=True):
+        if result.decrement == 0.0:  # of an objective of 0 it is no part
+            result = replace(result, converged=True)
         points.append(result)
         explained = _explained(result.value - penalty.value(result.theta), null)
         if prints:
@@ -557,6 +572,29 @@ def _checked_grid(Cs: int | ArrayLike, C_min_ratio: float) -> int | _Vector:
     return np.sort(grid)
 
 
+def _top(unit: ElasticNet, theta: _Vector, point: Point) -> float:
+    """Return the strength at which a grid begins: a hair above the least that leaves all at 0.
+
+    Columns without a penalty are not at their optimum to the last digit, and what is left of their
+    slopes may move those of the others: so much is added. 0 where all slopes are rounding.
+    """
+    top, moments = strongest(unit, theta, point), cast(Moments, point.curvature)
+    slope = moments.layout.coefficients(moments.to_centred(point.gradient))
+    # residuals of the null model are twice its curvatures in the mean: about mean |r x|
+    size = np.sqrt(moments.squares * moments.total[:, None])
+    if (np.abs(slope) <= _SLOPE * size).all():
+        return 0.0
+    inside = unit.unpenalized & (unit.lower < theta) & (theta < unit.upper)
+    free = moments.layout.coefficients(inside) & (moments.spread > 0.0)
+    if not free.any():
+        return top
+    left = np.sqrt((slope[free] ** 2 / moments.spread[free]).sum())
+    price = moments.layout.coefficients(unit.l1)
+    held = price > 0.0
+    moved = np.sqrt(moments.spread[held]) * left / price[held]
+    return top * (1.0 + _HAIR) + min(_MOST_MOVED * top, 2.0 * float(moved.max(initial=0.0)))
+
+
 def _falling(top: float, count: int, ratio: float) -> _Vector:
     """Return strengths on a logarithmic grid; where no column has a slope any will do."""
     return np.geomspace(1.0, ratio, count) * (top if top > 0.0 else 1.0)
@@ -574,6 +612,12 @@ def _names(feature_names: ArrayLike | None, columns: Columns) -> NDArray[Any]:
             f"feature_names must have shape ({columns.number},), got shape {names.shape}"
         )
     return names
+
+
+def _counted(coefs: NDArray[Any]) -> NDArray[np.int64]:
+    """Return how many values of each point are not 0."""
+    nonzero: NDArray[np.int64] = np.count_nonzero(coefs.reshape(len(coefs), -1), axis=1)
+    return nonzero
 
 
 def _warn(path: Path, tol: float) -> None:

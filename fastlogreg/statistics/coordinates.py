@@ -13,7 +13,7 @@ Golub and Van Loan, Matrix Computations, section 5.3 (QR against the normal equa
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +21,92 @@ from numpy.typing import NDArray
 from fastlogreg.data.memory import dense
 from fastlogreg.statistics.likelihood import Likelihood
 
-__all__ = ["Coordinates", "Orthonormal", "covariance_back", "is_well_conditioned"]
+__all__ = [
+    "ROUNDING",
+    "Coordinates",
+    "Covariance",
+    "Moved",
+    "Orthonormal",
+    "covariance_back",
+    "is_well_conditioned",
+    "roots",
+    "unit",
+]
 
+ROUNDING = 1e-10  # of correlations: an eigenvalue no further below 0 is rounding
 _WELL = 1e-7  # least eigenvalue of a correlation matrix that is inverted as it is
 _DEPENDENT = 1e-10  # of a column's length: what is left of it beside the others is rounding
 _CONSTANT = 1e-11  # of a column's size: a spread below that is rounding
 _TINY = 1e-150  # a column's size: its squares are no numbers
+_FAR = 100.0  # spreads from 0: a covariance is kept of such a column less its mean
 _NAMED = 1e-6  # share of a column in another that is named
 _BLOCK = 1 << 19  # values of X that are worked on at a time
 
 _Array = NDArray[np.float64]
+
+
+class Covariance(NamedTuple):
+    """A covariance of the parameters, and the same of columns near to 0.
+
+    With columns far from 0 the intercept's error is nearly that of its coefficients times how far
+    they are, and what it adds to the error of a margin is lost in ``matrix``; in ``near``, of
+    ``b + middle @ w`` in place of b, it is there.
+
+    Attributes
+    ----------
+    matrix, near : ndarray of shape (q, q)
+    middle : ndarray of shape (d,)
+        What is subtracted from columns; 0 of those that are near to it.
+    """
+
+    matrix: _Array
+    near: _Array
+    middle: _Array
+
+    @classmethod
+    def of_near(cls, near: _Array, middle: _Array) -> "Covariance":
+        """Return the covariance for one of columns less ``middle``."""
+        if not middle.any():
+            return cls(near, near, middle)
+        back = np.eye(middle.size + 1)
+        back[0, 1:] = -middle
+        matrix = covariance_back(near, back)
+        return cls(0.5 * (matrix + matrix.T), near, middle)
+
+    def of_margins(self, likelihood: Likelihood) -> _Array:
+        """Return the variances of the rows' margins, (n,), of two classes.
+
+        They may be below 0 where the covariance is not positive.
+        """
+        diagonal = np.abs(self.near.diagonal())
+        scale = np.sqrt(diagonal)[:, None]
+        values, vectors = np.linalg.eigh(unit(self.near))
+        root = scale * vectors * np.sqrt(values.clip(0.0))
+        out = likelihood.squared_lengths(root, self.middle)
+        below = values < -ROUNDING
+        if below.any():
+            root = scale * vectors[:, below] * np.sqrt(-values[below])
+            out -= likelihood.squared_lengths(root, self.middle)
+        return out
+
+    def along(self, rows: _Array) -> _Array:
+        """Return the covariance of ``rows @ parameters``, rows (k, q)."""
+        rows = self._moved(rows)
+        out: _Array = rows @ self.near @ rows.T
+        return out
+
+    def errors_along(self, rows: _Array) -> _Array:
+        """Return the standard errors of ``rows @ parameters``, (k,)."""
+        rows = self._moved(rows)
+        variances = np.einsum("ij,jk,ik->i", rows, self.near, rows, optimize=True)
+        return roots(variances, (np.abs(rows) @ np.sqrt(np.abs(self.near.diagonal()))) ** 2)
+
+    def _moved(self, rows: _Array) -> _Array:
+        if not self.middle.any():
+            return rows
+        parts = rows.reshape(len(rows), -1, self.middle.size + 1).copy()
+        parts[:, :, 1:] -= parts[:, :, :1] * self.middle
+        return parts.reshape(len(rows), -1)
 
 
 class Coordinates:
@@ -38,6 +114,7 @@ class Coordinates:
 
     def __init__(self, likelihood: Likelihood) -> None:
         self.likelihood = likelihood
+        self.middle = np.zeros(likelihood.n_columns)
 
     def cross(self, values: _Array) -> _Array:
         """Return ``Z' diag(values) Z``, (p, p)."""
@@ -53,6 +130,31 @@ class Coordinates:
     def back(self, matrix: _Array) -> _Array:
         """Return a covariance, (q, q), of the parameters for one in these coordinates."""
         return matrix
+
+    def covariance(self, matrix: _Array) -> Covariance:
+        """Return the covariance of the parameters for one in these coordinates."""
+        return Covariance.of_near(_symmetric(self.near(matrix)), self.middle)
+
+    def near(self, matrix: _Array) -> _Array:
+        """Return the covariance of columns less ``middle`` for one in these coordinates."""
+        return matrix
+
+    def covariance_of(self, replicates: _Array) -> Covariance:
+        """Return the covariance of parameters, (B, q)."""
+        p = self.likelihood.width
+        parts = replicates.reshape(len(replicates), -1, p).astype(np.longdouble)
+        if self.middle.any():
+            parts[:, :, 0] += parts[:, :, 1:] @ self.middle
+        moved = parts.reshape(replicates.shape).astype(np.float64)
+        return Covariance.of_near(np.atleast_2d(np.cov(moved, rowvar=False)), self.middle)
+
+
+class Moved(Coordinates):
+    """The columns less what brings them near to 0, which a ridge on coefficients does not see."""
+
+    def __init__(self, likelihood: Likelihood, middle: _Array) -> None:
+        super().__init__(likelihood)
+        self.middle = middle
 
 
 class Orthonormal(Coordinates):
@@ -82,6 +184,8 @@ class Orthonormal(Coordinates):
         if first:
             self.T[0, 0] = 1.0 / np.sqrt(self.total)
             self.T[0, 1:] = -self.centre @ self.inverse
+        far = np.abs(self.centre) * np.sqrt(self.total) > _FAR * self.spread
+        self.middle = np.where(far, self.centre, 0.0)
 
     def _centre(self, curvatures: _Array, names: list[str]) -> None:
         of = self.likelihood
@@ -172,6 +276,13 @@ class Orthonormal(Coordinates):
         """Return a covariance, (q, q), of the parameters for one in these coordinates."""
         return covariance_back(matrix, self.T)
 
+    def near(self, matrix: _Array) -> _Array:
+        """Return the covariance of columns less ``middle`` for one in these coordinates."""
+        T = self.T.copy()
+        if self.likelihood.intercept:
+            T[0, 1:] = (self.middle - self.centre) @ self.inverse
+        return covariance_back(matrix, T)
+
 
 def covariance_back(matrix: _Array, T: _Array) -> _Array:
     """Return a covariance, (q, q), of parameters for one in the coordinates of ``A T``.
@@ -200,6 +311,24 @@ def blocks(likelihood: Likelihood) -> Iterator[slice]:
     step = max(64, _BLOCK // max(1, likelihood.n_columns))
     for start in range(0, likelihood.n_rows, step):
         yield slice(start, start + step)
+
+
+def roots(variances: _Array, sizes: _Array | float = 0.0) -> _Array:
+    """Return standard errors, NaN where a variance is below 0 by more than rounding of its size."""
+    held = np.where(variances < -ROUNDING * sizes, np.nan, variances.clip(0.0))
+    return np.asarray(np.sqrt(held), dtype=np.float64)
+
+
+def unit(matrix: _Array) -> _Array:
+    """Return a covariance as correlations; its diagonal has the signs of that of ``matrix``."""
+    diagonal = np.abs(matrix.diagonal())
+    scale = np.divide(1.0, np.sqrt(diagonal), out=np.zeros_like(diagonal), where=diagonal > 0.0)
+    out: _Array = matrix * scale * scale[:, None]
+    return out
+
+
+def _symmetric(matrix: _Array) -> _Array:
+    return 0.5 * (matrix + matrix.T)
 
 
 def _dense(X: Any) -> _Array:

@@ -26,7 +26,15 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from fastlogreg.data.labels import whole_numbers
-from fastlogreg.statistics.coordinates import Coordinates, Orthonormal, is_well_conditioned
+from fastlogreg.statistics.coordinates import (
+    ROUNDING,
+    Coordinates,
+    Covariance,
+    Moved,
+    Orthonormal,
+    is_well_conditioned,
+    unit,
+)
 from fastlogreg.statistics.likelihood import Derivatives, Likelihood
 
 __all__ = [
@@ -56,7 +64,12 @@ class Bread(NamedTuple):
 
     coordinates: Coordinates
     inverse: _Array
-    covariance: _Array
+    errors: Covariance
+
+    @property
+    def covariance(self) -> _Array:
+        """Return the covariance of the parameters, (q, q)."""
+        return self.errors.matrix
 
 
 def decrement(derivatives: Derivatives, ridge: _Array | float = 0.0) -> float:
@@ -98,13 +111,18 @@ class Sums(ABC):
         """
         information, coordinates = derivatives.information, Coordinates(self._likelihood)
         if np.any(np.asarray(ridge) > 0.0):
+            middle = self._likelihood.far_middle if self._likelihood.intercept else None
+            if middle is not None:
+                coordinates, near = Moved(self._likelihood, middle), self._likelihood.less(middle)
+                at = self._likelihood.moved(self._parameters, middle)
+                information = near.derivatives(at).information
             information = information + np.diag(np.broadcast_to(ridge, derivatives.score.shape))
         elif not is_well_conditioned(information):
             coordinates, information = self._better(names[int(self._likelihood.intercept) :])
         scale = 1.0 / np.sqrt(information.diagonal())
         factor = cho_factor(information * scale * scale[:, None], lower=True)
         inverse = _symmetric(cho_solve(factor, np.eye(scale.size)) * scale * scale[:, None])
-        return Bread(coordinates, inverse, _symmetric(coordinates.back(inverse)))
+        return Bread(coordinates, inverse, coordinates.covariance(inverse))
 
     @abstractmethod
     def _better(self, names: list[str]) -> tuple[Coordinates, _Array]:
@@ -188,8 +206,8 @@ def robust(
     *,
     nobs: float,
     sampling: bool,
-) -> tuple[_Array, list[str]]:
-    """Return a covariance that is robust, (q, q), and what is to be said of it.
+) -> tuple[Covariance, list[str]]:
+    """Return a covariance that is robust, and what is to be said of it.
 
     Parameters
     ----------
@@ -219,14 +237,16 @@ def robust(
             notes.append(
                 f"There are {fewest} clusters and {q} parameters: errors by cluster are unreliable."
             )
-    covariance = _symmetric(of.coordinates.back(of.inverse @ meat @ of.inverse))
-    if len(groups) == 2 and np.linalg.eigvalsh(_unit(covariance))[0] < -1e-10:
+    covariance = of.coordinates.covariance(of.inverse @ meat @ of.inverse)
+    if len(groups) == 2 and np.linalg.eigvalsh(unit(covariance.near))[0] < -ROUNDING:
         notes.append(
-            "The two-way covariance is not positive: some tests of several parameters fail."
+            "The two-way covariance is not positive: some tests of several parameters fail, and "
+            "errors of predictions and effects are NaN where their variance is below 0."
         )
-        if covariance.diagonal().min() < 0.0:
-            values, vectors = np.linalg.eigh(covariance)
-            covariance = _symmetric((vectors * values.clip(0.0)) @ vectors.T)
+        if covariance.near.diagonal().min() < 0.0:
+            values, vectors = np.linalg.eigh(covariance.near)
+            positive = _symmetric((vectors * values.clip(0.0)) @ vectors.T)
+            covariance = Covariance.of_near(positive, covariance.middle)
             notes[-1] = (
                 "The two-way covariance was not positive: its negative eigenvalues were made 0."
             )
@@ -384,12 +404,6 @@ def _ways(groups: Any, n: int) -> list[ArrayLike]:
         return list(groups)
     values = groups.to_numpy() if hasattr(groups, "to_numpy") else np.asarray(groups)
     return [values] if values.ndim != 2 else list(values.T)
-
-
-def _unit(matrix: _Array) -> _Array:
-    diagonal = np.abs(matrix.diagonal())
-    scale = np.divide(1.0, np.sqrt(diagonal), out=np.zeros_like(diagonal), where=diagonal > 0.0)
-    return matrix * scale * scale[:, None]
 
 
 def _symmetric(matrix: _Array) -> _Array:

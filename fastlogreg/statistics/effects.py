@@ -12,7 +12,12 @@ from fastlogreg.statistics.tables import Summary, Table, number
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MarginalEffects", "of_classes", "of_two_classes"]
+__all__ = ["NO_TESTS", "MarginalEffects", "PenalizedEffects", "of_classes", "of_two_classes"]
+
+NO_TESTS = (
+    "there are no {} of a penalized fit: its estimates are biased towards 0, and the errors shown "
+    "are those of a normal prior. Fit with C=np.inf for them"
+)
 
 _Array = NDArray[np.float64]
 
@@ -24,7 +29,8 @@ class MarginalEffects(NamedTuple):
     ----------
     names : list of str
     effects, se, z, pvalues : ndarray of shape (d,)
-        With more than two classes (K d,), class after class.
+        With more than two classes (K d,), class after class. Of a penalized fit there are no
+        p-values: asking for them is an error, and tables do without.
     lower, upper : ndarray of that shape
     at : str
     level : float
@@ -42,28 +48,27 @@ class MarginalEffects(NamedTuple):
 
     @classmethod
     def of(
-        cls, names: list[str], effects: _Array, covariance: _Array, at: str, level: float
+        cls, names: list[str], effects: _Array, se: _Array, at: str, level: float
     ) -> "MarginalEffects":
-        """Return effects with what their covariance says."""
-        se = np.sqrt(covariance.diagonal().clip(0.0))
+        """Return effects with what their standard errors say."""
         with np.errstate(divide="ignore", invalid="ignore"):
             z = effects / se
         half = float(ndtri(0.5 + 0.5 * level)) * se
-        p = 2.0 * ndtr(-np.abs(z))
+        p = np.full_like(z, np.nan) if cls is PenalizedEffects else 2.0 * ndtr(-np.abs(z))
         return cls(names, effects, se, z, p, effects - half, effects + half, at, level)
+
+    @property
+    def _tested(self) -> bool:
+        return True
 
     def to_frame(self) -> "pd.DataFrame":
         """Return a table, a row for each column."""
         import pandas as pd
 
-        columns = {
-            "effect": self.effects,
-            "std_err": self.se,
-            "z": self.z,
-            "p_value": self.pvalues,
-            "lower": self.lower,
-            "upper": self.upper,
-        }
+        columns = {"effect": self.effects, "std_err": self.se}
+        if self._tested:
+            columns |= {"z": self.z, "p_value": self.pvalues}
+        columns |= {"lower": self.lower, "upper": self.upper}
         return pd.DataFrame(columns, index=pd.Index(self.names, name="column"))
 
     def summary(self) -> Summary:
@@ -74,11 +79,26 @@ class MarginalEffects(NamedTuple):
             [name, number(e), number(s), f"{z:.3f}", f"{p:.3f}", number(low, 3), number(high, 3)]
             for name, e, s, z, p, low, high in zip(*self[:7], strict=True)
         ]
+        if not self._tested:
+            header, rows = header[:3] + header[5:], [row[:3] + row[5:] for row in rows]
         pairs = [("At", self.at), ("Errors", "delta method")]
         return Summary("Logit Marginal Effects", pairs, [Table(header, rows)])
 
     def _repr_html_(self) -> str:
         return self.summary().as_html()
+
+
+class PenalizedEffects(MarginalEffects):
+    """Marginal effects of a penalized fit, without p-values."""
+
+    @property
+    def _tested(self) -> bool:
+        return False
+
+    @property
+    def pvalues(self) -> _Array:
+        """Refuse: there are none."""
+        raise ValueError(NO_TESTS.format("p-values"))
 
 
 def of_two_classes(

@@ -52,6 +52,10 @@ class FirthLikelihood:
         total = self.likelihood.total_weight
         return Derivatives(self._problem.log_likelihood(value), -total * gradient, total * hessian)
 
+    def less(self, middle: _Array) -> "FirthLikelihood":
+        """Return that of columns less ``middle``, (d,): it has the same determinant."""
+        return FirthLikelihood(self.likelihood.less(middle))
+
 
 @dataclass(frozen=True, eq=False)
 class FirthFit:

@@ -539,7 +539,7 @@ def results_of(
         derivatives = derivatives._replace(value=derivatives.value + gain)
     df = float(likelihood.size)
     if ridge is not None:
-        df = float(np.trace(found.covariance @ derivatives.information))
+        df -= float(found.covariance.diagonal() @ ridge)  # the trace of covariance @ information
         notes = [
             *notes,
             "Penalized (L2): estimates are biased towards 0, and errors are those of the "
@@ -547,7 +547,7 @@ def results_of(
         ]
         if asked.cov_type != "nonrobust":
             raise ValueError(f"cov_type={asked.cov_type!r} is not offered for a penalized fit")
-    covariance = found.covariance
+    covariance = found.errors
     if asked.cov_type in ("HC1", "cluster") and nobs <= likelihood.size:
         raise ValueError(
             f"cov_type={asked.cov_type!r} needs more observations than parameters, got {nobs:g} "
@@ -562,7 +562,7 @@ def results_of(
             groups=asked.groups[0] if asked.groups else None,
             sampling=asked.sampling,
         )
-        covariance = np.atleast_2d(np.cov(replicates.parameters, rowvar=False))
+        covariance = found.coordinates.covariance_of(replicates.parameters)
         of = "clusters" if asked.groups else "rows"
         lost = f"; {replicates.lost} had no optimum and are left out" if replicates.lost else ""
         notes = [*notes, f"{asked.n_bootstrap} bootstrap replicates of {of}{lost}."]
@@ -585,7 +585,7 @@ def results_of(
         parameters=parameters,
         llf=derivatives.value + likelihood.constant,
         covariance=covariance,
-        information_inverse=found.covariance,
+        information_inverse=found.errors,
         names=names,
         cov_type=asked.cov_type,
         level=asked.level,

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg.backends import Pass
+from fastlogreg.data.centred import near_rows
 from fastlogreg.data.memory import MemoryRows, Rows, dense
 from fastlogreg.data.parts import PartedRows
 from fastlogreg.data.separation import Separation, may_be_separated
@@ -94,6 +95,22 @@ class PartedLikelihood(Likelihood):
         """Refuse: there are some for each row."""
         return cast(_Array, self.rows.matrix)
 
+    def less(self, middle: _Array) -> "PartedLikelihood":
+        """Return that of the same rows with ``middle``, (d,), subtracted from the columns."""
+        return PartedLikelihood(
+            cast(PartedRows, near_rows(self.source, middle)),
+            self.rows.classes,
+            self.intercept,
+            self.reference,
+            self.n_threads,
+            has_offset=self.has_offset,
+        )
+
+    @property
+    def far_middle(self) -> _Array | None:
+        """Return about the middle of columns that are far from 0, (d,); None where none is."""
+        return self.source.far_middle
+
     @property
     def total_weight(self) -> float:
         """Return the sum of the weights."""
@@ -166,6 +183,7 @@ class _Centred(Coordinates):
         self.T = np.diag(np.r_[np.ones(first), 1.0 / self.spread])
         if first:
             self.T[0, 1:] = -self.centre / self.spread
+            self.middle = self.centre
 
     def parameters(self, parameters: _Array) -> _Array:
         """Return parameters, (q,), of these columns."""
@@ -180,6 +198,10 @@ class _Centred(Coordinates):
     def back(self, matrix: _Array) -> _Array:
         """Return a covariance, (q, q), of the parameters for one in these coordinates."""
         return covariance_back(matrix, self.T)
+
+    def near(self, matrix: _Array) -> _Array:
+        """Return the covariance of columns less ``middle`` for one in these coordinates."""
+        return covariance_back(matrix, np.diag(self.T.diagonal()))
 
     @property
     def shift(self) -> tuple[_Array, _Array]:

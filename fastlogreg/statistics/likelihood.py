@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln, xlogy
 
 from fastlogreg import backends
+from fastlogreg.data.centred import near_matrix
 from fastlogreg.data.class_separation import find_class_separation
 from fastlogreg.data.memory import MemoryRows, Rows
 from fastlogreg.data.separation import Separation, find_separation
@@ -27,6 +28,8 @@ from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers.path import null_model
 
 __all__ = ["Derivatives", "Likelihood"]
+
+_BLOCK = 1 << 19  # values of X that are centred at a time
 
 _Array = NDArray[np.float64]
 
@@ -219,10 +222,40 @@ class Likelihood:
         sums: _Array = bound.moments(values)[1 - int(self.intercept) : 1 + self.n_columns]
         return sums
 
-    def squared_lengths(self, matrix: _Array) -> _Array:
-        """Return the squared length of ``A matrix``, (n,), for each row; matrix is (p, k)."""
-        source = MemoryRows(self.rows.matrix, self.rows.targets)
-        return source.squared_lengths(matrix, self.intercept)
+    def squared_lengths(self, matrix: _Array, middle: _Array | None = None) -> _Array:
+        """Return the squared length of ``A matrix``, (n,), for each row; matrix is (p, k).
+
+        Of the columns less ``middle``, (d,), where it is given.
+        """
+        X, y = self.rows.matrix, self.rows.targets
+        if middle is None or not middle.any():
+            return MemoryRows(X, y).squared_lengths(matrix, self.intercept)
+        out = np.empty(self.n_rows)
+        step = max(64, _BLOCK // self.n_columns)
+        for start in range(0, self.n_rows, step):
+            at = slice(start, start + step)
+            near = MemoryRows(near_matrix(X[at], middle), y[at])
+            out[at] = near.squared_lengths(matrix, self.intercept)
+        return out
+
+    def less(self, middle: _Array) -> "Likelihood":
+        """Return that of the same rows with ``middle``, (d,), subtracted from the columns: a copy.
+
+        Parameters of the same model there are said by :meth:`moved`.
+        """
+        rows = self.rows._replace(matrix=near_matrix(self.rows.matrix, middle))
+        return Likelihood(rows, self.intercept, self.reference, self.n_threads, counts=self.counts)
+
+    def moved(self, parameters: _Array, middle: _Array) -> _Array:
+        """Return the same model, (q,), in columns less ``middle``: ``b + middle @ w`` and w."""
+        table = parameters.reshape(self.n_equations, self.width).astype(np.longdouble)
+        table[:, 0] += table[:, 1:] @ middle
+        return table.astype(np.float64).reshape(-1)
+
+    @property
+    def far_middle(self) -> _Array | None:
+        """Return about the middle of columns that are far from 0, (d,); None where none is."""
+        return MemoryRows(self.rows.matrix, self.rows.targets).far_middle
 
     # --- classes, counts, the null model, separation --------------------------------------
 

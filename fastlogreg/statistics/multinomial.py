@@ -10,6 +10,7 @@ from scipy.special import expit, logsumexp, softmax
 from fastlogreg.data import validation as check
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.statistics import effects
+from fastlogreg.statistics.coordinates import roots
 from fastlogreg.statistics.effects import MarginalEffects
 from fastlogreg.statistics.likelihood import Likelihood
 from fastlogreg.statistics.results import Results
@@ -69,11 +70,13 @@ class MNLogitResults(Results):
         p = like.probabilities(self._fit.parameters)
         z = like.margins(self._fit.parameters)
         k, width = like.n_equations, like.width
-        covariance = self._fit.covariance.reshape(k, width, k, width)
+        middle = self._fit.covariance.middle
+        covariance = self._fit.covariance.near.reshape(k, width, k, width)
         forms = np.empty((like.n_rows, k, k))  # covariances of the margins of a row
         for a in range(k):
             for b in range(a + 1):
-                forms[:, a, b] = forms[:, b, a] = _bilinear(like, covariance[a, :, b])
+                forms[:, a, b] = forms[:, b, a] = _bilinear(like, covariance[a, :, b], middle)
+        own = np.sqrt(np.abs(np.einsum("naa->na", forms)))
         se, lower, upper = np.empty((3, *p.shape))
         for c in range(like.n_classes):
             # the logit of p_c has the derivative 1 in its own margin, and in each other minus the
@@ -83,7 +86,8 @@ class MNLogitResults(Results):
             slope = -softmax(rest, axis=1)
             slope[:, c] = 1.0
             slope = slope[:, like.others]
-            spread = np.sqrt(np.einsum("na,nab,nb->n", slope, forms, slope).clip(0.0))
+            size = np.einsum("na,na->n", np.abs(slope), own) ** 2
+            spread = roots(np.einsum("na,nab,nb->n", slope, forms, slope), size)
             logit = z[:, c] - logsumexp(rest, axis=1)
             se[:, c] = spread * p[:, c] * np.delete(p, c, axis=1).sum(axis=1)
             lower[:, c], upper[:, c] = expit(logit - root * spread), expit(logit + root * spread)
@@ -107,16 +111,17 @@ class MNLogitResults(Results):
         check.check_choice(at, "at", ("overall", "mean"))
         fit = self._fit
         effect, jacobian, names = effects.of_classes(fit.likelihood, fit.parameters, fit.names, at)
-        covariance: NDArray[Any] = jacobian @ fit.covariance @ jacobian.T
-        return MarginalEffects.of(names, effect, covariance, at, self._level(level))
+        se = fit.covariance.errors_along(jacobian)
+        return MarginalEffects.of(names, effect, se, at, self._level(level))
 
 
-def _bilinear(like: Likelihood, matrix: _Array) -> _Array:
-    """Return a' M a for each row a, (n,), of the symmetric part of M."""
+def _bilinear(like: Likelihood, matrix: _Array, middle: _Array) -> _Array:
+    """Return a' M a for each row a, (n,), less ``middle``, of the symmetric part of M."""
     values, vectors = np.linalg.eigh(0.5 * (matrix + matrix.T))
     out = np.zeros(like.n_rows)
     for sign in (1.0, -1.0):
         held = sign * values > 0.0
         if held.any():
-            out += sign * like.squared_lengths(vectors[:, held] * np.sqrt(sign * values[held]))
+            root = vectors[:, held] * np.sqrt(sign * values[held])
+            out += sign * like.squared_lengths(root, middle)
     return out

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fastlogreg.statistics.likelihood import Derivatives
 
-__all__ = ["Objective", "maximize", "profile_limit"]
+__all__ = ["Mapped", "Objective", "maximize", "profile_limit"]
 
 _STEPS = 200
 _HALVINGS = 40
@@ -35,6 +35,37 @@ class Objective(Protocol):
 
     def derivatives(self, parameters: _Array) -> Derivatives:
         """Return it with its score and a positive matrix near minus its second derivative."""
+
+    def less(self, middle: _Array) -> "Objective":
+        """Return that of columns less ``middle``, (d,): of intercepts plus ``middle @ w``."""
+
+
+class Mapped:
+    """An objective in other parameters: those of the given one are ``matrix @ parameters``.
+
+    Parameters
+    ----------
+    objective : Objective
+    matrix : ndarray of shape (q, q)
+    """
+
+    def __init__(self, objective: Objective, matrix: _Array) -> None:
+        self.objective, self.matrix = objective, matrix
+        self.size = objective.size
+
+    def value(self, parameters: _Array) -> float:
+        """Return the (penalized) log-likelihood."""
+        return self.objective.value(self.matrix @ parameters)
+
+    def derivatives(self, parameters: _Array) -> Derivatives:
+        """Return it with its score and a positive matrix near minus its second derivative."""
+        value, score, information = self.objective.derivatives(self.matrix @ parameters)
+        T = self.matrix
+        return Derivatives(value, T.T @ score, T.T @ information @ T)
+
+    def less(self, middle: _Array) -> Objective:
+        """Refuse: the parameters are not those of columns."""
+        raise NotImplementedError
 
 
 def maximize(
@@ -113,7 +144,7 @@ def profile_limit(
     Returns
     -------
     float
-        Infinity on that side where the profile never loses as much.
+        Infinity on that side where the profile never loses as much; NaN where it can't be followed.
     """
     free = np.ones(best.size, dtype=bool)
     free[index] = False

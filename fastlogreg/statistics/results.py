@@ -6,7 +6,7 @@ of ``names``; :meth:`Results.to_frame` is a table with the names. Nothing is com
 asked for, beyond the estimates and their covariance.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -18,10 +18,11 @@ from scipy.special import chdtrc, expit, ndtr, ndtri, xlogy
 from fastlogreg.data import validation as check
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.statistics import effects
-from fastlogreg.statistics.effects import MarginalEffects
+from fastlogreg.statistics.coordinates import Covariance, roots
+from fastlogreg.statistics.effects import MarginalEffects, PenalizedEffects
 from fastlogreg.statistics.firth import FirthFit
-from fastlogreg.statistics.likelihood import Likelihood
-from fastlogreg.statistics.profile import Objective, profile_limit
+from fastlogreg.statistics.likelihood import Derivatives, Likelihood
+from fastlogreg.statistics.profile import Mapped, Objective, profile_limit
 from fastlogreg.statistics.tables import Summary, Table, number
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Fit:
     llf : float
         The log-likelihood there, of counts with binomial coefficients; of Firth's method the
         penalized one.
-    covariance, information_inverse : ndarray of shape (q, q)
+    covariance, information_inverse : Covariance
         As asked for, and that of the model.
     names : list of str
         Of the columns, the intercept's first.
@@ -104,8 +105,8 @@ class Fit:
     likelihood: Likelihood
     parameters: _Array
     llf: float
-    covariance: _Array
-    information_inverse: _Array
+    covariance: Covariance
+    information_inverse: Covariance
     names: list[str]
     cov_type: str
     level: float
@@ -190,11 +191,11 @@ class Results:
 
     def cov_params(self) -> _Array:
         """Return the covariance of the estimates, (q, q), class by class beyond two."""
-        return self._fit.covariance.copy()
+        return self._fit.covariance.matrix.copy()
 
     @cached_property
     def _errors(self) -> _Array:
-        out: _Array = np.sqrt(self._fit.covariance.diagonal())
+        out: _Array = np.sqrt(self._fit.covariance.matrix.diagonal())
         return out
 
     @cached_property
@@ -228,10 +229,7 @@ class Results:
 
     def _refuse_tests(self, what: str) -> None:
         if self._fit.penalized:
-            raise ValueError(
-                f"there are no {what} of a penalized fit: its estimates are biased towards 0, and "
-                "the errors shown are those of a normal prior. Fit with C=np.inf for them"
-            )
+            raise ValueError(effects.NO_TESTS.format(what))
 
     @numpy_defaults
     def conf_int(self, level: float | None = None, kind: str | None = None) -> _Array:
@@ -254,7 +252,8 @@ class Results:
         Raises
         ------
         ValueError
-            If an argument is not as described, or profiles are asked of a penalized fit.
+            If an argument is not as described, profiles are asked of a penalized fit, or one can't
+            be followed.
         """
         root = _quantile(self._level(level))
         kind = ("wald" if self._fit.firth is None else "profile") if kind is None else kind
@@ -271,18 +270,48 @@ class Results:
         return out.copy()
 
     def _profiles_at(self, root: float) -> _Array:
-        objective = self._fit.objective
-        best, top = self._fit.parameters, objective.derivatives(self._fit.parameters)
-        errors = np.sqrt(self._fit.information_inverse.diagonal())
-        return np.array(
-            [
-                [
-                    profile_limit(objective, best, top, j, side * root * errors[j], root)
-                    for side in (-1.0, 1.0)
-                ]
-                for j in range(best.size)
-            ]
-        )
+        errors = np.sqrt(self._fit.information_inverse.matrix.diagonal())
+        limits = np.empty((errors.size, 2))
+        for j, objective, best, top in self._profiled():
+            for code, side in enumerate((-1.0, 1.0)):
+                limits[j, code] = profile_limit(
+                    objective, best, top, j, side * root * errors[j], root
+                )
+            if np.isnan(limits[j]).any():
+                raise ValueError(
+                    f"the profile of {self._entries()[j]!r} can't be followed: the likelihood of "
+                    "the other parameters has no maximum to the digits of float64 beside it. Move "
+                    "columns far from 0 near to it, or take kind='wald'"
+                )
+        return limits
+
+    def _profiled(self) -> Iterator[tuple[int, Objective, _Array, Derivatives]]:
+        """Yield for each parameter what is maximized, where, and what is known there.
+
+        Of columns far from 0 that of columns near to it. The intercept is then no parameter of its
+        own: it takes the place of the furthest column's coefficient, and the other intercept its.
+        """
+        fit, middle = self._fit, self._fit.information_inverse.middle
+        objective, best = fit.objective, fit.parameters
+        far = bool(middle.any())
+        if far:
+            objective, best = objective.less(middle), fit.likelihood.moved(best, middle)
+        top = objective.derivatives(best)
+        for j in range(best.size):
+            if not far or j % (middle.size + 1):
+                yield j, objective, best, top
+                continue
+            w = slice(j + 1, j + 1 + middle.size)
+            errors = np.sqrt(fit.information_inverse.near.diagonal()[w])
+            at = int(np.argmax(np.abs(middle) * errors))
+            T, of = np.eye(best.size), j + 1 + at
+            T[j, j], T[j, of] = 0.0, 1.0
+            T[of, w] = -middle / middle[at]
+            T[of, j], T[of, of] = -1.0 / middle[at], 1.0 / middle[at]
+            start = best.copy()
+            start[j], start[of] = fit.parameters[j], best[j]
+            mapped = Mapped(objective, T)
+            yield j, mapped, start, mapped.derivatives(start)
 
     def odds_ratios(self, level: float | None = None, kind: str | None = None) -> _Array:
         """Return ``exp(params)`` with their intervals, (.., 3): ratio, lower, upper.
@@ -458,11 +487,11 @@ class Results:
         self._refuse_tests("tests")
         R, r = self._restriction(restriction)
         left = R @ self._fit.parameters - r
-        spread = R @ self._fit.covariance @ R.T
+        spread = self._fit.covariance.along(R)
         if np.linalg.matrix_rank(R) < len(R):
             raise ValueError("restriction says the same twice: its rows are linearly dependent")
         if self.cov_type != "nonrobust" and _is_singular(
-            spread, R @ self._fit.information_inverse @ R.T
+            spread, self._fit.information_inverse.along(R)
         ):
             raise ValueError(
                 f"the covariance is singular in what restriction names ({len(R)} at once): test "
@@ -731,7 +760,7 @@ class LogitResults(Results):
 
     def _intervals(self, like: Likelihood, root: float) -> tuple[_Array, ...]:
         z = like.margins(self._fit.parameters)
-        spread = np.sqrt(like.squared_lengths(_root_of(self._fit.covariance)))
+        spread = roots(self._fit.covariance.of_margins(like))
         pair = like.probabilities(self._fit.parameters)
         lower, upper = expit(z - root * spread), expit(z + root * spread)
         return pair[:, 1].copy(), spread * pair[:, 0] * pair[:, 1], lower, upper
@@ -789,7 +818,7 @@ class LogitResults(Results):
     def leverage(self) -> _Array:
         """Return the leverages of the rows, (n,): they sum to the number of parameters."""
         of = self._fit.likelihood
-        lengths = of.squared_lengths(_root_of(self._fit.information_inverse))
+        lengths = self._fit.information_inverse.of_margins(of)
         return of.weighted(self._pair[:, 0] * self._pair[:, 1]) * lengths
 
     @cached_property
@@ -828,9 +857,8 @@ class LogitResults(Results):
         effect, jacobian, names = effects.of_two_classes(
             fit.likelihood, fit.parameters, fit.names, at, dummy
         )
-        return MarginalEffects.of(
-            names, effect, jacobian @ fit.covariance @ jacobian.T, at, self._level(level)
-        )
+        kind = PenalizedEffects if fit.penalized else MarginalEffects
+        return kind.of(names, effect, fit.covariance.errors_along(jacobian), at, self._level(level))
 
     @numpy_defaults
     def hosmer_lemeshow(self, groups: int = 10) -> HypothesisTest:
@@ -908,15 +936,6 @@ def _quantile(level: float) -> float:
 
 def _chi2(statistic: float, df: int) -> HypothesisTest:
     return HypothesisTest(float(statistic), df, float(chdtrc(df, max(statistic, 0.0))))
-
-
-def _root_of(covariance: _Array) -> _Array:
-    """Return L with L L' = covariance, which may be singular."""
-    scale = np.sqrt(covariance.diagonal())
-    inverse = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0.0)
-    values, vectors = np.linalg.eigh(covariance * inverse * inverse[:, None])
-    out: _Array = scale[:, None] * vectors * np.sqrt(values.clip(0.0))
-    return out
 
 
 def _spread_out(values: _Array, kept: NDArray[np.bool_] | None) -> _Array:

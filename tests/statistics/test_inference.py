@@ -84,6 +84,33 @@ def test_robust_covariances_are_statsmodels(formula, name, kind):
         close(mine.cov_params(), theirs(formula, data, kind, **kwds).cov_params(), rtol=1e-5)
 
 
+@pytest.mark.parametrize("seed", [2, 3])
+def test_a_covariance_that_is_not_positive_is_kept_as_it_is(seed):
+    rng = np.random.default_rng(seed)
+    X, y = rng.normal(size=(60, 3)), rng.integers(0, 2, 60)
+    groups = np.column_stack([rng.integers(0, 5, 60), rng.integers(0, 4, 60)])
+    model = flr.LogisticRegression(C=np.inf, tol=1e-12).fit(X, y)
+    results = flr.inference(model, X, y, cov_type="cluster", groups=groups)
+    assert "errors of predictions and effects are NaN where" in str(results.summary())
+    V, p = results.cov_params(), model.predict_proba(X)[:, 1]
+    values, vectors = np.linalg.eigh(V)
+    assert values[0] < 0.0 < V.diagonal().min()
+    A = np.column_stack([np.ones(60), X])
+    variances = np.einsum("ij,jk,ik->i", A, V, A)
+    assert 0 < np.count_nonzero(variances < 0.0) < 30
+    root = np.where(variances < 0.0, np.nan, np.sqrt(np.abs(variances)))
+    found = results.predict(interval=True)
+    close(found.se, root * p * (1.0 - p), rtol=1e-4)
+    assert np.isfinite(found.mean).all()
+    assert np.array_equal(np.isnan(found.lower), variances < 0.0)
+    slope = np.mean(p * (1.0 - p))
+    bend = A.T @ (p * (1.0 - p) * (1.0 - 2.0 * p)) / 60
+    J = np.outer(results.params[1:], bend)
+    J[np.arange(3), 1 + np.arange(3)] += slope
+    close(results.margins().se, np.sqrt(np.einsum("ij,jk,ik->i", J, V, J)), rtol=1e-5)
+    assert np.isnan(results._fit.covariance.errors_along(vectors[:, :1].T)).all()
+
+
 def test_several_classes_are_as_mnlogit_has_them():
     data = table("anes96")
     ours, other = flr.logit(ANES, data), theirs(ANES, data, "mnlogit")
@@ -319,6 +346,11 @@ def test_a_penalty_is_refused_or_said():
     with pytest.raises(ValueError, match=r"penalty \(C=0.1\).*C=np.inf.*penalized=True"):
         flr.inference(model, X, y)
     results = flr.inference(model, X, y, penalized=True)
+    effects = results.margins()
+    with pytest.raises(ValueError, match="no p-values of a penalized fit"):
+        effects.pvalues  # noqa: B018
+    assert list(effects.to_frame()) == ["effect", "std_err", "lower", "upper"]
+    assert "P>|z|" not in str(effects.summary()) and np.isfinite(effects.z).all()
     A = np.column_stack([np.ones(y.size), X])
     p = model.predict_proba(X)[:, 1]
     ridge = np.diag([0, 10, 10, 10.0])
