@@ -40,7 +40,8 @@ __all__ = ["Kept", "Near", "PlainModel", "PlainSets", "is_plain"]
 
 _FIRST_COLUMNS = 100  # of a working set
 _FEW_SPARSE = 500  # entries of theta up to which a Hessian is made of sparse rows
-_COLUMN_SWEEPS = 1000  # beyond them: there is no linear system to help
+_COLUMN_SWEEPS = 1000  # beyond them, after which a linear system helps
+_SWEEPS_ALONE = 30  # of more than a Hessian holds: the next model is worth more than more of them
 _SPARSE_GROWTH = 4  # of a working set there, at least: sweeps cost little beside the copy of a set
 _SPARSE_SHARE = 3.0  # times the share of the gap that others are solved to: there is no Hessian
 _SPARSE_FLOOR = 1.0  # of ``tol``: by how much slopes may still move
@@ -260,10 +261,12 @@ class PlainModel(Model):
         if isinstance(curvature, ColumnModel):
             enough = max(enough, _SPARSE_FLOOR * self._convergence.goal(1.0))
             theta, gradient, guess = at.theta, at.point.gradient, self._guess(at)
-            descent = Descent(theta, gradient, l1, guess, enough, _COLUMN_SWEEPS)
-            step, done = curvature.lower(descent)
             # linear systems help where sweeps alone do not end
-            self._by_column = done or self._objective.size > LARGEST
+            alone = self._objective.size > LARGEST
+            sweeps = _SWEEPS_ALONE if alone else _COLUMN_SWEEPS
+            descent = Descent(theta, gradient, l1, guess, enough, sweeps)
+            step, done = curvature.lower(descent)
+            self._by_column = done or alone
             return step
         if isinstance(curvature, Metric):
             guess = self._guess(at)[self._objective.layout.first :]
