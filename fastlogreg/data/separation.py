@@ -47,6 +47,7 @@ from typing import Any, Protocol
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.linalg import cho_solve
 
 from fastlogreg import backends
 from fastlogreg.backends import Pass, PassSpec, one_blas_thread
@@ -556,8 +557,7 @@ def _step(hessian: NDArray[np.float64], gradient: _Vector) -> _Vector | None:
         return None
     if factor.diagonal().min() ** 2 < 1e-8:
         return None
-    solved = np.linalg.solve(factor, -scale * gradient)
-    step: _Vector = scale * np.linalg.solve(factor.T, solved)
+    step: _Vector = scale * cho_solve((factor, True), -scale * gradient, check_finite=False)
     return step
 
 

@@ -568,7 +568,8 @@ class Settings:
             return result, None
         if result.status is Status.STOPPED and not result.converged:
             return result, None
-        separation = self.separation(rows, problem, grows, result)
+        with problem.solving() as again, again:
+            separation = self.separation(rows, problem, grows, result)
         if separation is None and result.status is Status.STOP_VALUE:
             # rows that overlap weigh next to nothing: there is an optimum below
             with problem.solving() as again, again:
@@ -581,7 +582,7 @@ class Settings:
                     tol=self.tol,
                     **dict.fromkeys(stages, False),
                 )
-            separation = self.separation(rows, problem, grows, result)
+                separation = self.separation(rows, problem, grows, result)
         if separation is not None:  # whatever a solver took for the optimum
             result = replace(result, converged=False)
         return result, separation
