@@ -338,7 +338,7 @@ def _taken(array: Any, rows: NDArray[np.int64]) -> Any:
     """Return rows of an array, in its order; None for None."""
     if array is None:
         return None
-    return array[rows] if array.flags.c_contiguous else array.T.take(rows, axis=-1).T
+    return array[rows] if array.flags.c_contiguous else array.T[..., rows].T
 
 
 def dense(X: Matrix) -> NDArray[np.floating]:
