@@ -83,7 +83,9 @@ def logit(
         any kind, two or more, or an expression. Or it is counts of successes and failures, each row
         an observation: ``"s + f ~ x"`` as in statsmodels, or ``"cbind(s, n - s) ~ x"`` as in R.
     data : pandas or polars frame, or mapping of names to columns
-        Rows that lack a value of what the model reads are left out.
+        Rows that lack a value of what the model reads, in a comparison too (``I(x > 0)``), are left
+        out, as in R, and so are levels of categories that no row has. Columns of numbers that lie
+        side by side in a pandas frame are not copied.
     method : {"ml", "firth"}, default="ml"
         Maximum likelihood, or Firth's penalized likelihood (two classes): finite where rows are
         separated, with tests and intervals of that likelihood.
