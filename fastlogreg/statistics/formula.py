@@ -47,6 +47,7 @@ __all__ = ["logit"]
 
 _TOL = 1e-12  # errors then differ from those at the optimum by 1e-6 at most, mostly 1e-8
 _STEPS = 200
+_NONE_LEFT = "no rows are left without those that lack a value"
 
 # a formula that is a sum of names and nothing else, and each of its names
 _NAME = re.compile(r"[^\W\d]\w*")
@@ -325,6 +326,8 @@ class _Table:
             for name in read:
                 if name in frame.columns:  # what a row lacks is no level
                     kept &= ~missing(frame[name], n, name)
+            if not kept.any():
+                raise ValueError(_NONE_LEFT)
             made = _made(terms, used_levels(frame[kept]), "formula")
             here = np.zeros(n, dtype=bool)
             here[made.index.to_numpy()] = True
@@ -341,7 +344,7 @@ class _Table:
             names = ["Intercept"] * int(has_intercept) + list(numeric)
             self._spec = _Spec(None, formula, frame.iloc[np.flatnonzero(here)[:2]])
         if not here.any():
-            raise ValueError("no rows are left without those that lack a value")
+            raise ValueError(_NONE_LEFT)
         self.intercept = "Intercept" in names
         if self.intercept and names[0] != "Intercept":
             raise ValueError("formula must not have a column of its own called 'Intercept'")
