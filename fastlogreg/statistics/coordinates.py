@@ -122,10 +122,10 @@ class Coordinates:
 
     def transform(self, X: Any) -> _Array:
         """Return the rows of Z for rows of X, dense."""
-        part = _dense(X)
-        if self.likelihood.intercept:
-            return np.column_stack([np.ones(part.shape[0]), part])
-        return part
+        part, first = _dense(X), int(self.likelihood.intercept)
+        out = np.ones((part.shape[0], first + part.shape[1]))  # by row, whatever the order of X
+        out[:, first:] = part
+        return out
 
     def back(self, matrix: _Array) -> _Array:
         """Return a covariance, (q, q), of the parameters for one in these coordinates."""
