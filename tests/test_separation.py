@@ -416,3 +416,29 @@ def test_breast_cancer_and_iris():
     X, y = load_iris(return_X_y=True)
     told(r"the classes can be separated by columns 2 \(to \+infinity\) and 3", X[y < 2], y[y < 2])
     assert LogisticRegression(C=np.inf).fit(X[y > 0], y[y > 0]).converged_
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("case", ["a level", "one row", "two columns", "a level of both", "none"])
+def test_many_rows_are_asked_by_newtons_step(case, order):
+    rng = np.random.default_rng(11)
+    n = 150_000
+    X = rng.standard_normal((n, 7))
+    y = (rng.random(n) < 1.0 / (1.0 + np.exp(-2.0 * X[:, 0]))).astype(int)
+    few = rng.choice(np.flatnonzero(y == 1), 4, replace=False)
+    if case in ("a level", "one row", "a level of both"):
+        X[:, 6] = 0.0
+        X[few[:1] if case == "one row" else few, 6] = 1e-3
+    if case == "a level of both":
+        X[np.flatnonzero(y == 0)[5], 6] = 1e-3
+    if case == "two columns":
+        X[:, 5] = rng.integers(0, 3, n)
+        X[:, 6] = X[:, 5]
+        X[few, 6] -= 1.0
+    model = flr.LogisticRegression(C=np.inf, tol=1e-2)
+    if case in ("none", "a level of both"):
+        assert model.fit(np.asarray(X, order=order), y).converged_
+        return
+    with pytest.warns(ConvergenceWarning, match="can be separated by column"):
+        model.fit(np.asarray(X, order=order), y)
+    assert not model.converged_

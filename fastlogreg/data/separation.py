@@ -58,6 +58,7 @@ __all__ = [
     "InMemory",
     "Separation",
     "all_overlap",
+    "asks_for_step",
     "find_separation",
     "may_be_separated",
     "step_shows_overlap",
@@ -78,6 +79,8 @@ _ROUNDED = 1e-15  # a component of the scaled gradient that is rounding
 _SOLVED = 0.1  # of the least residual: what they leave of the gradient, scaled
 _SAMPLE = 1 << 18  # values that the scales of columns are learned from
 _BLOCK = 1 << 18  # values of X that are centred at a time
+_MANY = 1_000_000  # values of X from which it matters what is read first
+_LIKELY = 3e-3  # probability of the other class that some row of many falls short of
 _SIGNED = 1 << 14  # margins that are given their signs at a time
 _ROUNDS = 60  # linear programs for one direction at most
 _NAMED = 200  # parameters up to which a linear program says which columns separate all
@@ -339,8 +342,26 @@ def find_separation(
 class Judged(Protocol):
     """What is asked of an objective."""
 
+    @property
+    def n_rows(self) -> int:
+        """Return how many rows there are."""
+
+    @property
+    def size(self) -> int:
+        """Return how many parameters there are."""
+
     def largest_change(self, step: _Vector) -> float:
         """Return by how much ``step`` changes the margin of a row at the most, in one reading."""
+
+
+def asks_for_step(objective: Judged, decrement: float) -> bool:
+    """Whether a fit of two classes ended so far out that Newton's certificate is asked for first.
+
+    Of many rows some has a residual below that suspicion, and then the margins were read for
+    nothing.
+    """
+    many = objective.n_rows * objective.size >= _MANY and objective.size <= _HESSIAN
+    return many and suspicion(decrement) * objective.n_rows > _LIKELY
 
 
 def step_shows_overlap(

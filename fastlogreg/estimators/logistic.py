@@ -25,6 +25,7 @@ from fastlogreg.data.memory import MemoryRows, Rows
 from fastlogreg.data.parts import PartedRows
 from fastlogreg.data.separation import (
     Separation,
+    asks_for_step,
     find_separation,
     may_be_separated,
     step_shows_overlap,
@@ -595,10 +596,13 @@ class Settings:
         ``grows``, (2, p), says which entries of theta may fall, and rise, without bound.
         """
         layout, source = problem.layout, problem.source
-        if result.point is not None and layout.n_outputs == 1:
+        point = result.point
+        if layout.n_outputs == 1:
             held: NDArray[np.bool_] = np.array(grows.any(axis=0))
             layout.intercepts(held)[:] = True
-            if step_shows_overlap(problem, *result.point[1:], held):
+            if point is None and asks_for_step(problem, result.decrement):
+                point = problem.value_gradient_hessian(result.theta)
+            if point is not None and step_shows_overlap(problem, *point[1:], held):
                 return None
         if isinstance(source, PartedRows):
             near, theta = rows_near_to_0(problem, result.theta)

@@ -12,7 +12,7 @@ from fastlogreg import backends
 from fastlogreg.data import validation as check
 from fastlogreg.data.labels import encode_counts
 from fastlogreg.data.memory import Columns, Rows
-from fastlogreg.data.separation import suspicion
+from fastlogreg.data.separation import step_shows_overlap, suspicion
 from fastlogreg.data.weightless import NEVER
 from fastlogreg.estimators.input import (
     Training,
@@ -624,11 +624,20 @@ def _at_optimum(
         distance = decrement(derivatives, ridge)
     else:
         distance = decrement(derivatives)
-        if not _is_cleared(likelihood, distance, cleared):
+        if not (_is_cleared(likelihood, distance, cleared) or _overlap(likelihood, derivatives)):
             refuse_separated(likelihood, parameters, names, distance)
     if distance > _FAR and not polish:
         raise ValueError(_NOT_THERE.format(derivatives.value, distance))
     return derivatives
+
+
+def _overlap(likelihood: Likelihood, derivatives: Derivatives) -> bool:
+    """Whether derivatives at the estimates show that two classes overlap, in one reading."""
+    if likelihood.n_equations > 1:
+        return False
+    _, score, information = derivatives
+    every = np.ones(score.size, dtype=bool)
+    return step_shows_overlap(likelihood, -score, information, every)
 
 
 def _is_cleared(likelihood: Likelihood, distance: float, cleared: float | None) -> bool:

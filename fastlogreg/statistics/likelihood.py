@@ -173,6 +173,13 @@ class Likelihood:
         out: _Array = self._bound.margins(self.theta(parameters))
         return out
 
+    def largest_change(self, step: _Array) -> float:
+        """Return by how much a step, (q,), of two classes changes a margin at the most.
+
+        Rows of weight 0 do not count.
+        """
+        return float(self._bound.largest_margin(np.ascontiguousarray(step)))
+
     def probabilities(self, parameters: _Array) -> _Array:
         """Return the probabilities of all classes, (n, K), each accurate however small."""
         theta = self.theta(parameters)
