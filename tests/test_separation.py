@@ -435,7 +435,7 @@ def test_many_rows_are_asked_by_newtons_step(case, order):
         X[:, 5] = rng.integers(0, 3, n)
         X[:, 6] = X[:, 5]
         X[few, 6] -= 1.0
-    model = flr.LogisticRegression(C=np.inf, tol=1e-2)
+    model = LogisticRegression(C=np.inf, tol=1e-2)
     if case in ("none", "a level of both"):
         assert model.fit(np.asarray(X, order=order), y).converged_
         return
