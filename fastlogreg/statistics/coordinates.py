@@ -30,6 +30,7 @@ __all__ = [
     "covariance_back",
     "is_well_conditioned",
     "roots",
+    "symmetric",
     "unit",
 ]
 
@@ -71,7 +72,7 @@ class Covariance(NamedTuple):
         back = np.eye(middle.size + 1)
         back[0, 1:] = -middle
         matrix = covariance_back(near, back)
-        return cls(0.5 * (matrix + matrix.T), near, middle)
+        return cls(symmetric(matrix), near, middle)
 
     def of_margins(self, likelihood: Likelihood) -> _Array:
         """Return the variances of the rows' margins, (n,), of two classes.
@@ -133,7 +134,7 @@ class Coordinates:
 
     def covariance(self, matrix: _Array) -> Covariance:
         """Return the covariance of the parameters for one in these coordinates."""
-        return Covariance.of_near(_symmetric(self.near(matrix)), self.middle)
+        return Covariance.of_near(symmetric(self.near(matrix)), self.middle)
 
     def near(self, matrix: _Array) -> _Array:
         """Return the covariance of columns less ``middle`` for one in these coordinates."""
@@ -327,7 +328,8 @@ def unit(matrix: _Array) -> _Array:
     return out
 
 
-def _symmetric(matrix: _Array) -> _Array:
+def symmetric(matrix: _Array) -> _Array:
+    """Return the symmetric part of a matrix."""
     return 0.5 * (matrix + matrix.T)
 
 

@@ -33,6 +33,7 @@ from fastlogreg.statistics.coordinates import (
     Moved,
     Orthonormal,
     is_well_conditioned,
+    symmetric,
     unit,
 )
 from fastlogreg.statistics.likelihood import Derivatives, Likelihood
@@ -121,7 +122,7 @@ class Sums(ABC):
             coordinates, information = self._better(names[int(self._likelihood.intercept) :])
         scale = 1.0 / np.sqrt(information.diagonal())
         factor = cho_factor(information * scale * scale[:, None], lower=True)
-        inverse = _symmetric(cho_solve(factor, np.eye(scale.size)) * scale * scale[:, None])
+        inverse = symmetric(cho_solve(factor, np.eye(scale.size)) * scale * scale[:, None])
         return Bread(coordinates, inverse, coordinates.covariance(inverse))
 
     @abstractmethod
@@ -245,7 +246,7 @@ def robust(
         )
         if covariance.near.diagonal().min() < 0.0:
             values, vectors = np.linalg.eigh(covariance.near)
-            positive = _symmetric((vectors * values.clip(0.0)) @ vectors.T)
+            positive = symmetric((vectors * values.clip(0.0)) @ vectors.T)
             covariance = Covariance.of_near(positive, covariance.middle)
             notes[-1] = (
                 "The two-way covariance was not positive: its negative eigenvalues were made 0."
@@ -404,7 +405,3 @@ def _ways(groups: Any, n: int) -> list[ArrayLike]:
         return list(groups)
     values = groups.to_numpy() if hasattr(groups, "to_numpy") else np.asarray(groups)
     return [values] if values.ndim != 2 else list(values.T)
-
-
-def _symmetric(matrix: _Array) -> _Array:
-    return 0.5 * (matrix + matrix.T)

@@ -10,7 +10,7 @@ from scipy.special import expit, logsumexp, softmax
 from fastlogreg.data import validation as check
 from fastlogreg.floating_point import numpy_defaults
 from fastlogreg.statistics import effects
-from fastlogreg.statistics.coordinates import roots
+from fastlogreg.statistics.coordinates import roots, symmetric
 from fastlogreg.statistics.effects import MarginalEffects
 from fastlogreg.statistics.likelihood import Likelihood
 from fastlogreg.statistics.results import Results
@@ -117,7 +117,7 @@ class MNLogitResults(Results):
 
 def _bilinear(like: Likelihood, matrix: _Array, middle: _Array) -> _Array:
     """Return a' M a for each row a, (n,), less ``middle``, of the symmetric part of M."""
-    values, vectors = np.linalg.eigh(0.5 * (matrix + matrix.T))
+    values, vectors = np.linalg.eigh(symmetric(matrix))
     out = np.zeros(like.n_rows)
     for sign in (1.0, -1.0):
         held = sign * values > 0.0
