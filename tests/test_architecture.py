@@ -102,8 +102,13 @@ FLOORS = [
     ("fastlogreg.backends.numba.passes.bound", "fastlogreg.backends.numba.passes.softmax"),
     ("fastlogreg.backends.numba.passes.rows",),
     ("fastlogreg.backends.numba.passes.readers",),
-    ("fastlogreg.backends.numba.passes.plan", "fastlogreg.backends.numba.passes.storage"),
     (
+        "fastlogreg.backends.numba.passes.plan",
+        "fastlogreg.backends.numba.passes.small",
+        "fastlogreg.backends.numba.passes.storage",
+    ),
+    (
+        "fastlogreg.backends.numba.coordinates",
         "fastlogreg.backends.numba.threads",
         "fastlogreg.backends.numba.passes.kernels",
         "fastlogreg.backends.numba.passes.softmax_kernels",

@@ -149,6 +149,36 @@ class Pass(Protocol):
         """Return the pass over these rows alone; a sample has none of its own."""
 
 
+class SmallPass(Pass, Protocol):
+    """What the pass of one column of margins may have beside: a fit in one call."""
+
+    def lower(
+        self,
+        theta: NDArray[np.float64],
+        strengths: tuple[NDArray[np.float64], NDArray[np.float64]],
+        goal: float,
+        most: int,
+    ) -> (
+        tuple[
+            NDArray[np.float64],
+            tuple[float, NDArray[np.float64], NDArray[np.float64]] | None,
+            NDArray[np.float64],
+            int,
+        ]
+        | None
+    ):
+        """Return a theta nearer to the optimum under an elastic net, and how it was come by.
+
+        With it are returned the sums there, as a call of order 2 has them, where they are known;
+        the steps; the passes. None where the rows are so many that passes are better made one by
+        one. ``strengths`` are those of L1, above 0, and of L2, (d,) each. It ends where a step is
+        thought to leave less than the ``goal``, relative to the value, after ``most`` steps, or
+        where one fails: nothing is promised. Of each step are told, (steps, 5): the passes before
+        it, the value there, the distance of 0 from the subdifferential, what is thought to be
+        left, and the length of the step that led there.
+        """
+
+
 class ClassesPass(Pass, Protocol):
     """What the pass of softmax has beside."""
 

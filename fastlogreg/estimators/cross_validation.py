@@ -289,7 +289,7 @@ class LogisticRegressionCV(LogisticRegression):
         full = fitted.with_penalty(final.penalty(scores.total_weight, fitted.layout))
         result, separation = None, None
         if refit:
-            trace = Trace(IterationMonitor(begun, settings.prints, None))
+            trace = Trace(IterationMonitor(begun, settings.prints, None), at_once=False)
             # from 0: to the bit what LogisticRegression finds at this C
             result, separation = final.solve(full, of_held, None, trace)
             theta, value = all_rows(result.theta, full, held), result.value

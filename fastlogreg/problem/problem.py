@@ -30,7 +30,7 @@ from fastlogreg.data.sources import RowSource
 from fastlogreg.problem.columns import ClassColumnModel, ColumnModel, OneColumnModel
 from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.moments import Moments
-from fastlogreg.problem.penalties import L2, Penalty
+from fastlogreg.problem.penalties import L2, ElasticNet, Penalty
 
 __all__ = ["HessianProduct", "Problem"]
 
@@ -135,11 +135,7 @@ class Problem:
 
     def value_gradient_hessian(self, theta: _Vector) -> tuple[float, _Vector, NDArray[np.float64]]:
         """Return f(theta), its gradient, (p,), and its Hessian, (p, p), in one pass."""
-        value, gradient, hessian = self._mean_loss(theta, 2)
-        assert hessian is not None
-        gradient += self.penalty.smooth_gradient(theta)
-        hessian.flat[:: self.size + 1] += self.penalty.smooth_diagonal
-        return value + self.penalty.value(theta), gradient, hessian
+        return self._penalized(theta, *self._mean_loss(theta, 2))
 
     def value_gradient_moments(self, theta: _Vector) -> tuple[float, _Vector, Moments]:
         """Return f(theta), its gradient, (p,), and what is cheap to know of its Hessian.
@@ -163,6 +159,36 @@ class Problem:
         value, gradient, _ = self._mean_loss(theta, 1, curvatures=curvatures)
         gradient += self.penalty.smooth_gradient(theta)
         return value + self.penalty.value(theta), gradient, HessianProduct(self, curvatures)
+
+    def lowered(
+        self, theta: _Vector, goal: float, most: int
+    ) -> (
+        tuple[
+            _Vector,
+            tuple[float, _Vector, NDArray[np.float64]] | None,
+            NDArray[np.float64],
+        ]
+        | None
+    ):
+        """Return a theta nearer to the optimum of a plain elastic net, and how it was come by.
+
+        As :meth:`fastlogreg.backends.SmallPass.lower` does: with what
+        :meth:`value_gradient_hessian` returns there, if it is known, and the steps. None where that
+        is not offered: for several columns of margins, rows that are not in memory or not few,
+        other backends.
+        """
+        lower = getattr(self._pass, "lower", None)
+        if lower is None:
+            return None
+        penalty, first = cast(ElasticNet, self.penalty), self.layout.first
+        strengths = penalty.l1[first:], penalty.smooth_diagonal[first:]
+        found = lower(theta, strengths, goal, most)
+        if found is None:
+            return None
+        theta, sums, steps, passes = found
+        steps[:, 0] = self.n_passes + self.share * self._reads * steps[:, 0]
+        self.count(passes)
+        return theta, None if sums is None else self._penalized(theta, *self._means(*sums)), steps
 
     def column_ranges(self) -> tuple[_Vector, _Vector]:
         """Return the smallest and the largest value of each column, (d,) each, in one reading."""
@@ -299,13 +325,31 @@ class Problem:
         self.count(1.0)
         at = self.layout.for_pass(theta)
         loss, gradient, hessian = self._pass(at, order, curvatures=curvatures, moments=moments)
+        return self._means(loss, theta if gradient is None else gradient, hessian, order)
+
+    def _means(
+        self,
+        loss: float,
+        gradient: _Vector,
+        hessian: NDArray[np.float64] | None,
+        order: int = 2,
+    ) -> tuple[float, _Vector, NDArray[np.float64] | None]:
+        """Return the means of sums over the rows, in their place."""
         total = self._pass.total_weight
         if hessian is not None:
             hessian /= total
-        if gradient is None:
-            return loss / total, theta, None
-        gradient /= total
+        if order:
+            gradient /= total
         return loss / total, gradient.reshape(-1), hessian
+
+    def _penalized(
+        self, theta: _Vector, value: float, gradient: _Vector, hessian: NDArray[np.float64] | None
+    ) -> tuple[float, _Vector, NDArray[np.float64]]:
+        """Return the derivatives of the mean loss with those of the penalty, in their place."""
+        assert hessian is not None
+        gradient += self.penalty.smooth_gradient(theta)
+        hessian.flat[:: self.size + 1] += self.penalty.smooth_diagonal
+        return value + self.penalty.value(theta), gradient, hessian
 
     def _moments(self, sums: NDArray[np.float64]) -> Moments:
         """Return the moments from their sums over rows, (m, 1 + 2 d)."""

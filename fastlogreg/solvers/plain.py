@@ -165,7 +165,7 @@ class PlainModel(Model):
         super().__init__(objective, convergence, near.curvature)
         self._rate = near.rate
         self._near = near
-        self._start = start if near.curvature is not None else None
+        self._start = start
         self._last: Iterate | None = None
         self._moved: tuple[_Vector, _Vector] | None = None  # the last step and what it changed
         self._aim: _Vector | None = None  # where the first step was to lead
@@ -255,6 +255,9 @@ class PlainModel(Model):
 
     def _model_step(self, at: Iterate, gap: float) -> _Vector:
         """Return the step to the model's minimum."""
+        if self.curvature is None:  # what is known of the start has none
+            at.point = self._look(at.theta, True)
+            self._take_up(at)
         l1 = cast(ElasticNet, self._objective.penalty).l1
         curvature = self.curvature
         enough = self._enough(at.point.value, gap)

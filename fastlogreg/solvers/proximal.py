@@ -28,7 +28,7 @@ from fastlogreg.problem.penalties import ElasticNet
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Iteration, Result, Status
 from fastlogreg.solvers.box import BoxModel, BoxSets, final_gap
-from fastlogreg.solvers.by_gap import LARGEST, go, judge, stages_of, stopped
+from fastlogreg.solvers.by_gap import LARGEST, go, judge, moments_of, stages_of, stopped
 from fastlogreg.solvers.convergence import Convergence, Limits
 from fastlogreg.solvers.near import in_near_columns
 from fastlogreg.solvers.plain import Kept, Near, PlainModel, PlainSets, is_plain
@@ -38,6 +38,7 @@ from fastlogreg.solvers.unpenalized import has_unpenalized
 
 __all__ = ["proximal"]
 
+_AT_ONCE = 20  # steps of a few rows
 _DIRECT = 300  # entries of theta up to which all columns are one working set; of classes more
 
 _Vector = NDArray[np.float64]
@@ -112,7 +113,14 @@ def _plain(
     if direct and start is not None and near.curvature is None:
         direct = not kept.is_narrow(objective, theta, start)
     direction: PlainModel | PlainSets
-    if direct:
+    n_before = 0
+    lowered = _lowered(objective, theta, convergence, trace) if direct else None
+    if lowered is not None:
+        theta, start, n_before = lowered
+        limits = convergence.limits
+        convergence = judge(objective, limits._replace(max_iter=limits.max_iter - n_before))
+        trace, near = trace.after(n_before), Near()
+    elif direct:
         if stages:
             theta, curvature, status = stages_of(objective, theta, trace, _plain_model)
             if status is Status.STOPPED:
@@ -127,7 +135,29 @@ def _plain(
         direction = PlainSets(objective, convergence, kept, start)
     result = go(objective, theta, direction, convergence, trace)
     kept.of_all = direction.left()
-    return result
+    return replace(result, n_iter=n_before + result.n_iter) if n_before else result
+
+
+def _lowered(
+    objective: Problem, theta: _Vector, convergence: Convergence, trace: Trace[Iteration]
+) -> tuple[_Vector, Point | None, int] | None:
+    """Return where one call leads, what is known there, and the steps to there; None: nowhere.
+
+    Of so few rows a pass takes less time than what is done between two.
+    """
+    limits = convergence.limits
+    if trace.at_once or limits.max_iter < 2:
+        return None
+    found = objective.lowered(theta, limits.tol, min(limits.max_iter - 1, _AT_ONCE))
+    if found is None or not len(found[2]):
+        return None
+    theta, known, steps = found
+    for n_iter, (passes, *step) in enumerate(steps.tolist()):
+        trace.note(Iteration(n_iter, passes, *step, objective.share), theta)
+    if known is None:
+        return theta, None, len(steps)
+    value, gradient, hessian = known
+    return theta, Point(value, gradient, moments_of(hessian, objective)), len(steps)
 
 
 def _plain_model(objective: Problem, convergence: Convergence, curvature: Any) -> PlainModel:

@@ -24,6 +24,9 @@ class Trace(Generic[_Record]):
     ----------
     callback : callable, optional
         Hears of each record and its theta, (p,), and returns whether to stop.
+    at_once : bool, default=True
+        Whether it must hear of a step before the next one is taken; else it may hear of several
+        together, with a later theta.
 
     Attributes
     ----------
@@ -45,9 +48,13 @@ class Trace(Generic[_Record]):
     """
 
     def __init__(
-        self, callback: Callable[[_Record, NDArray[np.float64]], bool] | None = None
+        self,
+        callback: Callable[[_Record, NDArray[np.float64]], bool] | None = None,
+        *,
+        at_once: bool = True,
     ) -> None:
         self.history: list[_Record] = []
+        self.at_once = at_once and callback is not None
         self._callback = callback
         self._before = 0
 
@@ -56,7 +63,7 @@ class Trace(Generic[_Record]):
 
         It counts from 0, and its records count on: same history, same callback.
         """
-        rest: Trace[_Record] = Trace(self._callback)
+        rest: Trace[_Record] = Trace(self._callback, at_once=self.at_once)
         rest.history = self.history
         rest._before = self._before + n_iter
         return rest
@@ -67,7 +74,8 @@ class Trace(Generic[_Record]):
         """Return the trace for a solver whose theta means ``back(theta)``: same history."""
         tell = self._callback
         seen: Trace[_Record] = Trace(
-            None if tell is None else lambda now, theta: tell(now, back(theta))
+            None if tell is None else lambda now, theta: tell(now, back(theta)),
+            at_once=self.at_once,
         )
         seen.history, seen._before = self.history, self._before
         return seen

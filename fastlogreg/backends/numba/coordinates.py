@@ -9,7 +9,7 @@ from time import perf_counter
 import numpy as np
 
 from fastlogreg.backends.numba.extrapolation import SEQUENCE, weights_of
-from fastlogreg.backends.numba.jit import kernel
+from fastlogreg.backends.numba.jit import allocating, kernel
 
 _WORK = 50_000_000  # entries of the Hessian read in one call: some 0.05 s, so that Ctrl-C is seen
 
@@ -117,6 +117,12 @@ def warmup():
 
 @kernel
 def _sweeps(model, slope, u, enough, sweeps):
+    """Do what :func:`sweep` says."""
+    return sweep(model, slope, u, enough, sweeps)
+
+
+@allocating
+def sweep(model, slope, u, enough, sweeps):
     """Move each entry of u to its optimum in turn; return by how much the last full sweep moved.
 
     Between two full sweeps those entries alone are moved that are at no bound and not at a kink,

@@ -115,6 +115,30 @@ class BoundPass(RowsPass):
         sums, hessian = self._sums(self._rows, model, order, curvatures, moments)
         return float(sums[0]), sums[1:] if order else None, hessian
 
+    def lower(
+        self,
+        theta: NDArray[np.float64],
+        strengths: tuple[NDArray[np.float64], NDArray[np.float64]],
+        goal: float,
+        most: int,
+    ) -> Any:
+        """Go near the optimum in one call; see :class:`fastlogreg.backends.SmallPass`."""
+        p = theta.size
+        cut, chunks, _, padded, by_blas, out = self._prepared(p, 2, 0)
+        if chunks > 1 or by_blas:
+            return None
+        from fastlogreg.backends.numba.passes import small  # compiled where it is used
+
+        sums, hessians = np.empty((1, 1 + p)), np.empty((1, padded, padded))
+        out = out._replace(sums=sums, hessians=hessians)
+        model = Model(readonly(theta), self._intercept, self._kind, self._scale)
+        penalty = small.Elastic(*strengths, 1.0 / self.total_weight)
+        lowered, log = theta.copy(), np.empty((most, 5))
+        given = self._code, self._storage, self._rows, model, cut, out
+        n, passes, known = small.lower(kernels.evaluate, *given, penalty, lowered, goal, log)
+        end = (float(sums[0, 0]), sums[0, 1:], symmetric(hessians[0, :p, :p])) if known else None
+        return lowered, end, log[:n], passes
+
     def product(
         self, curvatures: NDArray[np.float64], vector: NDArray[np.float64]
     ) -> NDArray[np.float64]:
@@ -341,3 +365,10 @@ def warmup(dtypes: tuple[str, ...] = ("float64", "float32")) -> Iterator[tuple[s
             start = perf_counter()
             which[code](*arguments)
             yield f"{which.__name__} ({name})", perf_counter() - start
+        from fastlogreg.backends.numba.passes import small
+
+        penalty = small.Elastic(np.ones(3), np.zeros(3), 1.0 / 16.0)
+        given = code, matrix, rows, model, cut, evaluating[-1], penalty, theta
+        start = perf_counter()
+        small.lower(kernels.evaluate, *given, 1e-8, np.empty((1, 5)))
+        yield f"{small.lower.__name__} ({name})", perf_counter() - start
