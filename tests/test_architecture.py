@@ -104,9 +104,10 @@ FLOORS = [
     ("fastlogreg.backends.numba.passes.readers",),
     (
         "fastlogreg.backends.numba.passes.plan",
-        "fastlogreg.backends.numba.passes.small",
+        "fastlogreg.backends.numba.passes.small_classes",
         "fastlogreg.backends.numba.passes.storage",
     ),
+    ("fastlogreg.backends.numba.passes.small",),
     (
         "fastlogreg.backends.numba.coordinates",
         "fastlogreg.backends.numba.threads",

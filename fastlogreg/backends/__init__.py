@@ -150,7 +150,7 @@ class Pass(Protocol):
 
 
 class SmallPass(Pass, Protocol):
-    """What the pass of one column of margins may have beside: a fit in one call."""
+    """What a pass may have beside: a fit in one call."""
 
     def lower(
         self,
@@ -158,6 +158,7 @@ class SmallPass(Pass, Protocol):
         strengths: tuple[NDArray[np.float64], NDArray[np.float64]],
         goal: float,
         most: int,
+        stop_value: float = 0.0,
     ) -> (
         tuple[
             NDArray[np.float64],
@@ -171,11 +172,12 @@ class SmallPass(Pass, Protocol):
 
         With it are returned the sums there, as a call of order 2 has them, where they are known;
         the steps; the passes. None where the rows are so many that passes are better made one by
-        one. ``strengths`` are those of L1, above 0, and of L2, (d,) each. It ends where a step is
-        thought to leave less than the ``goal``, relative to the value, after ``most`` steps, or
-        where one fails: nothing is promised. Of each step are told, (steps, 5): the passes before
-        it, the value there, the distance of 0 from the subdifferential, what is thought to be
-        left, and the length of the step that led there.
+        one. ``strengths`` are those of L1, 0 all of them or at intercepts alone, and of L2, (p,)
+        each. It ends where a step is thought to leave less than the ``goal``, relative to the
+        value, at a ``stop_value``, after ``most`` steps, or where one fails: nothing is promised.
+        Of each iterate are told, (1 + steps, 5): the passes so far, the value, the distance of 0
+        from the subdifferential, what is thought to be left, and the length of the step that led
+        there; of the last one only this.
         """
 
 

@@ -30,7 +30,7 @@ from fastlogreg.data.sources import RowSource
 from fastlogreg.problem.columns import ClassColumnModel, ColumnModel, OneColumnModel
 from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.moments import Moments
-from fastlogreg.problem.penalties import L2, ElasticNet, Penalty
+from fastlogreg.problem.penalties import L2, Penalty
 
 __all__ = ["HessianProduct", "Problem"]
 
@@ -161,7 +161,12 @@ class Problem:
         return value + self.penalty.value(theta), gradient, HessianProduct(self, curvatures)
 
     def lowered(
-        self, theta: _Vector, goal: float, most: int
+        self,
+        theta: _Vector,
+        l1: _Vector | None,
+        goal: float,
+        most: int,
+        stop_value: float = 0.0,
     ) -> (
         tuple[
             _Vector,
@@ -170,19 +175,20 @@ class Problem:
         ]
         | None
     ):
-        """Return a theta nearer to the optimum of a plain elastic net, and how it was come by.
+        """Return a theta nearer to the optimum, and how it was come by.
 
         As :meth:`fastlogreg.backends.SmallPass.lower` does: with what
         :meth:`value_gradient_hessian` returns there, if it is known, and the steps. None where that
-        is not offered: for several columns of margins, rows that are not in memory or not few,
-        other backends.
+        is not offered: for rows that are not in memory or not few, other backends, several columns
+        of margins with L1. ``l1``, (p,), are the penalty's strengths of L1, None if it is L2; it
+        has no bounds.
         """
         lower = getattr(self._pass, "lower", None)
         if lower is None:
             return None
-        penalty, first = cast(ElasticNet, self.penalty), self.layout.first
-        strengths = penalty.l1[first:], penalty.smooth_diagonal[first:]
-        found = lower(theta, strengths, goal, most)
+        l2 = self.penalty.smooth_diagonal
+        strengths = np.zeros_like(l2) if l1 is None else l1, l2
+        found = lower(theta, strengths, goal, most, stop_value)
         if found is None:
             return None
         theta, sums, steps, passes = found

@@ -33,6 +33,7 @@ counts as a rise. When a small decrement is the distance is said by
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from math import ceil, floor, isfinite, log
 from typing import NamedTuple
 
@@ -42,6 +43,7 @@ from numpy.typing import NDArray
 from fastlogreg.problem.layout import Layout
 from fastlogreg.problem.moments import Moments
 from fastlogreg.solvers import Iteration, Result, Status, TwiceDifferentiable
+from fastlogreg.solvers.at_once import Lowered, lowered
 from fastlogreg.solvers.convergence import NEWTON, STAGE, Convergence, Limits
 from fastlogreg.solvers.curvature import (
     Curvature,
@@ -133,17 +135,24 @@ def newton(
     (True, array([-1.3623,  0.9082]))
     """
     trace = Trace() if trace is None else trace
-    kept = None
+    limits = Limits(tol, max_iter, stop_value)
+    kept = few = None
     if hessian is not None:
         kept = _Kept(hessian, 0.0, _FIRST_RATE)
+    elif (few := lowered(objective, theta, None, limits, trace)) is not None:
+        theta, limits, trace = few.theta, few.limits, few.trace
     elif stages and max_iter > 0:
         theta, kept, stopped = _stages(objective, theta, trace)
         if stopped:
             return _stopped_in_stages(objective, theta, trace)
     rule = NEWTON._replace(settles=ends_with_hessian)
-    convergence = Convergence(objective, Limits(tol, max_iter, stop_value), rule)
+    convergence = Convergence(objective, limits, rule)
     direction = _Newton(objective, convergence, kept, ends_with_hessian)
+    if few is not None:
+        direction.go_on(few)
     result = minimize(objective, theta, direction, convergence, trace)
+    if few is not None:
+        result = replace(result, n_iter=len(few.steps) + result.n_iter)
     return replace(result, point=direction.point) if ends_with_hessian else result
 
 
@@ -253,6 +262,7 @@ class _Newton(Sure):
         ends_with_hessian: bool = False,
     ) -> None:
         self.kept = kept
+        self._start: Point | None = None  # what is known of the start
         self.point: Point | None = None  # with the Hessian, where the last pass gave it
         self._ends_with_hessian = ends_with_hessian
         self._objective = objective
@@ -269,7 +279,17 @@ class _Newton(Sure):
         self._left: float | None = None  # distance before the last step, until it was compared
         self._last: _Last | None = None
 
+    def go_on(self, few: Lowered) -> None:
+        """Go on where one call has led, and learn from its steps."""
+        self._start = few.point
+        for before, after in pairwise(few.steps):
+            left = after.decrement if after.step == 1.0 else before.decrement
+            self._convergence.note_step(left, before.decrement)
+        self._left = few.steps[-1].decrement if few.length == 1.0 else None
+
     def start(self, theta: _Vector) -> Point:
+        if self._start is not None:
+            return self._start
         return self._eval_hessian(theta) if self.kept is None else self._eval_gradient(theta)
 
     def propose(self, at: Iterate) -> Proposal:

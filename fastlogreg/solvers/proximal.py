@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from fastlogreg.problem.penalties import ElasticNet
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers import Iteration, Result, Status
+from fastlogreg.solvers.at_once import lowered
 from fastlogreg.solvers.box import BoxModel, BoxSets, final_gap
 from fastlogreg.solvers.by_gap import LARGEST, go, judge, moments_of, stages_of, stopped
 from fastlogreg.solvers.convergence import Convergence, Limits
@@ -38,7 +39,6 @@ from fastlogreg.solvers.unpenalized import has_unpenalized
 
 __all__ = ["proximal"]
 
-_AT_ONCE = 20  # steps of a few rows
 _DIRECT = 300  # entries of theta up to which all columns are one working set; of classes more
 
 _Vector = NDArray[np.float64]
@@ -114,12 +114,14 @@ def _plain(
         direct = not kept.is_narrow(objective, theta, start)
     direction: PlainModel | PlainSets
     n_before = 0
-    lowered = _lowered(objective, theta, convergence, trace) if direct else None
-    if lowered is not None:
-        theta, start, n_before = lowered
-        limits = convergence.limits
-        convergence = judge(objective, limits._replace(max_iter=limits.max_iter - n_before))
-        trace, near = trace.after(n_before), Near()
+    l1 = cast(ElasticNet, objective.penalty).l1
+    few = lowered(objective, theta, l1, convergence.limits, trace) if direct else None
+    if few is not None:
+        theta, n_before, trace = few.theta, len(few.steps), few.trace
+        convergence, near = judge(objective, few.limits), Near()
+        start = few.point
+        if start is not None:
+            start = start._replace(curvature=moments_of(start.curvature, objective))
     elif direct:
         if stages:
             theta, curvature, status = stages_of(objective, theta, trace, _plain_model)
@@ -136,28 +138,6 @@ def _plain(
     result = go(objective, theta, direction, convergence, trace)
     kept.of_all = direction.left()
     return replace(result, n_iter=n_before + result.n_iter) if n_before else result
-
-
-def _lowered(
-    objective: Problem, theta: _Vector, convergence: Convergence, trace: Trace[Iteration]
-) -> tuple[_Vector, Point | None, int] | None:
-    """Return where one call leads, what is known there, and the steps to there; None: nowhere.
-
-    Of so few rows a pass takes less time than what is done between two.
-    """
-    limits = convergence.limits
-    if trace.at_once or limits.max_iter < 2:
-        return None
-    found = objective.lowered(theta, limits.tol, min(limits.max_iter - 1, _AT_ONCE))
-    if found is None or not len(found[2]):
-        return None
-    theta, known, steps = found
-    for n_iter, (passes, *step) in enumerate(steps.tolist()):
-        trace.note(Iteration(n_iter, passes, *step, objective.share), theta)
-    if known is None:
-        return theta, None, len(steps)
-    value, gradient, hessian = known
-    return theta, Point(value, gradient, moments_of(hessian, objective)), len(steps)
 
 
 def _plain_model(objective: Problem, convergence: Convergence, curvature: Any) -> PlainModel:

@@ -121,6 +121,7 @@ class BoundPass(RowsPass):
         strengths: tuple[NDArray[np.float64], NDArray[np.float64]],
         goal: float,
         most: int,
+        stop_value: float = 0.0,
     ) -> Any:
         """Go near the optimum in one call; see :class:`fastlogreg.backends.SmallPass`."""
         p = theta.size
@@ -132,12 +133,16 @@ class BoundPass(RowsPass):
         sums, hessians = np.empty((1, 1 + p)), np.empty((1, padded, padded))
         out = out._replace(sums=sums, hessians=hessians)
         model = Model(readonly(theta), self._intercept, self._kind, self._scale)
-        penalty = small.Elastic(*strengths, 1.0 / self.total_weight)
-        lowered, log = theta.copy(), np.empty((most, 5))
+        l1, l2 = (strength[self._intercept :] for strength in strengths)
+        penalty = small.Elastic(l1, l2, 1.0 / self.total_weight)
+        lowered, log = theta.copy(), np.empty((1 + most, 5))
         given = self._code, self._storage, self._rows, model, cut, out
-        n, passes, known = small.lower(kernels.evaluate, *given, penalty, lowered, goal, log)
+        limits = goal, stop_value
+        n, passes, known = small.lower(
+            small.of_one, kernels.evaluate, given, penalty, lowered, limits, log
+        )
         end = (float(sums[0, 0]), sums[0, 1:], symmetric(hessians[0, :p, :p])) if known else None
-        return lowered, end, log[:n], passes
+        return lowered, end, log[: n + 1], passes
 
     def product(
         self, curvatures: NDArray[np.float64], vector: NDArray[np.float64]
@@ -368,7 +373,8 @@ def warmup(dtypes: tuple[str, ...] = ("float64", "float32")) -> Iterator[tuple[s
         from fastlogreg.backends.numba.passes import small
 
         penalty = small.Elastic(np.ones(3), np.zeros(3), 1.0 / 16.0)
-        given = code, matrix, rows, model, cut, evaluating[-1], penalty, theta
+        given = code, matrix, rows, model, cut, evaluating[-1]
         start = perf_counter()
-        small.lower(kernels.evaluate, *given, 1e-8, np.empty((1, 5)))
-        yield f"{small.lower.__name__} ({name})", perf_counter() - start
+        log = np.empty((2, 5))
+        small.lower(small.of_one, kernels.evaluate, given, penalty, theta, (1e-8, 0.0), log)
+        yield f"{small.of_one.__name__} ({name})", perf_counter() - start

@@ -47,6 +47,7 @@ _Spec = Any  # fastlogreg.backends.PassSpec, of a floor above
 _Array = NDArray[np.float64]
 
 _NO_MATRIX = np.empty((0, 0))
+_FEW = 72  # entries of theta up to which own loops factor a Hessian
 _COUPLED = 4096  # rows whose probabilities are multiplied together
 _NO_TILE = readonly(_NO_MATRIX)
 
@@ -146,6 +147,43 @@ class SoftmaxPass(RowsPass):
             moments[:] = self._moments_of(out)
         gradient = self._unpacked(out.gradients.sum(axis=0)) if order else None
         return total, gradient, self._whole(out.hessians.sum(axis=0)) if order == 2 else None
+
+    def lower(
+        self,
+        theta: _Array,
+        strengths: tuple[_Array, _Array],
+        goal: float,
+        most: int,
+        stop_value: float = 0.0,
+    ) -> Any:
+        """Go near the optimum in one call; see :class:`fastlogreg.backends.SmallPass`."""
+        l1, l2 = strengths
+        cut, chunks, _, out = self._prepared(2)
+        if chunks > 1 or theta.size > _FEW or self._by_blas or self._shape.sparse or l1.any():
+            return None
+        from fastlogreg.backends.numba.passes import small, small_classes
+
+        K, p = self.n_classes, padded(self._p)
+        model = self._model(theta.reshape(K, -1), kernels.LOSS)
+        gradients = np.empty((1, *model.W.shape))
+        hessians = np.empty((1, K * (K + 1) // 2, p, p))
+        out = out._replace(losses=np.empty(1), gradients=gradients, hessians=hessians)
+        penalty = small.Elastic(l1, l2, 1.0 / self.total_weight)
+        lowered, log = theta.copy(), np.empty((1 + most, 5))
+        n, passes, known = small.lower(
+            small_classes.of_several,
+            kernels.evaluate,
+            (self._code, self._storage, self._rows, model, cut, out),
+            penalty,
+            lowered,
+            (goal, stop_value),
+            log,
+        )
+        end = None
+        if known:
+            gradient = self._unpacked(gradients[0]).reshape(-1)
+            end = float(out.losses[0]), gradient, self._whole(hessians[0])
+        return lowered, end, log[: n + 1], passes
 
     def product(self, probabilities: _Array, vector: _Array) -> _Array:
         """Return the Hessian times a direction (K, p), given the rows' probabilities (n, K)."""
