@@ -594,10 +594,32 @@ class File:
         pa = arrow()
         asked = {name: types[name] for name in columns}
         try:
+            last = None
             with self._csv(columns, asked) as reader:
-                yield from reader
+                for batch in reader:
+                    last = batch if batch.num_rows else last
+                    yield batch
         except pa.ArrowInvalid as error:
             raise self._explained(error, asked) from error
+        if last is not None:
+            self._refuse_open_quote(last)
+
+    def _refuse_open_quote(self, last: Any) -> None:
+        """Refuse a quote that nothing closes: all rows after it would be one value, the last."""
+        name = self._inner.names[-1]
+        value = last.column(name)[-1].as_py() if name in last.schema.names else None
+        if not isinstance(value, str) or "\n" not in value:
+            return
+        end, number = "", 0
+        with self._lines() as lines:
+            for line in lines:
+                end, number = line.rstrip() or end, number + 1
+        if not end.endswith('"'):
+            line_of_quote = number - value.count("\n") + value.endswith("\n")
+            raise ValueError(
+                f"{self.path}, line {line_of_quote}: column {name!r} has a quote that nothing "
+                "closes: mend the file"
+            )
 
     def _explained(self, error: Exception, types: Mapping[str, Any]) -> ValueError:
         """Return the error with the line that it is about, found by reading the file again."""
