@@ -872,13 +872,16 @@ def _of_pandas(frame: Any, chosen: list[str]) -> Any:
     pa = arrow()
     arrays = []
     for name in chosen:
+        column = frame[name]
+        if hasattr(column, "sparse"):  # pandas' own: Arrow takes none of them
+            column = column.sparse.to_dense()
         try:
-            arrays.append(pa.array(frame[name], from_pandas=True))
+            arrays.append(pa.array(column, from_pandas=True))
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise TypeError(f"column {name!r} holds values of several kinds: {error}") from error
         except pa.ArrowNotImplementedError as error:
             raise TypeError(
-                f"column {name!r} holds {frame[name].dtype}, which are neither numbers nor text"
+                f"column {name!r} holds {column.dtype}, which are neither numbers nor text"
             ) from error
     chunked = [
         each if isinstance(each, pa.ChunkedArray) else pa.chunked_array([each]) for each in arrays

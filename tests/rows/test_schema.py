@@ -247,6 +247,17 @@ def test_decimals_are_labels(coded):
         flr.LogisticRegression().fit(flr.open_rows(broken, target="y"))
 
 
+def test_sparse_columns_of_pandas_are_read():
+    frame = pd.DataFrame({"x": np.arange(8.0), "site": ["a", "b", "c", "a"] * 2})
+    dense = pd.get_dummies(frame, dtype=float).assign(y=[0, 1, 1, 0, 1, 0, 0, 1])
+    sparse = pd.get_dummies(frame, dtype=float, sparse=True).assign(y=dense.y)
+    assert any(isinstance(dtype, pd.SparseDtype) for dtype in sparse.dtypes)
+    model = flr.LogisticRegression().fit(flr.open_rows(sparse, target="y"))
+    same = flr.LogisticRegression().fit(flr.open_rows(dense, target="y"))
+    assert model.coef_.tolist() == same.coef_.tolist()
+    assert model.predict_proba(sparse).tolist() == same.predict_proba(dense).tolist()
+
+
 def test_labels_that_float64_does_not_tell_apart_are_refused(tmp_path):
     labels = [2**53, 2**53 + 1, 7, -(2**53) - 1]
     text = "x,y\n" + "".join(f"{i},{label}\n" for i, label in enumerate(labels))
