@@ -593,21 +593,21 @@ class File:
     def _read_csv(self, columns: list[str], types: Mapping[str, Any]) -> Iterator[Any]:
         pa = arrow()
         asked = {name: types[name] for name in columns}
+        end = self._inner.names[-1]  # where a quote that nothing closes is seen
+        read = asked if end in asked else {**asked, end: pa.string()}
         try:
             last = None
-            with self._csv(columns, asked) as reader:
+            with self._csv(list(read), read) as reader:
                 for batch in reader:
                     last = batch if batch.num_rows else last
-                    yield batch
+                    yield batch.select(columns)
         except pa.ArrowInvalid as error:
             raise self._explained(error, asked) from error
         if last is not None:
-            self._refuse_open_quote(last)
+            self._refuse_open_quote(last.column(end)[-1].as_py())
 
-    def _refuse_open_quote(self, last: Any) -> None:
-        """Refuse a quote that nothing closes: all rows after it would be one value, the last."""
-        name = self._inner.names[-1]
-        value = last.column(name)[-1].as_py() if name in last.schema.names else None
+    def _refuse_open_quote(self, value: Any) -> None:
+        """Refuse a last value that a quote begins and nothing closes: it holds all later rows."""
         if not isinstance(value, str) or "\n" not in value:
             return
         end, number = "", 0
@@ -617,8 +617,8 @@ class File:
         if not end.endswith('"'):
             line_of_quote = number - value.count("\n") + value.endswith("\n")
             raise ValueError(
-                f"{self.path}, line {line_of_quote}: column {name!r} has a quote that nothing "
-                "closes: mend the file"
+                f"{self.path}, line {line_of_quote}: column {self._inner.names[-1]!r} has a quote "
+                "that nothing closes: mend the file"
             )
 
     def _explained(self, error: Exception, types: Mapping[str, Any]) -> ValueError:

@@ -82,6 +82,12 @@ BAD = {
         ValueError,
         r"rows\.csv, line 6: column 'y' has a quote that nothing closes",
     ),
+    "the same in a column that is not asked for": (
+        lambda f: csv(f, 'y,t,age\n0,u,1\n1,v,2\n0,u,"3\n1,v,4\n'),
+        {"features": ["t"]},
+        ValueError,
+        r"rows\.csv, line 4: column 'age' has a quote that nothing closes",
+    ),
     "the same in text, with CRLF": (
         lambda f: csv(f, 'age,y,t\r\n1,1,u\r\n2,0,v\r\n3,1,"u\r\n4,0,v'),
         {},
