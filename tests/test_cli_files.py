@@ -101,6 +101,29 @@ def test_predict_writes_what_the_model_says(kind, folder):
     assert (scores.prediction == np.where(expected[:, 0] > 0.5, "high", "low")).all()
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array([2**63 + 1, 2**63 + 2], dtype=np.uint64),
+        np.array([-(2**62), 7], dtype=np.int64),
+        np.array([False, True]),
+        np.array(["no", "yes, or so"], dtype=object),
+    ],
+    ids=["uint64", "int64", "bool", "text"],
+)
+def test_predictions_are_labels_as_they_were(labels, tmp_path):
+    frame = pd.DataFrame({"x": np.arange(20.0), "y": labels[np.arange(20) // 10]})
+    frame.to_parquet(tmp_path / "rows.parquet")
+    fitted = invoke(
+        *("fit", tmp_path / "rows.parquet", "--target", "y"), "--output", tmp_path / "model.flr"
+    )
+    assert fitted.exit_code == 0, fitted.output
+    asked = ("predict", tmp_path / "model.flr", tmp_path / "rows.parquet")
+    result = invoke(*asked, "--output", tmp_path / "scores.parquet")
+    assert result.exit_code == 0, result.output
+    assert pd.read_parquet(tmp_path / "scores.parquet").prediction.tolist() == frame.y.tolist()
+
+
 def test_streams(folder):
     lines = (folder / "rows.csv").read_text().splitlines()[:200]
     fitted = invoke("fit", "-", "--target", "site", "--missing", "mean", text="\n".join(lines))
@@ -156,6 +179,7 @@ def test_a_fit_that_does_not_converge_says_so_and_is_stored(folder):
         (("predict", "model.flr", "rows.c*", "--output", "rows.csv"), 1, "name another"),
         (("predict", "model.flr", ".", "--output", "rows.csv"), 1, "name another"),
         (("predict", "model.flr", "rows.csv", "--output", "no/s.csv"), 1, "there is no folder no"),
+        (("fit", "rows.csv", "--target", "income", "--output", "."), 1, ". is a folder"),
         (("fit", "-", "--target", "income"), 1, "standard input is empty"),
         (("predict", "rows.csv", "rows.csv"), 1, "is no model of fastlogreg"),
         (("predict", "model.flr", "rows.csv", "--output", "x.doc"), 1, "must end in .csv"),

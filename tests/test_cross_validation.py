@@ -4,6 +4,7 @@ import pickle
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
@@ -16,7 +17,7 @@ from sklearn.metrics import get_scorer
 from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fastlogreg import LogisticRegression, LogisticRegressionCV
+from fastlogreg import LogisticRegression, LogisticRegressionCV, open_rows
 
 PLAIN = {
     "Cs": (10.0, 0.01, 1.0),  # in no order
@@ -175,6 +176,45 @@ def test_an_offset_counts_in_fits_and_scores(n_classes):
     assert_allclose(called.scores_, found.scores_, atol=1e-12)
     loss = -single.predict_log_proba(X, offset=offset)[np.arange(y.size), y].mean()
     assert found.score(X, y, offset=offset) == pytest.approx(-loss, abs=1e-5)
+
+
+def test_scores_with_an_offset_know_the_columns():
+    X, y = table(2)
+    offset = np.random.default_rng(0).normal(size=y.size)
+    names = [f"c{j}" for j in range(X.shape[1])]
+    frame = pd.DataFrame(X, columns=names)
+    found = ours(Cs=[0.5]).fit(frame, y, offset=offset)
+    plain = ours(Cs=[0.5]).fit(X, y, offset=offset)
+    assert found.score(frame, y, offset=offset) == plain.score(X, y, offset=offset)
+    with pytest.raises(ValueError, match="same order"):
+        found.score(frame[names[::-1]], y, offset=offset)
+    with pytest.raises(ValueError, match="X has 2 features, but LogisticRegressionCV"):
+        plain.score(X[:, :2], y, offset=offset)
+
+
+@pytest.mark.parametrize("scoring", ["accuracy", "neg_log_loss", "roc_auc"])
+def test_a_table_is_scored_by_its_own_labels(scoring):
+    X, y = table(2)
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(X, columns=[f"c{j}" for j in range(X.shape[1])])
+    columns = {
+        "label": np.array(["no", "yes"])[y],
+        "w": rng.random(y.size),
+        "o": rng.random(y.size),
+    }
+    frame = frame.assign(**columns)
+    rows = open_rows(frame, target="label", sample_weight="w", offset="o")
+    found = ours(Cs=[0.5], scoring=scoring).fit(rows)
+    plain = ours(Cs=[0.5], scoring=scoring).fit(X, y, columns["w"], offset=columns["o"])
+    expected = plain.score(X, y, columns["w"], offset=columns["o"])
+    assert found.score(frame) == pytest.approx(expected, rel=1e-12)
+    assert found.score(rows) == pytest.approx(expected, rel=1e-12)
+    for model in (found, LogisticRegression().fit(rows)):
+        for given in ("sample_weight", "offset"):
+            with pytest.raises(TypeError, match=f"{given} must not be given without y"):
+                model.score(frame, **{given: columns["w"]})
+    with pytest.raises(ValueError, match="y must be given"):
+        plain.score(X)
 
 
 def test_the_one_standard_error_rule():

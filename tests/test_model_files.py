@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from scipy.sparse import csr_array
+from sklearn import config_context
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 
@@ -109,6 +110,26 @@ def test_a_stream_goes_on_as_the_one_that_was_stored():
         each.partial_fit(X[1::2], y[1::2])
     assert_array_equal(again.coef_, model.coef_)
     assert again.t_ == model.t_
+
+
+@pytest.mark.parametrize("kind", [flr.LogisticRegression, flr.MiniBatchLogisticRegression])
+def test_requests_of_metadata_come_back(kind):
+    with config_context(enable_metadata_routing=True):
+        asking = kind().set_fit_request(sample_weight="w").set_score_request(offset=True)
+        again = flr.load(io.BytesIO(content(asking.fit(X, y))))
+        expected, found = (each.get_metadata_routing() for each in (asking, again))
+        for method in ("fit", "score", "predict"):
+            assert getattr(found, method).requests == getattr(expected, method).requests
+        again.set_fit_request(sample_weight=False)
+        assert flr.load(io.BytesIO(content(again))).get_metadata_routing().fit.requests == {
+            "sample_weight": False,
+            "offset": None,
+        }
+    for wrong in ("owner", "consumes", "__class__", "fit"):
+        value = {"dict": [[wrong, {"dict": [["run", True]]}]]}
+        refused(
+            changed(content(again), lambda head, v=value: head["state"].update(_metadata_request=v))
+        )
 
 
 def test_what_can_not_be_stored_is_said(tmp_path):

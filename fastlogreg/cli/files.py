@@ -135,6 +135,8 @@ def check_output(output: str | Path, source: str) -> None:
     path = Path(output)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"--output {output}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise IsADirectoryError(f"--output {output} is a folder: name a file in it")
     if path.is_file() and source != "-":
         if any(path.samefile(file.path) for file in found_files(source)):
             raise ValueError(f"--output {output} is a file of the rows: name another")
@@ -255,7 +257,7 @@ def predict(
     with _readable(source) as path:
         for batch, columns in keyed_batches(schema, open_table(path), roles, keys=keys):
             found = model.predict(batch, offset=batch.offset)
-            columns["prediction"] = pa.array(found.tolist())
+            columns["prediction"] = pa.array(found)
             if proba:
                 found = model.predict_proba(batch, offset=batch.offset)
                 for label, each in zip(model.classes_.tolist(), found.T, strict=True):

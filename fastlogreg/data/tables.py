@@ -593,11 +593,33 @@ class File:
     def _read_csv(self, columns: list[str], types: Mapping[str, Any]) -> Iterator[Any]:
         pa = arrow()
         asked = {name: types[name] for name in columns}
+        end = self._inner.names[-1]  # where a quote that nothing closes is seen
+        read = asked if end in asked else {**asked, end: pa.string()}
         try:
-            with self._csv(columns, asked) as reader:
-                yield from reader
+            last = None
+            with self._csv(list(read), read) as reader:
+                for batch in reader:
+                    last = batch if batch.num_rows else last
+                    yield batch.select(columns)
         except pa.ArrowInvalid as error:
             raise self._explained(error, asked) from error
+        if last is not None:
+            self._refuse_open_quote(last.column(end)[-1].as_py())
+
+    def _refuse_open_quote(self, value: Any) -> None:
+        """Refuse a last value that a quote begins and nothing closes: it holds all later rows."""
+        if not isinstance(value, str) or "\n" not in value:
+            return
+        end, number = "", 0
+        with self._lines() as lines:
+            for line in lines:
+                end, number = line.rstrip() or end, number + 1
+        if not end.endswith('"'):
+            line_of_quote = number - value.count("\n") + value.endswith("\n")
+            raise ValueError(
+                f"{self.path}, line {line_of_quote}: column {self._inner.names[-1]!r} has a quote "
+                "that nothing closes: mend the file"
+            )
 
     def _explained(self, error: Exception, types: Mapping[str, Any]) -> ValueError:
         """Return the error with the line that it is about, found by reading the file again."""
@@ -850,13 +872,16 @@ def _of_pandas(frame: Any, chosen: list[str]) -> Any:
     pa = arrow()
     arrays = []
     for name in chosen:
+        column = frame[name]
+        if hasattr(column, "sparse"):  # pandas' own: Arrow takes none of them
+            column = column.sparse.to_dense()
         try:
-            arrays.append(pa.array(frame[name], from_pandas=True))
+            arrays.append(pa.array(column, from_pandas=True))
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise TypeError(f"column {name!r} holds values of several kinds: {error}") from error
         except pa.ArrowNotImplementedError as error:
             raise TypeError(
-                f"column {name!r} holds {frame[name].dtype}, which are neither numbers nor text"
+                f"column {name!r} holds {column.dtype}, which are neither numbers nor text"
             ) from error
     chunked = [
         each if isinstance(each, pa.ChunkedArray) else pa.chunked_array([each]) for each in arrays

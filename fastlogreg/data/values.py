@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 NUMBER, CATEGORY = "number", "category"
+_LARGEST_WHOLE = 2**53  # from here on float64 leaves whole numbers out
 
 
 def kind_of(dtype: Any, name: str, where: str) -> str:
@@ -203,6 +204,15 @@ def labels_of(column: Any, name: str, place: Any) -> tuple[list[Any], NDArray[np
     labels = [
         int(label) if isinstance(label, float) and label.is_integer() else label for label in labels
     ]
+    if pa.types.is_floating(array.type.value_type):
+        whole = (label for label in labels if isinstance(label, int))
+        large = next((label for label in whole if abs(label) >= _LARGEST_WHOLE), None)
+        if large is not None:
+            raise ValueError(
+                f"{place.source}: the target {name!r} has {large}: from 2**53 on float64, which "
+                "these labels are read as, does not tell all whole numbers apart; put a letter "
+                "before them, or store them as int64 in a Parquet file"
+            )
     return labels, array.indices.to_numpy(zero_copy_only=False).astype(np.int64)
 
 

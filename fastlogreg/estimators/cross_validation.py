@@ -29,7 +29,7 @@ from fastlogreg.data import validation as check
 from fastlogreg.data.memory import MemoryRows, Rows
 from fastlogreg.data.weightless import set_aside
 from fastlogreg.estimators.fold_scores import Scores, ScoresOfParts, at_offset
-from fastlogreg.estimators.input import training
+from fastlogreg.estimators.input import in_one, scored_rows, training
 from fastlogreg.estimators.logistic import (
     SEPARATED,
     IterationMonitor,
@@ -341,6 +341,7 @@ class LogisticRegressionCV(LogisticRegression):
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
+            Or a table, or rows of :func:`fastlogreg.open_rows`, which hold the target, too.
         y : array-like of shape (n_samples,)
             The true labels.
         sample_weight : array-like of shape (n_samples,), optional
@@ -354,13 +355,18 @@ class LogisticRegressionCV(LogisticRegression):
         float
         """
         _raise_for_params(score_params, self, "score")
+        model: Any = self
+        if y is None:
+            X, codes, sample_weight, known = in_one(scored_rows(self, X, sample_weight, offset))
+            y = self.classes_[np.asarray(codes, dtype=np.intp)]
+            model = at_offset(self.classes_, self.coef_, self.intercept_, known)
+        elif offset is not None:
+            X, _, known = self._rows(X, offset)
+            model = at_offset(self.classes_, self.coef_, self.intercept_, known)
         if sample_weight is not None:
             score_params["sample_weight"] = sample_weight
         if get_config()["enable_metadata_routing"]:
             score_params = process_routing(self, "score", **score_params).scorer.score
-        model: Any = self
-        if offset is not None:
-            model = at_offset(self.classes_, self.coef_, self.intercept_, offset)
         return self._get_scorer()(model, X, y, **score_params)  # type: ignore[no-any-return]
 
     def get_metadata_routing(self) -> MetadataRouter:

@@ -30,9 +30,11 @@ __all__ = [
     "checked_rows",
     "encoded_matrix",
     "encoded_rows",
+    "in_one",
     "is_lazy",
     "is_opened",
     "is_plain",
+    "scored_rows",
     "training",
     "training_data",
     "validated",
@@ -342,8 +344,27 @@ def encoded_matrix(
     batches = encoded_rows(estimator, X)
     if batches is None:
         return None
-    matrices, _, _, offsets = (list(each) for each in zip(*batches, strict=True))
-    return joined(matrices), joined(offsets)
+    whole = in_one(batches)
+    return whole.matrix, whole.offset
+
+
+def scored_rows(estimator: Any, X: Any, sample_weight: Any, offset: Any) -> Iterator[Encoded]:
+    """Return a table that holds its labels in encoded batches; refuse what is none."""
+    batches = encoded_rows(estimator, X, score=True)
+    if batches is None:
+        raise ValueError("y must be given: only rows of open_rows name their labels")
+    for name, value in {"sample_weight": sample_weight, "offset": offset}.items():
+        if value is not None:
+            raise TypeError(
+                f"{name} must not be given without y: of a table it is the column that open_rows "
+                "named"
+            )
+    return batches
+
+
+def in_one(batches: Iterator[Encoded]) -> Encoded:
+    """Return the rows of all batches as one."""
+    return Encoded(*(joined(list(each)) for each in zip(*batches, strict=True)))
 
 
 def is_plain(X: Any) -> bool:

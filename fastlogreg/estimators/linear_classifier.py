@@ -31,7 +31,7 @@ from fastlogreg.data import validation as check
 from fastlogreg.data.labels import check_labels_of_model
 from fastlogreg.data.memory import Columns
 from fastlogreg.data.schema import Encoded, Schema
-from fastlogreg.estimators.input import encoded_rows, is_lazy, is_plain, validated
+from fastlogreg.estimators.input import encoded_rows, is_lazy, is_plain, scored_rows, validated
 from fastlogreg.floating_point import numpy_defaults
 
 __all__ = ["STATE_FORMAT", "LinearClassifier"]
@@ -332,16 +332,14 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         from sklearn.metrics import accuracy_score
 
-        if y is None and (batches := encoded_rows(self, X, score=True)) is not None:
+        if y is None:
             right = total = 0.0
-            for batch in batches:
+            for batch in scored_rows(self, X, sample_weight, offset):
                 codes = np.searchsorted(self.classes_, self.predict(batch, offset=batch.offset))
                 each = np.ones(codes.size) if batch.weights is None else batch.weights
                 right += float(each @ (codes == batch.codes))
                 total += float(each.sum())
             return right / total
-        if y is None:
-            raise ValueError("y must be given: only rows of open_rows name their labels")
         check.check_readable(y, "y")
         check.check_readable(sample_weight, "sample_weight")
         found = self.predict(X, offset=offset)

@@ -47,7 +47,8 @@ _MODELS: dict[str, type[LinearClassifier]] = {
     "LogisticRegressionCV": LogisticRegressionCV,
     "MiniBatchLogisticRegression": MiniBatchLogisticRegression,
 }
-_PRIVATE = ("_state", "_how", "_unjudged", "_fastlogreg_format")
+_REQUESTS = "_metadata_request"  # what set_fit_request and its like have set
+_PRIVATE = ("_state", "_how", "_unjudged", "_fastlogreg_format", _REQUESTS)
 _LEFT_OUT = ("_sklearn_version", "_skl_callbacks")
 _DTYPES = ("f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1")
 
@@ -108,6 +109,10 @@ def save(model: Any, file: str | Path | IO[bytes]) -> None:
                 f"{what} can't be stored: a model file holds parameters, and attributes whose "
                 "names end in _ and are no method's; rename or delete it, or use pickle"
             )
+        if key == _REQUESTS:
+            value = {
+                method: each.requests for method, each in vars(value).items() if method != "owner"
+            }
         state[key] = _packed(value, arrays, what, 0)
     head = {"format": FORMAT, "version": fastlogreg.__version__, "class": name, "state": state}
     content = safetensors.save(arrays, {_KEY: json.dumps(head, allow_nan=False)})
@@ -464,8 +469,21 @@ def _model(head: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> LinearClass
             raise ValueError(f"the parameter {missing[0]} is missing")
     state = {name: _unpacked(value, arrays) for name, value in stored.items()}
     model = kind.__new__(kind)
+    if _REQUESTS in state:
+        state[_REQUESTS] = _requests(model, state[_REQUESTS])
     model.__setstate__(state)
     model._check_stored()
     if arrays:
         raise ValueError(f"nothing uses the array {next(iter(arrays))!r:.40}")
     return model
+
+
+def _requests(model: LinearClassifier, stored: dict[str, dict[str, Any]]) -> Any:
+    """Return scikit-learn's object of which metadata the methods of a model ask for."""
+    found = model._get_metadata_request()  # of a bare model: all that can be asked for
+    for method, requests in stored.items():
+        for name, asked in requests.items():
+            if name not in getattr(getattr(found, method, None), "requests", ()):
+                raise ValueError(f"the request {name!r:.40} of {method!r:.40}")
+            getattr(found, method).add_request(param=name, alias=asked)
+    return found

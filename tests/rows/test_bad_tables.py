@@ -76,6 +76,24 @@ BAD = {
         ValueError,
         r"rows\.csv, line 8: 2 values, where the header has 3 columns",
     ),
+    "a quote that nothing closes": (
+        lambda f: csv(f, GOOD + '70,a,"1\n80,a,0\n'),
+        {},
+        ValueError,
+        r"rows\.csv, line 6: column 'y' has a quote that nothing closes",
+    ),
+    "the same in a column that is not asked for": (
+        lambda f: csv(f, 'y,t,age\n0,u,1\n1,v,2\n0,u,"3\n1,v,4\n'),
+        {"features": ["t"]},
+        ValueError,
+        r"rows\.csv, line 4: column 'age' has a quote that nothing closes",
+    ),
+    "the same in text, with CRLF": (
+        lambda f: csv(f, 'age,y,t\r\n1,1,u\r\n2,0,v\r\n3,1,"u\r\n4,0,v'),
+        {},
+        ValueError,
+        r"rows\.csv, line 4: column 't' has a quote that nothing closes",
+    ),
     "not UTF-8": (
         lambda f: csv(f, GOOD.encode() + b"70,\xff\xfe,1\n"),
         {},
@@ -401,3 +419,10 @@ def test_what_does_not_go_together(tmp_path):
         model.predict(rows, offset=np.ones(4))
     with pytest.raises(TypeError, match="must be a dict, 'balanced' or None"):
         flr.LogisticRegression(class_weight=3).fit(rows)
+
+
+@pytest.mark.parametrize("end", ['2,0,"u\nw"', '2,0,"u\nw"\n\n', '2,0,"u\r\nw"\r\n', '2,0,u"\n'])
+def test_quotes_that_are_closed_hold_lines(end, tmp_path):
+    rows = flr.open_rows(csv(tmp_path, "age,y,t\n1,1,v\n" + end), target="y")
+    assert rows.n_rows == 2
+    assert rows.schema.width == 3

@@ -247,6 +247,33 @@ def test_decimals_are_labels(coded):
         flr.LogisticRegression().fit(flr.open_rows(broken, target="y"))
 
 
+def test_sparse_columns_of_pandas_are_read():
+    frame = pd.DataFrame({"x": np.arange(8.0), "site": ["a", "b", "c", "a"] * 2})
+    dense = pd.get_dummies(frame, dtype=float).assign(y=[0, 1, 1, 0, 1, 0, 0, 1])
+    sparse = pd.get_dummies(frame, dtype=float, sparse=True).assign(y=dense.y)
+    assert any(isinstance(dtype, pd.SparseDtype) for dtype in sparse.dtypes)
+    model = flr.LogisticRegression().fit(flr.open_rows(sparse, target="y"))
+    same = flr.LogisticRegression().fit(flr.open_rows(dense, target="y"))
+    assert model.coef_.tolist() == same.coef_.tolist()
+    assert model.predict_proba(sparse).tolist() == same.predict_proba(dense).tolist()
+
+
+def test_labels_that_float64_does_not_tell_apart_are_refused(tmp_path):
+    labels = [2**53, 2**53 + 1, 7, -(2**53) - 1]
+    text = "x,y\n" + "".join(f"{i},{label}\n" for i, label in enumerate(labels))
+    (tmp_path / "rows.csv").write_text(text)
+    decimals = pa.table({"x": range(4), "y": pa.array(labels).cast(pa.decimal128(20, 0))})
+    for source in (tmp_path / "rows.csv", decimals):
+        with pytest.raises(ValueError, match="target 'y' has 9007199254740992: from"):
+            flr.LogisticRegression().fit(flr.open_rows(source, target="y"))
+    whole = pa.table({"x": range(4), "y": labels})
+    model = flr.LogisticRegression().fit(flr.open_rows(whole, target="y"))
+    assert model.classes_.tolist() == sorted(labels)
+    (tmp_path / "rows.csv").write_text(text.replace("9007", "8007"))
+    model = flr.LogisticRegression().fit(flr.open_rows(tmp_path / "rows.csv", target="y"))
+    assert model.classes_.size == 4
+
+
 @pytest.mark.parametrize("name", ["column_names", "schema", "to_arrow", "num_rows"])
 def test_a_column_may_have_the_name_of_a_method(name):
     frame = pd.DataFrame({name: np.arange(6.0), "num_rows_": 1.0, "y": [0, 1] * 3})
