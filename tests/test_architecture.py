@@ -58,7 +58,12 @@ FLOORS = [
     ("fastlogreg.solvers.newton",),
     ("fastlogreg.solvers.box", "fastlogreg.solvers.plain"),
     ("fastlogreg.solvers.by_gap",),
-    ("fastlogreg.solvers.loop", "fastlogreg.solvers.handover", "fastlogreg.solvers.quadratic"),
+    (
+        "fastlogreg.solvers.loop",
+        "fastlogreg.solvers.at_once",
+        "fastlogreg.solvers.handover",
+        "fastlogreg.solvers.quadratic",
+    ),
     ("fastlogreg.solvers.convergence", "fastlogreg.solvers.unpenalized"),
     ("fastlogreg.solvers.direction", "fastlogreg.solvers.near"),
     ("fastlogreg.solvers",),
@@ -104,10 +109,9 @@ FLOORS = [
     ("fastlogreg.backends.numba.passes.readers",),
     (
         "fastlogreg.backends.numba.passes.plan",
-        "fastlogreg.backends.numba.passes.small_classes",
+        "fastlogreg.backends.numba.passes.small",
         "fastlogreg.backends.numba.passes.storage",
     ),
-    ("fastlogreg.backends.numba.passes.small",),
     (
         "fastlogreg.backends.numba.coordinates",
         "fastlogreg.backends.numba.threads",

@@ -139,9 +139,11 @@ def newton(
     kept = few = None
     if hessian is not None:
         kept = _Kept(hessian, 0.0, _FIRST_RATE)
-    elif (few := lowered(objective, theta, None, limits, trace)) is not None:
+    elif objective.layout.n_outputs > 1:  # of two classes, a first fit compiles nothing more
+        few = lowered(objective, theta, None, limits, trace)
+    if few is not None:
         theta, limits, trace = few.theta, few.limits, few.trace
-    elif stages and max_iter > 0:
+    elif hessian is None and stages and max_iter > 0:
         theta, kept, stopped = _stages(objective, theta, trace)
         if stopped:
             return _stopped_in_stages(objective, theta, trace)

@@ -1,14 +1,20 @@
-"""Few rows: proximal Newton in one call, and what a solver makes of where it ends."""
+"""Few rows: Newton's steps in one call, and what a solver makes of where it ends."""
+
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.datasets import load_iris
+from sklearn.exceptions import ConvergenceWarning
 
 import fastlogreg as flr
 from fastlogreg.backends import PassSpec
 from fastlogreg.data.memory import MemoryRows
 from fastlogreg.problem.penalties import ElasticNet
 from fastlogreg.problem.problem import Problem
+from fastlogreg.solvers.newton import newton
 from fastlogreg.solvers.proximal import proximal
 from fastlogreg.solvers.trace import Trace
 
@@ -134,3 +140,95 @@ def test_the_history_of_an_estimator_has_the_steps():
     assert (np.diff(model.history_["objective"]) <= 1e-12).all()
     quiet = flr.LogisticRegression(C=0.1, l1_ratio=1.0, n_threads=1).fit(X, y)
     np.testing.assert_array_equal(model.coef_, quiet.coef_)
+
+
+# --- several classes, with L2 ---------------------------------------------------------------
+
+
+def classes_of(X, K, seed=1):
+    random = np.random.default_rng(seed)
+    margins = X @ random.standard_normal((X.shape[1], K)) + random.gumbel(size=(X.shape[0], K))
+    return margins.argmax(axis=1).astype(float)
+
+
+def softmax_of(X, y, K, *, l2=0.01, intercept=True, weight=None, offset=None):
+    spec = PassSpec("cross_entropy", "softmax", intercept=intercept, n_outputs=K)
+    rows = MemoryRows(X, y, weight, offset)
+    return Problem(rows, l2, spec)
+
+
+@pytest.mark.parametrize("stored", ["C", "Fortran", "float32"])
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("K", [3, 7])
+def test_one_call_of_several_classes_ends_where_steps_do(stored, intercept, K):
+    X, _, weight, _ = table()
+    y = classes_of(X, K)
+    offset = np.random.default_rng(5).standard_normal((y.size, K))
+    options = {"intercept": intercept, "weight": weight, "offset": offset}
+    problem = softmax_of(STORED[stored](X), y, K, **options)
+    theta, known, steps = problem.lowered(np.zeros(problem.size), None, 1e-10, 20)
+    assert len(steps) > 2 and (np.diff(steps[:-1, 1]) < 0.0).all()
+    witness = softmax_of(X, y, K, **options)
+    value, gradient, hessian = witness.value_gradient_hessian(theta)
+    assert known[0] == pytest.approx(value, rel=1e-12)
+    np.testing.assert_allclose(known[1], gradient, atol=1e-12)
+    np.testing.assert_allclose(known[2], hessian, atol=1e-12)
+    np.testing.assert_allclose(theta.reshape(K, -1).sum(axis=0), 0.0, atol=1e-9)
+    best = newton(witness, np.zeros(problem.size), tol=1e-13, trace=Trace(lambda *now: False))
+    assert value <= best.value * (1.0 + 1e-9)
+
+
+@pytest.mark.parametrize("case", ["plain", "separated", "far", "huge", "equal", "heavy", "rare"])
+@pytest.mark.parametrize("l2", [1e-2, 1e-6, 0.0])
+def test_classes_built_to_deceive_are_as_near_as_they_say(case, l2):
+    X, _, _, _ = table()
+    y = classes_of(X[:, :4], 3)
+    X, weight = X[:, :4].copy(), None
+    if case == "separated":
+        X[:, 0] = y
+    if case == "far":
+        X[:, 3] += 1e7
+    if case == "huge":
+        X[0, 0] = 1e9
+    if case == "equal":
+        X[:, 1] = X[:, 0]
+    if case == "heavy":
+        weight = np.r_[1e8, np.ones(y.size - 1)]
+    if case == "rare":
+        y[y == 2.0] = 0.0
+        y[7] = 2.0
+    if l2 == 0.0 and case in ("separated", "rare"):
+        return  # there may be no optimum; tests/test_separation.py has them
+    start = np.zeros(15)
+    result = newton(softmax_of(X, y, 3, l2=l2, weight=weight), start, max_iter=500)
+    alone = newton(
+        softmax_of(X, y, 3, l2=l2, weight=weight),
+        start,
+        tol=1e-13,
+        max_iter=500,
+        trace=Trace(lambda *now: False),
+    )
+    assert result.converged
+    assert result.value <= alone.value * (1.0 + 1e-8)
+
+
+def test_classes_count_the_steps_of_the_call_too():
+    X, y = load_iris(return_X_y=True)
+    model = flr.LogisticRegression().fit(X, y)
+    assert model.converged_
+    assert model.history_["iteration"].tolist() == list(range(model.n_iter_[0] + 1))
+    assert model.history_["passes"][-1] <= model.n_passes_
+    short = flr.LogisticRegression(max_iter=3)
+    with pytest.warns(ConvergenceWarning):
+        short.fit(X, y)
+    assert short.n_iter_[0] == 3 and not short.converged_
+
+
+def test_two_classes_with_l2_compile_nothing_more():
+    code = (
+        "import sys, numpy as np, fastlogreg as flr\n"
+        "X = np.arange(20.0).reshape(10, 2) ** 1.5\n"
+        "flr.LogisticRegression().fit(X, np.arange(10) % 3 == 0)\n"
+        "assert 'fastlogreg.backends.numba.passes.small' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,7 +9,7 @@ from time import perf_counter
 import numpy as np
 
 from fastlogreg.backends.numba.extrapolation import SEQUENCE, weights_of
-from fastlogreg.backends.numba.jit import allocating, kernel
+from fastlogreg.backends.numba.jit import borrowing, kernel
 
 _WORK = 50_000_000  # entries of the Hessian read in one call: some 0.05 s, so that Ctrl-C is seen
 
@@ -118,19 +118,18 @@ def warmup():
 @kernel
 def _sweeps(model, slope, u, enough, sweeps):
     """Do what :func:`sweep` says."""
-    return sweep(model, slope, u, enough, sweeps)
+    return sweep(model, slope, u, np.empty(u.size, dtype=np.int64), enough, sweeps)
 
 
-@allocating
-def sweep(model, slope, u, enough, sweeps):
+@borrowing
+def sweep(model, slope, u, active, enough, sweeps):
     """Move each entry of u to its optimum in turn; return by how much the last full sweep moved.
 
     Between two full sweeps those entries alone are moved that are at no bound and not at a kink,
-    as long as they move.
+    as long as they move. ``active``, (p,), is room for their numbers.
     """
     H, l1, lower, upper, unit = model
-    p = u.size
-    active = np.empty(p, dtype=np.int64)
+    p = H.shape[0]
     n_active = p
     for j in range(p):
         active[j] = j

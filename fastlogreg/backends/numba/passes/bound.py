@@ -12,6 +12,7 @@ columns, and beyond them the BLAS, one thread a chunk, on rows scaled while they
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, lru_cache
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -131,15 +132,22 @@ class BoundPass(RowsPass):
         from fastlogreg.backends.numba.passes import small  # compiled where it is used
 
         sums, hessians = np.empty((1, 1 + p)), np.empty((1, padded, padded))
+        at = np.empty((1, p))
+        model = Model(readonly(at[0]), self._intercept, self._kind, self._scale)
         out = out._replace(sums=sums, hessians=hessians)
-        model = Model(readonly(theta), self._intercept, self._kind, self._scale)
-        l1, l2 = (strength[self._intercept :] for strength in strengths)
-        penalty = small.Elastic(l1, l2, 1.0 / self.total_weight)
         lowered, log = theta.copy(), np.empty((1 + most, 5))
-        given = self._code, self._storage, self._rows, model, cut, out
-        limits = goal, stop_value
         n, passes, known = small.lower(
-            small.of_one, kernels.evaluate, given, penalty, lowered, limits, log
+            kernels.evaluate,
+            self._code,
+            (self._storage, self._rows, model, cut, out),
+            small.Filled(at, sums[0, :1], sums[:, 1:], hessians),
+            small.Penalty(*strengths),
+            lowered,
+            log,
+            intercept=self._intercept,
+            total=self.total_weight,
+            goal=goal,
+            stop_value=stop_value,
         )
         end = (float(sums[0, 0]), sums[0, 1:], symmetric(hessians[0, :p, :p])) if known else None
         return lowered, end, log[: n + 1], passes
@@ -370,11 +378,8 @@ def warmup(dtypes: tuple[str, ...] = ("float64", "float32")) -> Iterator[tuple[s
             start = perf_counter()
             which[code](*arguments)
             yield f"{which.__name__} ({name})", perf_counter() - start
-        from fastlogreg.backends.numba.passes import small
-
-        penalty = small.Elastic(np.ones(3), np.zeros(3), 1.0 / 16.0)
-        given = code, matrix, rows, model, cut, evaluating[-1]
         start = perf_counter()
-        log = np.empty((2, 5))
-        small.lower(small.of_one, kernels.evaluate, given, penalty, theta, (1e-8, 0.0), log)
-        yield f"{small.of_one.__name__} ({name})", perf_counter() - start
+        spec = SimpleNamespace(loss="bce", activation="sigmoid", intercept=True, n_threads=1)
+        bound = BoundPass(X, np.zeros(16), None, None, spec)
+        bound.lower(np.zeros(4), (np.array([0.0, 1.0, 1.0, 1.0]), np.zeros(4)), 1e-8, 1)
+        yield f"lower ({name})", perf_counter() - start

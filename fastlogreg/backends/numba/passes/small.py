@@ -3,9 +3,8 @@
 Of a few hundred rows a pass takes less time than Python takes between two of them. This goes near
 the optimum; a solver then begins there, and says whether it is one.
 
-:func:`descend` makes the steps. What a pass is, the value of its sums and the step they lead to are
-functions that it is given: here those of one column of margins, with L1 or without, and in
-:mod:`.small_classes` those of softmax.
+One column of margins and several are the same here but for what a pass is given. So passes are
+called by their address, and the kernel sees what they fill.
 """
 
 from typing import Any, NamedTuple
@@ -14,10 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogreg.backends.numba.coordinates import sweep
-from fastlogreg.backends.numba.intrinsics import call_at, freeze
-from fastlogreg.backends.numba.jit import allocating, borrowing, kernel, merged
-from fastlogreg.backends.numba.passes.kernels import Cut, Model, Rows, Sums
-from fastlogreg.backends.numba.stages.csr import Csr
+from fastlogreg.backends.numba.intrinsics import call_at
+from fastlogreg.backends.numba.jit import borrowing, kernel
 
 _SWEEPS = 10  # of coordinate descent between two solutions on the support
 _ROUNDS = 20
@@ -27,148 +24,108 @@ _ARMIJO = 1e-4  # of what it should gain
 _ENOUGH = 1e-4  # of what a step may gain, relative: by how much slopes of its model may still move
 _FLOOR = 0.01  # the same, of the goal
 _LAST = 0.01  # of the goal: a gain after which no step is needed
-_LAST_SMOOTH = 0.5  # the same without L1, where what a step leaves is foreseen
-_RATE = 30.0  # a step divides a relative gain r by 1 / (30 r)
 _UNSEEN = 1e-13  # of the value: a gain that its rounding hides
 
-
-class Elastic(NamedTuple):
-    """The penalty, (d,) each, and 1 over the rows' total weight."""
-
-    l1: NDArray[np.float64]
-    l2: NDArray[np.float64]
-    per_weight: float
+_Array = NDArray[np.float64]
 
 
-class Work(NamedTuple):
-    """Where a quadratic model is made and lowered: its Hessian, slope, and what solving needs."""
+class Penalty(NamedTuple):
+    """The strengths of L1 and L2, (m p,) each."""
 
-    H: NDArray[np.float64]
-    slope: NDArray[np.float64]
-    u: NDArray[np.float64]
-    before: NDArray[np.float64]
+    l1: _Array
+    l2: _Array
+
+
+class Filled(NamedTuple):
+    """What a pass reads and fills, in its own memory; p may be padded.
+
+    ``theta`` is (m, p), ``loss`` (1,), ``gradient`` (m, p), and ``hessians`` (pairs, p, p) have the
+    upper triangles of the blocks of the pairs k <= l of margins, row by row.
+    """
+
+    theta: _Array
+    loss: _Array
+    gradient: _Array
+    hessians: _Array
+
+
+class _Room(NamedTuple):
+    """Where a quadratic model of q entries is made and lowered."""
+
+    H: _Array
+    factor: _Array
+    vectors: _Array
+    bounds: _Array
     support: NDArray[np.int64]
-    factor: NDArray[np.float64]
-    part: NDArray[np.float64]
 
 
 def lower(
-    kernel: Any,
     evaluate: Any,
+    code: str,
     given: tuple[Any, ...],
-    penalty: Elastic,
-    theta: NDArray[np.float64],
-    limits: tuple[float, float],
-    log: NDArray[np.float64],
+    filled: Filled,
+    penalty: Penalty,
+    theta: _Array,
+    log: _Array,
+    *,
+    intercept: int,
+    total: float,
+    goal: float,
+    stop_value: float,
 ) -> tuple[int, int, bool]:
-    """Lower theta, (p,), in place; return the steps, the passes, and if the sums are of its end.
+    """Lower theta, (m p,), in place; return the steps, the passes, and if ``filled`` is of its end.
 
     Parameters
     ----------
-    kernel : Kernel
-        :data:`of_one`, or the like of softmax.
     evaluate : Kernel
         Of the passes.
+    code : str
+        Of the storage, as kernels have it.
     given : tuple
-        The code of the storage, X, rows, model, cut and sums, as that takes them: one chunk with
-        its Hessian. The model's theta is not looked at.
-    penalty : Elastic
-    theta : ndarray of shape (p,)
-    limits : tuple of float
-        The goal: where a step gains less than that share of the value, another is hardly needed.
-        The value at which it ends, or at less.
+        X, rows, model, cut and sums, as ``evaluate`` takes them: one chunk with its Hessian.
+    filled : Filled
+        Parts of ``given``.
+    penalty : Penalty
+        L1 is for one column of margins alone.
+    theta : ndarray of shape (m p,)
     log : ndarray of shape (1 + most, 5)
         Filled with the passes so far, the value, the distance of 0 from the subdifferential, half
         of what a step may gain, and the length of the step that led there, before each step; of the
         end with that length alone.
+    intercept : int
+        1 where there are intercepts, else 0.
+    total : float
+        The weight of all rows.
+    goal : float
+        Where a step gains less than that share of the value, another is hardly needed.
+    stop_value : float
+        It ends at a value of this or less.
     """
-    code, X, rows, model, cut, out = given
-    address = evaluate.address(code, X, rows, model, cut, 0, 0, out)
+    X, rows, model, cut, out = given
+    address = evaluate.address(code, *given[:-1], 0, 0, out)
+    m = filled.theta.shape[0]
+    q = theta.size - (intercept if m == 1 else 0)
+    square = np.empty((2, q, q))
+    bounds = np.full((2, q), np.inf)
+    bounds[0] = -np.inf
+    vectors = np.zeros((6, theta.size))
+    room = _Room(square[0], square[1], vectors, bounds, np.empty(q, dtype=np.int64))
     counts = np.zeros(3, dtype=np.int64)
-    kernel[code](address, X, rows, model, cut, out, penalty, theta, *limits, log, counts)
+    run = _lower[code if m == 1 else f"{code}:classes"]
+    limits = intercept, 1.0 / total, goal, stop_value
+    run(address, X, rows, model, cut, out, filled, penalty, room, theta, *limits, log, counts)
     return int(counts[0]), int(counts[1]), bool(counts[2])
 
 
-@allocating
-def work_of(size):
-    """Return room for a model of so many entries."""
-    return Work(
-        np.empty((size, size)),
-        np.empty(size),
-        np.empty(size),
-        np.empty(size),
-        np.empty(size, dtype=np.int64),
-        np.empty((size, size)),
-        np.empty(size),
-    )
-
-
-@merged
-def descend(evaluate, value_of, propose, data, theta, limits, log, counts):
-    """Take steps until one leaves little; counts (3,) are as in :func:`lower`.
-
-    ``evaluate(data, theta)`` makes a pass and returns whether it failed; ``value_of(data, theta)``
-    is the objective then; ``propose(data, theta, end, enough)`` fills ``end`` with where a full
-    step leads, and returns what that gains at first order, and the distance of 0 from the
-    subdifferential. ``limits`` are the goal, the stop value, and 1 where there is no L1.
-    """
-    goal, stop_value, smooth = limits
-    end, trial = np.empty_like(theta), np.empty_like(theta)
-    log[0, 4] = 1.0
-    if evaluate(data, theta):
-        return
-    counts[1], counts[2] = 1, 1
-    value = value_of(data, theta)
-    ratio = 1.0
-    for step in range(log.shape[0] - 1):
-        if not (stop_value < value < np.inf):
-            return
-        gain, farthest = propose(data, theta, end, max(_ENOUGH * ratio, _FLOOR * goal))
-        log[step, 0], log[step, 1], log[step, 2] = counts[1], value, farthest
-        log[step, 3] = 0.5 * gain
-        if not gain > _UNSEEN * value:
-            return
-        length, found = 1.0, np.inf
-        counts[2] = 0
-        for _ in range(_HALVINGS):
-            for j in range(theta.size):
-                trial[j] = theta[j] + length * (end[j] - theta[j])
-            if evaluate(data, trial):
-                return
-            counts[1] += 1
-            found = value_of(data, trial)
-            if found <= value - _ARMIJO * length * gain:
-                break
-            length *= 0.5
-        else:
-            return
-        theta[:] = trial
-        counts[0], counts[2] = step + 1, 1
-        log[step + 1, 4] = length
-        ratio = min(1.0, gain / value)
-        value = found
-        # slopes, which make a gap, are left by as much as the step's square root
-        left = gain * min(0.5, _RATE * ratio) if smooth else gain
-        if length == 1.0 and left <= (_LAST_SMOOTH if smooth else _LAST) * goal * value:
-            return
-
-
 @borrowing
-def solve_on_support(work, l1):
+def _solve_on_support(H, factor, l1, slope, u, step, support):
     """Go to the minimum with the signs of u, if it has them too; return whether it has.
 
     ``slope`` follows. What has no L1 may change its sign.
     """
-    H, slope, u, support, factor, step = (
-        work.H,
-        work.slope,
-        work.u,
-        work.support,
-        work.factor,
-        work.part,
-    )
+    q = H.shape[0]
     k = 0
-    for j in range(u.size):
+    for j in range(q):
         if u[j] != 0.0 or l1[j] == 0.0:
             support[k] = j
             k += 1
@@ -199,117 +156,156 @@ def solve_on_support(work, l1):
     for a in range(k):
         j = support[a]
         u[j] += step[a]
-        for i in range(u.size):
+        for i in range(q):
             slope[i] += step[a] * H[j, i]
     return True
 
 
-class _One(NamedTuple):
-    """One column of margins: what a pass takes and fills, the penalty, and room."""
-
-    address: int
-    X: NDArray[np.floating] | Csr
-    rows: Rows
-    model: Model
-    cut: Cut
-    out: Sums
-    penalty: Elastic
-    work: Work
-    cross: NDArray[np.float64]
-
-
 @borrowing
-def _evaluate(data, theta):
-    form = data.model
-    model = Model(freeze(theta), form.intercept, form.kind, form.scale)
-    return call_at(data.address, (data.X, data.rows, model, data.cut, 0, 1, data.out))
+def _quadratic(filled, l2, per_weight, theta, gone, H, slope, cross):
+    """Fill H, (q, q), and the slope, (q,); the first ``gone`` entries of theta are eliminated.
 
-
-@borrowing
-def _value(data, theta):
-    penalty, intercept = data.penalty, data.model.intercept
-    value = data.out.sums[0, 0] * penalty.per_weight
-    for j in range(penalty.l1.size):
-        w = theta[intercept + j]
-        value += penalty.l1[j] * abs(w) + 0.5 * penalty.l2[j] * w * w
-    return value
-
-
-@borrowing
-def _quadratic(data, theta):
-    """Fill slope (d,) and H (d, d), the intercept eliminated; return its slope and curvature.
-
-    ``cross`` (d,) becomes its row of the Hessian, divided by its curvature.
+    Returns the slope and the curvature of what is gone; ``cross`` is its row of the Hessian,
+    divided by its curvature. What is added to all classes alike of an entry without a penalty
+    changes no probability and has no slope: along it H is made positive.
     """
-    penalty, intercept = data.penalty, data.model.intercept
-    sums, upper, by = data.out.sums[0], data.out.hessians[0], penalty.per_weight
-    H, slope, cross = data.work.H, data.work.slope, data.cross
-    d = slope.size
-    first = 1 + intercept
-    for j in range(d):
-        slope[j] = sums[first + j] * by + penalty.l2[j] * theta[intercept + j]
-        for k in range(j, d):
-            h = upper[intercept + j, intercept + k] * by
-            H[j, k] = h
-            H[k, j] = h
+    m, p = filled.theta.shape[0], theta.size // filled.theta.shape[0]
+    pair = 0
+    for k in range(m):
+        for j in range(gone, p):
+            at = k * p + j
+            slope[at - gone] = filled.gradient[k, j] * per_weight + l2[at] * theta[at]
+        for n in range(k, m):
+            upper = filled.hessians[pair]
+            pair += 1
+            for i in range(gone, p):
+                for j in range(gone, p):
+                    h = per_weight * (upper[i, j] if i <= j else upper[j, i])
+                    H[k * p + i - gone, n * p + j - gone] = h
+                    H[n * p + j - gone, k * p + i - gone] = h
     pull, total = 0.0, 0.0
-    if intercept:
-        pull, total = sums[1] * by, upper[0, 0] * by
-        if total > 0.0:
-            for j in range(d):
-                cross[j] = upper[0, 1 + j] / upper[0, 0]
-            for j in range(d):
-                slope[j] -= cross[j] * pull
-                for k in range(d):
-                    H[j, k] -= total * cross[j] * cross[k]
-    for j in range(d):
-        H[j, j] += penalty.l2[j]
+    q = H.shape[0]
+    if gone:
+        row = filled.hessians[0, 0]
+        pull, total = filled.gradient[0, 0] * per_weight, row[0] * per_weight
+        for j in range(q):
+            cross[j] = row[1 + j] / row[0] if total > 0.0 else 0.0
+            slope[j] -= cross[j] * pull
+        for i in range(q):
+            for j in range(q):
+                H[i, j] -= total * cross[i] * cross[j]
+    for j in range(p - gone):
+        flat = 0.0
+        for k in range(m):
+            flat += H[k * p + j, k * p + j] / m
+        for k in range(m):
+            at = k * p + j
+            H[at, at] += l2[at + gone]
+            if m > 1 and l2[at + gone] == 0.0:
+                for n in range(m):
+                    H[at, n * p + j] += flat
     return pull, total
 
 
-@allocating
-def _propose(data, theta, end, enough):
-    work, cross, l1, intercept = data.work, data.cross, data.penalty.l1, data.model.intercept
-    H, slope, u, before = work.H, work.slope, work.u, work.before
-    d = u.size
-    pull, total = _quadratic(data, theta)
-    if intercept and not total > 0.0:
-        return 0.0, 0.0
-    farthest, gain, kinks = abs(pull), 0.0, 0.0
-    for j in range(d):
-        w = theta[intercept + j]
-        slope_here = slope[j] + cross[j] * pull
-        beyond = abs(slope_here) - l1[j]
-        if w != 0.0:
-            beyond = abs(slope_here + (l1[j] if w > 0.0 else -l1[j]))
-        farthest = max(farthest, beyond)
-        kinks = max(kinks, l1[j])
-        u[j], before[j] = w, slope[j]
-    if kinks > 0.0:
-        endless = np.full(d, np.inf)
-        quadratic = (H, l1, -endless, endless, l1)
-        for _ in range(_ROUNDS):
-            if sweep(quadratic, slope, u, enough, _SWEEPS) <= enough:
-                break
-            solve_on_support(work, l1)
-    elif not solve_on_support(work, l1):
-        return 0.0, farthest
-    ahead = 0.0
-    for j in range(d):
-        w = theta[intercept + j]
-        gain += before[j] * (w - u[j]) + l1[j] * (abs(w) - abs(u[j]))
-        ahead += cross[j] * (u[j] - w)
-        end[intercept + j] = u[j]
-    if intercept:
-        end[0] = theta[0] - pull / total - ahead
-        gain += pull * pull / total
-    return gain, farthest
-
-
 @kernel
-def of_one(address, X, rows, model, cut, out, penalty, theta, goal, stop_value, log, counts):
-    """Do what :func:`lower` says for one column of margins; counts (3,) are what it returns."""
-    d = penalty.l1.size
-    data = _One(address, X, rows, model, cut, out, penalty, work_of(d), np.zeros(d))
-    smooth = not penalty.l1.any()
-    descend(_evaluate, _value, _propose, data, theta, (goal, stop_value, smooth), log, counts)
+def _lower(
+    address,
+    X,
+    rows,
+    model,
+    cut,
+    out,
+    filled,
+    penalty,
+    room,
+    theta,
+    intercept,
+    per_weight,
+    goal,
+    stop_value,
+    log,
+    counts,
+):
+    """Do what :func:`lower` says; ``counts`` (3,) is what it returns."""
+    l1, l2 = penalty.l1, penalty.l2
+    H, u, slope, before = room.H, room.vectors[0], room.vectors[1], room.vectors[2]
+    cross, end, step, support = room.vectors[3], room.vectors[4], room.vectors[5], room.support
+    m, p = filled.theta.shape[0], theta.size // filled.theta.shape[0]
+    gone = intercept if m == 1 else 0
+    q = theta.size - gone
+    strengths = l1[gone:]
+    quadratic = (H, strengths, room.bounds[0], room.bounds[1], strengths)
+    smooth = True
+    for j in range(q):
+        smooth = smooth and strengths[j] == 0.0
+        end[j] = 0.0
+    for j in range(theta.size):
+        end[j] = theta[j]
+    value, gain, length, steps, tries = np.inf, 0.0, 1.0, -1, 0
+    while True:
+        for k in range(m):
+            for j in range(p):
+                at = k * p + j
+                filled.theta[k, j] = theta[at] + length * (end[at] - theta[at])
+        counts[2] = 0
+        if call_at(address, (X, rows, model, cut, 0, 1, out)):
+            return
+        counts[1] += 1
+        found = filled.loss[0] * per_weight
+        for k in range(m):
+            for j in range(p):
+                w = filled.theta[k, j]
+                found += l1[k * p + j] * abs(w) + 0.5 * l2[k * p + j] * w * w
+        if steps >= 0 and not found <= value - _ARMIJO * length * gain:
+            length *= 0.5
+            tries += 1
+            if tries == _HALVINGS:
+                return
+            continue
+        for k in range(m):
+            for j in range(p):
+                theta[k * p + j] = filled.theta[k, j]
+        left = gain * min(1.0, gain / found) if smooth else gain
+        ratio = min(1.0, gain / found) if steps >= 0 else 1.0
+        value, steps, tries = found, steps + 1, 0
+        counts[0], counts[2] = steps, 1
+        log[steps, 4] = length
+        last = steps > 0 and length == 1.0 and left <= _LAST * goal * value
+        if last or steps == log.shape[0] - 1 or not (stop_value < value < np.inf):
+            return
+
+        pull, total = _quadratic(filled, l2, per_weight, theta, gone, H, slope, cross)
+        if gone and not total > 0.0:
+            return
+        farthest = abs(pull)
+        for j in range(q):
+            w = theta[gone + j]
+            here = slope[j] + cross[j] * pull
+            beyond = abs(here) - strengths[j]
+            if w != 0.0:
+                beyond = abs(here + (strengths[j] if w > 0.0 else -strengths[j]))
+            farthest = max(farthest, beyond)
+            u[j], before[j] = w, slope[j]
+        enough = max(_ENOUGH * ratio, _FLOOR * goal)
+        for _ in range(_ROUNDS):
+            if not smooth and sweep(quadratic, slope, u, support, enough, _SWEEPS) <= enough:
+                break
+            solved = _solve_on_support(H, room.factor, strengths, slope, u, step, support)
+            if smooth:
+                if not solved:
+                    return
+                break
+        gain, ahead = 0.0, 0.0
+        for j in range(q):
+            w = theta[gone + j]
+            gain += before[j] * (w - u[j]) + strengths[j] * (abs(w) - abs(u[j]))
+            ahead += cross[j] * (u[j] - w)
+            end[gone + j] = u[j]
+        if gone:
+            end[0] = theta[0] - pull / total - ahead
+            gain += pull * pull / total
+        log[steps, 0], log[steps, 1], log[steps, 2] = counts[1], value, farthest
+        log[steps, 3] = 0.5 * gain
+        if not gain > _UNSEEN * value:
+            return
+        length = 1.0

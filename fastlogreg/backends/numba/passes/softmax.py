@@ -161,28 +161,32 @@ class SoftmaxPass(RowsPass):
         cut, chunks, _, out = self._prepared(2)
         if chunks > 1 or theta.size > _FEW or self._by_blas or self._shape.sparse or l1.any():
             return None
-        from fastlogreg.backends.numba.passes import small, small_classes
+        from fastlogreg.backends.numba.passes import small  # compiled where it is used
 
         K, p = self.n_classes, padded(self._p)
-        model = self._model(theta.reshape(K, -1), kernels.LOSS)
-        gradients = np.empty((1, *model.W.shape))
+        at = packed(theta.reshape(K, -1), sparse=False)
+        gradients = np.empty((1, *at.shape))
         hessians = np.empty((1, K * (K + 1) // 2, p, p))
         out = out._replace(losses=np.empty(1), gradients=gradients, hessians=hessians)
-        penalty = small.Elastic(l1, l2, 1.0 / self.total_weight)
+        model = Model(readonly(at), K, self._intercept, kernels.LOSS)
         lowered, log = theta.copy(), np.empty((1 + most, 5))
         n, passes, known = small.lower(
-            small_classes.of_several,
             kernels.evaluate,
-            (self._code, self._storage, self._rows, model, cut, out),
-            penalty,
+            self._code,
+            (self._storage, self._rows, model, cut, out),
+            small.Filled(at, out.losses, gradients[0], hessians[0]),
+            small.Penalty(l1, l2),
             lowered,
-            (goal, stop_value),
             log,
+            intercept=self._intercept,
+            total=self.total_weight,
+            goal=goal,
+            stop_value=stop_value,
         )
-        end = None
-        if known:
-            gradient = self._unpacked(gradients[0]).reshape(-1)
-            end = float(out.losses[0]), gradient, self._whole(hessians[0])
+        if not known:
+            return lowered, None, log[: n + 1], passes
+        gradient = self._unpacked(gradients[0]).reshape(-1)
+        end = float(out.losses[0]), gradient, self._whole(hessians[0])
         return lowered, end, log[: n + 1], passes
 
     def product(self, probabilities: _Array, vector: _Array) -> _Array:
