@@ -304,3 +304,45 @@ def test_a_scorer_that_gives_any_number(right):
     X, y = table(2)
     model = LogisticRegressionCV(**{**PLAIN, "scoring": lambda *_: right}).fit(X, y)
     assert (model.scores_ == float(right)).all()
+
+
+# --- scikit-learn's callbacks ----------------------------------------------------------------
+
+
+class Counter:
+    """Count what a callback hears; ask for the end after some iterations."""
+
+    def __init__(self, last=None):
+        self.last, self.ended, self.torn_down = last, [], False
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        self.torn_down = True
+
+    def on_fit_task_begin(self, estimator, context, **kind):
+        pass
+
+    def on_fit_task_end(self, estimator, context, **kind):
+        self.ended.append(context.task_name)
+        return context.task_id + 1 == self.last
+
+
+def test_callbacks_hear_of_the_fit_on_all_rows():
+    pytest.importorskip("sklearn.callback", reason="scikit-learn before 1.9")
+    X, y = make_classification(200, 5, random_state=0)
+    counter = Counter()
+    model = LogisticRegressionCV(Cs=3, cv=3, use_legacy_attributes=False)
+    silent = clone(model).fit(X, y)
+    model.set_callbacks(counter).fit(X, y)
+    assert counter.torn_down and counter.ended[-1] == "fit"
+    assert set(counter.ended[:-1]) == {"iteration"} and len(counter.ended) > 3
+    assert_allclose(model.coef_, silent.coef_, rtol=1e-6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stopped = clone(model).set_callbacks(Counter(1)).fit(X, y)
+    assert not stopped.converged_
+    without = Counter()
+    clone(model).set_params(refit=False).set_callbacks(without).fit(X, y)
+    assert without.ended == ["fit"]

@@ -28,6 +28,7 @@ from sklearn.utils.metadata_routing import (
 from fastlogreg.data import validation as check
 from fastlogreg.data.memory import MemoryRows, Rows
 from fastlogreg.data.weightless import set_aside
+from fastlogreg.estimators.callbacks import fit_tasks
 from fastlogreg.estimators.fold_scores import Scores, ScoresOfParts, at_offset
 from fastlogreg.estimators.input import in_one, scored_rows, training
 from fastlogreg.estimators.logistic import (
@@ -270,51 +271,55 @@ class LogisticRegressionCV(LogisticRegression):
         scores_of = Scores if data.source is None else ScoresOfParts
         scores = scores_of(problem, rows, y, weights, settings, scoring, score_params)
 
-        if alone:
-            scores.refuse_left_out()
-        cells = [_fit_grid(fitted, of_held, folds, settings, grid, share) for share in grid.shares]
-        if alone:  # the fits of all rows are those of one fold
-            everything = np.arange(rows.targets.size)
-            folds = [(everything, everything)]
-            cells = [cell._replace(sets=[cell.whole]) for cell in cells]
-        if not all(result.finite for cell in cells for fold in cell.sets for result in fold):
-            refuse(rows, None, settings.n_threads)
-        if held is not None:
-            cells = [_of_all_classes(cell, fitted, held) for cell in cells]
-        kind = _LeaveOneOut if alone else _Table
-        table = kind(grid, problem, rows.classes, folds, cells, scores)
-        n_missed = sum(not r.converged for r in table.results())
-        theta, C, l1_ratio = table.best() if refit else table.mean_of_bests()
-        final = replace(settings, C=C, l1_ratio=l1_ratio)
-        full = fitted.with_penalty(final.penalty(scores.total_weight, fitted.layout))
-        result, separation = None, None
-        if refit:
-            trace = Trace(IterationMonitor(begun, settings.prints, None), at_once=False)
-            # from 0: to the bit what LogisticRegression finds at this C
-            result, separation = final.solve(full, of_held, None, trace)
-            theta, value = all_rows(result.theta, full, held), result.value
-        else:
-            theta = problem.layout.rows(theta)
-            value = full.value((theta if held is None else theta[held]).reshape(-1))
-        coef, intercept = self._coefficients(theta, matrix)
-        coef = within_bounds(coef, full)
-        n_passes = problem.n_passes + (0.0 if held is None else fitted.n_passes)
-        named = l1_ratio if grid.ratios is not None else None
-        self._become(
-            columns,
-            classes_=rows.classes,
-            coef_=coef,
-            intercept_=intercept,
-            **table.attributes(C, named, legacy, refit),
-            C_1se_=table.one_standard_error(),
-            objective_=value,
-            # the check of X for NaN and infinity is one reading too
-            n_passes_=1.0 + n_passes + scores.n_passes,
-            converged_=n_missed == 0 and (result is None or result.converged),
-            forget=("duality_gap_",),
-            **data.fitted,
-            **({"duality_gap_": result.decrement} if result and has_gap(full) else {}),
-        )
+        with fit_tasks(self, rows, y, columns, data.metadata) as tasks:
+            if alone:
+                scores.refuse_left_out()
+            cells = [
+                _fit_grid(fitted, of_held, folds, settings, grid, share) for share in grid.shares
+            ]
+            if alone:  # the fits of all rows are those of one fold
+                everything = np.arange(rows.targets.size)
+                folds = [(everything, everything)]
+                cells = [cell._replace(sets=[cell.whole]) for cell in cells]
+            if not all(result.finite for cell in cells for fold in cell.sets for result in fold):
+                refuse(rows, None, settings.n_threads)
+            if held is not None:
+                cells = [_of_all_classes(cell, fitted, held) for cell in cells]
+            kind = _LeaveOneOut if alone else _Table
+            table = kind(grid, problem, rows.classes, folds, cells, scores)
+            n_missed = sum(not r.converged for r in table.results())
+            theta, C, l1_ratio = table.best() if refit else table.mean_of_bests()
+            final = replace(settings, C=C, l1_ratio=l1_ratio)
+            full = fitted.with_penalty(final.penalty(scores.total_weight, fitted.layout))
+            result, separation = None, None
+            if refit:
+                monitor = IterationMonitor(begun, settings.prints, tasks)
+                trace = Trace(monitor, at_once=tasks is not None)
+                # from 0: to the bit what LogisticRegression finds at this C
+                result, separation = final.solve(full, of_held, None, trace)
+                theta, value = all_rows(result.theta, full, held), result.value
+            else:
+                theta = problem.layout.rows(theta)
+                value = full.value((theta if held is None else theta[held]).reshape(-1))
+            coef, intercept = self._coefficients(theta, matrix)
+            coef = within_bounds(coef, full)
+            n_passes = problem.n_passes + (0.0 if held is None else fitted.n_passes)
+            named = l1_ratio if grid.ratios is not None else None
+            self._become(
+                columns,
+                classes_=rows.classes,
+                coef_=coef,
+                intercept_=intercept,
+                **table.attributes(C, named, legacy, refit),
+                C_1se_=table.one_standard_error(),
+                objective_=value,
+                # the check of X for NaN and infinity is one reading too
+                n_passes_=1.0 + n_passes + scores.n_passes,
+                converged_=n_missed == 0 and (result is None or result.converged),
+                forget=("duality_gap_",),
+                **data.fitted,
+                **({"duality_gap_": result.decrement} if result and has_gap(full) else {}),
+            )
         if n_missed:
             check.warn(
                 f"{n_missed} of {len(table.results())} fits of folds did not reach "
