@@ -333,7 +333,7 @@ def test_callbacks_hear_of_the_fit_on_all_rows():
     pytest.importorskip("sklearn.callback", reason="scikit-learn before 1.9")
     X, y = make_classification(200, 5, random_state=0)
     counter = Counter()
-    model = LogisticRegressionCV(Cs=3, cv=3, **PLAIN)
+    model = LogisticRegressionCV(**PLAIN)
     silent = clone(model).fit(X, y)
     model.set_callbacks(counter).fit(X, y)
     assert counter.torn_down and counter.ended[-1] == "fit"
