@@ -16,6 +16,7 @@ from fastlogreg.solvers.curvature import Centred, Curvature, bound, filled, reca
 from fastlogreg.solvers.lbfgs import lbfgs
 from fastlogreg.solvers.newton import newton
 from fastlogreg.solvers.newton_cg import newton_cg
+from fastlogreg.solvers.trace import Trace
 from tests.halves import halves_of
 from tests.problems import problem_of
 
@@ -287,7 +288,12 @@ def test_a_start_that_is_not_centred(solve, rng):
 def test_backends_reach_the_same_optimum(solve, rng):
     X, y, _ = sample(rng)
     found = [
-        solve(softmax_problem(X, y, 4, l2=0.01, backend=name), np.zeros(16), tol=1e-12)
+        solve(
+            softmax_problem(X, y, 4, l2=0.01, backend=name),
+            np.zeros(16),
+            tol=1e-12,
+            trace=Trace(lambda now, theta: False),  # which must hear of each step
+        )
         for name in ("numba", "numpy")
     ]
     assert found[0].value == pytest.approx(found[1].value, rel=1e-11)
