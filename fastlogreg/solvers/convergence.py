@@ -30,6 +30,7 @@ __all__ = ["HANDING_OVER", "NEWTON", "STAGE", "TRUNCATED", "Convergence", "Limit
 _ILL = 1e-5  # a pivot of the Hessian, scaled to a unit diagonal, below this
 _ILL_OF_SEVERAL = np.inf  # columns of margins: always, a pass is little beside their Hessian
 _CHANGE = 0.5  # of a margin: a row whose loss falls like an exponential asks for 1
+_CHANGE_KEPT = 0.1  # by a kept Hessian of several classes, which may say a quarter of it
 _STILL = 1e-3  # of a margin: the Hessian is that of the optimum to a thousandth
 _UNEVEN = 0.1  # a tenth of the rows, or fewer, say as much as all of them
 
@@ -121,7 +122,8 @@ class Convergence:
         self._rule = rule
         self._aim = max(rule.aim * limits.tol, ROUNDING)
         self._paced = rule.slow < np.inf
-        self._ill = _ILL if objective.layout.n_outputs == 1 else _ILL_OF_SEVERAL
+        self._single = objective.layout.n_outputs == 1
+        self._ill = _ILL if self._single else _ILL_OF_SEVERAL
         self._uneven = rule.looks and objective.effective_rows() < _UNEVEN * objective.n_rows
 
     def goal(self, value: float) -> float:
@@ -152,7 +154,8 @@ class Convergence:
             return Verdict(False, False)
         doubtful = self._rule.looks and (self._uneven or proposal.pivot < self._ill)
         if doubtful and decrement <= self.enough(at):
-            if self._objective.largest_change(proposal.step) > _CHANGE:
+            most = _CHANGE if proposal.fresh or self._single else _CHANGE_KEPT
+            if self._objective.largest_change(proposal.step) > most:
                 return Verdict(False, False)
         settled = near and self._rule.settles and proposal.fresh
         return Verdict(near, settled or decrement <= self.goal(value))

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 from benchmarks.harness import class_reference
+from fastlogreg.backends import PassSpec
 from fastlogreg.data.memory import MemoryRows
 from fastlogreg.problem.problem import Problem
 from fastlogreg.solvers.auto import auto
@@ -298,3 +299,22 @@ def test_backends_reach_the_same_optimum(solve, rng):
     ]
     assert found[0].value == pytest.approx(found[1].value, rel=1e-11)
     assert abs(found[0].n_iter - found[1].n_iter) <= 1
+
+
+@pytest.mark.parametrize("far", [1e5, 1e11])
+@pytest.mark.parametrize("label", [0.0, 1.0, 2.0])
+def test_a_light_row_far_outside_hides_nothing_at_a_loose_tol(far, label):
+    """Its curvature is kept from before its loss fell, and says a quarter of the step there."""
+    random = np.random.default_rng(2270)
+    X = random.standard_normal((200, 1))
+    y = (X[:, 0] * 2.0 + random.gumbel(size=(4, 200)).T @ np.eye(4)[:, 0] > 0.5).astype(float)
+    y += 2.0 * (random.random(200) < 0.5)
+    X[0], y[0] = far, label
+    weight = np.ones(200)
+    weight[0] = 0.1
+    spec = PassSpec("cross_entropy", "softmax", intercept=False, n_outputs=4)
+    problem = Problem(MemoryRows(X, y, weight), 1.0, spec)
+    found = newton(problem, np.zeros(4), tol=1e-4, max_iter=300)
+    best = newton(problem, found.theta, tol=1e-13, max_iter=300)
+    assert best.converged and found.converged
+    assert found.value <= best.value * (1.0 + 1e-4)
