@@ -92,7 +92,7 @@ FIGURES = {
         _benchmark("shell"),
         _benchmark("inference", "", "--rounds", "2"),
         _benchmark("cross_validation", "", "--limit", "30", pieces=tuple(CROSS_VALIDATIONS)),
-        _benchmark("paths", "", "--limit", "30", pieces=tuple(PATHS)),
+        _benchmark("paths", "", "--limit", "30", pieces=tuple(PATHS), minutes=10.0),
         _benchmark("l1_fits", "", "--limit", "10", pieces=tuple(L1_FITS), minutes=10.0),
         _benchmark("multiclass_fits", "", "--limit", "10", pieces=tuple(CLASS_FITS)),
         _benchmark("interrupt", "", "--times", "5"),
