@@ -193,21 +193,27 @@ def _name_points(figure: Figure, axes: Axes, rows: list[Data]) -> None:
                 for share in np.linspace(0.0, 1.0, 100):
                     x, y = first + share * (last - first)
                     taken.append(Bbox.from_bounds(x - 0.5, y - 0.5, 1.0, 1.0))
+    names: list[Bbox] = []  # with the threads to their points
     for row, (x, y) in sorted(zip(rows, at, strict=True), key=lambda each: -each[1][1]):
         name = f"{_count(row['n'])} x {row['d']}"
         width, height = 4.2 * len(name), 8.0  # of the font below
-        best = None
+        best = whole = None
         for away, up in sorted(
-            itertools.product((6.0, 18.0, 30.0), np.arange(-48.0, 49.0, 4.0)),
+            itertools.product((6.0, 18.0, 30.0, 42.0), np.arange(-72.0, 73.0, 4.0)),
             key=lambda each: math.hypot(each[0], each[1]),
         ):
             for left in (x + away, x - away - width):
                 box = Bbox.from_bounds(left, y + up - 0.5 * height, width, height)
-                if best is None and box.count_overlaps(taken) == 0:
-                    best = box
-        if best is None:
+                near = math.hypot(away, up) <= 9.0
+                threaded = box if near else Bbox.union([box, Bbox.from_bounds(x, y, 0.0, 0.0)])
+                hides = box.count_overlaps(taken) + threaded.count_overlaps(names)
+                hides += sum(threaded.contains(*other) for other in at if other[1] != y)
+                if best is None and not hides:
+                    best, whole = box, threaded
+        if best is None or whole is None:
             continue
         taken.append(best)
+        names.append(whole)
         on_right = best.x0 > x
         offset = (best.x0 if on_right else best.x1) - x, 0.5 * (best.y0 + best.y1) - y
         thread = {"arrowstyle": "-", "color": SERIES["other"], "lw": 0.5, "shrinkB": 3.0}
