@@ -6,7 +6,7 @@ that one drawing serves light and dark. Narrow is for a phone: one column, fewer
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -175,6 +175,18 @@ def roofline(data: Data, narrow: bool) -> Figure:
     return figure
 
 
+def _places(x: float, y: float, width: float, height: float) -> Iterator[tuple[Bbox, Bbox]]:
+    """Yield boxes for a name of a point, nearest first, each with the thread to it."""
+    for away, up in sorted(
+        itertools.product((6.0, 18.0, 30.0, 42.0), np.arange(-72.0, 73.0, 4.0)),
+        key=lambda each: math.hypot(each[0], each[1]),
+    ):
+        for left in (x + away, x - away - width):
+            box = Bbox.from_bounds(left, y + up - 0.5 * height, width, height)
+            near = math.hypot(away, up) <= 9.0
+            yield box, box if near else Bbox.union([box, Bbox.from_bounds(x, y, 0.0, 0.0)])
+
+
 def _name_points(figure: Figure, axes: Axes, rows: list[Data]) -> None:
     """Write its name beside each point of the roofline, nearest where it hides nothing."""
     figure.draw_without_rendering()  # where things lie is known then
@@ -194,23 +206,19 @@ def _name_points(figure: Figure, axes: Axes, rows: list[Data]) -> None:
                     x, y = first + share * (last - first)
                     taken.append(Bbox.from_bounds(x - 0.5, y - 0.5, 1.0, 1.0))
     names: list[Bbox] = []  # with the threads to their points
-    for row, (x, y) in sorted(zip(rows, at, strict=True), key=lambda each: -each[1][1]):
+
+    def free(box: Bbox, whole: Bbox, own: int) -> bool:
+        """Whether a name at a box, with its thread, hides nothing and crosses no other."""
+        others = (point for k, point in enumerate(at) if k != own)
+        crossed = whole.count_overlaps(names) or any(whole.contains(*point) for point in others)
+        return not box.count_overlaps(taken) and not crossed
+
+    for k in np.argsort(-at[:, 1], kind="stable"):
+        row, (x, y) = rows[k], at[k]
         name = f"{_count(row['n'])} x {row['d']}"
-        width, height = 4.2 * len(name), 8.0  # of the font below
-        best = whole = None
-        for away, up in sorted(
-            itertools.product((6.0, 18.0, 30.0, 42.0), np.arange(-72.0, 73.0, 4.0)),
-            key=lambda each: math.hypot(each[0], each[1]),
-        ):
-            for left in (x + away, x - away - width):
-                box = Bbox.from_bounds(left, y + up - 0.5 * height, width, height)
-                near = math.hypot(away, up) <= 9.0
-                threaded = box if near else Bbox.union([box, Bbox.from_bounds(x, y, 0.0, 0.0)])
-                hides = box.count_overlaps(taken) + threaded.count_overlaps(names)
-                hides += sum(threaded.contains(*other) for other in at if other[1] != y)
-                if best is None and not hides:
-                    best, whole = box, threaded
-        if best is None or whole is None:
+        places = _places(x, y, 4.2 * len(name), 8.0)  # of the font below
+        best, whole = next((place for place in places if free(*place, k)), (None, None))
+        if best is None:
             continue
         taken.append(best)
         names.append(whole)

@@ -294,7 +294,7 @@ class LogisticRegressionCV(LogisticRegression):
             result, separation = None, None
             if refit:
                 monitor = IterationMonitor(begun, settings.prints, tasks)
-                trace = Trace(monitor, at_once=tasks is not None)
+                trace = Trace(monitor, live=tasks is not None)
                 # from 0: to the bit what LogisticRegression finds at this C
                 result, separation = final.solve(full, of_held, None, trace)
                 theta, value = all_rows(result.theta, full, held), result.value

@@ -350,7 +350,7 @@ class LogisticRegression(LinearClassifier):
             start = taken_away(start.reshape(-1, problem.layout.width), held).reshape(-1)
         with fit_tasks(self, rows, data.y, columns, data.metadata) as tasks:
             monitor = IterationMonitor(begun, settings.prints, tasks)
-            trace = Trace(monitor, at_once=tasks is not None)
+            trace = Trace(monitor, live=tasks is not None)
             result, separation = settings.solve(problem, rows, start, trace)
             if not result.finite:
                 refuse(rows, start, settings.n_threads)

@@ -5,12 +5,13 @@ all steps at once (:meth:`fastlogreg.backends.SmallPass.lower`). It promises not
 begins where it ended, with what is known there, and says whether that is the optimum.
 """
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.solvers import Iteration
+from fastlogreg.solvers import Iteration, Result
 from fastlogreg.solvers.convergence import Limits
 from fastlogreg.solvers.search import Point
 from fastlogreg.solvers.trace import Trace
@@ -47,6 +48,10 @@ class Lowered(NamedTuple):
     limits: Limits
     trace: Trace[Iteration]
 
+    def counted(self, result: Result) -> Result:
+        """Return the result of the solver that went on, with the steps of the call."""
+        return replace(result, n_iter=len(self.steps) + result.n_iter)
+
 
 def lowered(
     objective: Any,
@@ -65,11 +70,11 @@ def lowered(
     l1 : ndarray of shape (p,), optional
         The strengths of L1 in the objective's penalty; None if it is L2.
     limits : Limits
-        At least one step is left of them.
+        Where they leave a step or none, the solver takes it itself.
     trace : Trace
     """
     lower = getattr(objective, "lowered", None)
-    if lower is None or trace.at_once or limits.max_iter < 2:
+    if lower is None or trace.live or limits.max_iter < 2:
         return None
     if l1 is None:
         theta = objective.layout.centred(theta)

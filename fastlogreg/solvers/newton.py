@@ -137,13 +137,13 @@ def newton(
     trace = Trace() if trace is None else trace
     limits = Limits(tol, max_iter, stop_value)
     kept = few = None
+    if hessian is None and objective.layout.n_outputs > 1:
+        few = lowered(objective, theta, None, limits, trace)  # of two classes it isn't compiled
     if hessian is not None:
         kept = _Kept(hessian, 0.0, _FIRST_RATE)
-    elif objective.layout.n_outputs > 1:  # of two classes, a first fit compiles nothing more
-        few = lowered(objective, theta, None, limits, trace)
-    if few is not None:
+    elif few is not None:
         theta, limits, trace = few.theta, few.limits, few.trace
-    elif hessian is None and stages and max_iter > 0:
+    elif stages and max_iter > 0:
         theta, kept, stopped = _stages(objective, theta, trace)
         if stopped:
             return _stopped_in_stages(objective, theta, trace)
@@ -154,7 +154,7 @@ def newton(
         direction.go_on(few)
     result = minimize(objective, theta, direction, convergence, trace)
     if few is not None:
-        result = replace(result, n_iter=len(few.steps) + result.n_iter)
+        result = few.counted(result)
     return replace(result, point=direction.point) if ends_with_hessian else result
 
 

@@ -113,11 +113,10 @@ def _plain(
     if direct and start is not None and near.curvature is None:
         direct = not kept.is_narrow(objective, theta, start)
     direction: PlainModel | PlainSets
-    n_before = 0
     l1 = cast(ElasticNet, objective.penalty).l1
     few = lowered(objective, theta, l1, convergence.limits, trace) if direct else None
     if few is not None:
-        theta, n_before, trace = few.theta, len(few.steps), few.trace
+        theta, trace = few.theta, few.trace
         convergence, near = judge(objective, few.limits), Near()
         start = few.point
         if start is not None:
@@ -137,7 +136,7 @@ def _plain(
         direction = PlainSets(objective, convergence, kept, start)
     result = go(objective, theta, direction, convergence, trace)
     kept.of_all = direction.left()
-    return replace(result, n_iter=n_before + result.n_iter) if n_before else result
+    return result if few is None else few.counted(result)
 
 
 def _plain_model(objective: Problem, convergence: Convergence, curvature: Any) -> PlainModel:

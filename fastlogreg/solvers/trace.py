@@ -24,7 +24,7 @@ class Trace(Generic[_Record]):
     ----------
     callback : callable, optional
         Hears of each record and its theta, (p,), and returns whether to stop.
-    at_once : bool, default=True
+    live : bool, default=True
         Whether it must hear of a step before the next one is taken; else it may hear of several
         together, with a later theta.
 
@@ -51,10 +51,10 @@ class Trace(Generic[_Record]):
         self,
         callback: Callable[[_Record, NDArray[np.float64]], bool] | None = None,
         *,
-        at_once: bool = True,
+        live: bool = True,
     ) -> None:
         self.history: list[_Record] = []
-        self.at_once = at_once and callback is not None
+        self.live = live and callback is not None
         self._callback = callback
         self._before = 0
 
@@ -63,7 +63,7 @@ class Trace(Generic[_Record]):
 
         It counts from 0, and its records count on: same history, same callback.
         """
-        rest: Trace[_Record] = Trace(self._callback, at_once=self.at_once)
+        rest: Trace[_Record] = Trace(self._callback, live=self.live)
         rest.history = self.history
         rest._before = self._before + n_iter
         return rest
@@ -75,7 +75,7 @@ class Trace(Generic[_Record]):
         tell = self._callback
         seen: Trace[_Record] = Trace(
             None if tell is None else lambda now, theta: tell(now, back(theta)),
-            at_once=self.at_once,
+            live=self.live,
         )
         seen.history, seen._before = self.history, self._before
         return seen

@@ -135,22 +135,19 @@ class BoundPass(RowsPass):
         at = np.empty((1, p))
         model = Model(readonly(at[0]), self._intercept, self._kind, self._scale)
         out = out._replace(sums=sums, hessians=hessians)
-        lowered, log = theta.copy(), np.empty((1 + most, 5))
-        n, passes, known = small.lower(
+        lowered, steps, passes, known = small.lower(
             kernels.evaluate,
             self._code,
             (self._storage, self._rows, model, cut, out),
             small.Filled(at, sums[0, :1], sums[:, 1:], hessians),
             small.Penalty(*strengths),
-            lowered,
-            log,
+            theta,
+            (goal, most, stop_value),
             intercept=self._intercept,
             total=self.total_weight,
-            goal=goal,
-            stop_value=stop_value,
         )
         end = (float(sums[0, 0]), sums[0, 1:], symmetric(hessians[0, :p, :p])) if known else None
-        return lowered, end, log[: n + 1], passes
+        return lowered, end, steps, passes
 
     def product(
         self, curvatures: NDArray[np.float64], vector: NDArray[np.float64]

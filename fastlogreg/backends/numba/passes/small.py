@@ -66,14 +66,14 @@ def lower(
     filled: Filled,
     penalty: Penalty,
     theta: _Array,
-    log: _Array,
+    limits: tuple[float, int, float],
     *,
     intercept: int,
     total: float,
-    goal: float,
-    stop_value: float,
-) -> tuple[int, int, bool]:
-    """Lower theta, (m p,), in place; return the steps, the passes, and if ``filled`` is of its end.
+) -> tuple[_Array, _Array, int, bool]:
+    """Return a theta nearer to the optimum, (m p,), the steps, the passes, if ``filled`` is of it.
+
+    The steps, (1 + steps, 5), are told as :class:`fastlogreg.backends.SmallPass` says.
 
     Parameters
     ----------
@@ -88,18 +88,14 @@ def lower(
     penalty : Penalty
         L1 is for one column of margins alone.
     theta : ndarray of shape (m p,)
-    log : ndarray of shape (1 + most, 5)
-        Filled with the passes so far, the value, the distance of 0 from the subdifferential, half
-        of what a step may gain, and the length of the step that led there, before each step; of the
-        end with that length alone.
+        The start; it is not changed.
+    limits : tuple of float, int and float
+        The goal: where a step gains less than that share of the value, another is hardly needed.
+        The most steps. The value at which it ends, or at less.
     intercept : int
         1 where there are intercepts, else 0.
     total : float
         The weight of all rows.
-    goal : float
-        Where a step gains less than that share of the value, another is hardly needed.
-    stop_value : float
-        It ends at a value of this or less.
     """
     X, rows, model, cut, out = given
     address = evaluate.address(code, *given[:-1], 0, 0, out)
@@ -110,11 +106,14 @@ def lower(
     bounds[0] = -np.inf
     vectors = np.zeros((6, theta.size))
     room = _Room(square[0], square[1], vectors, bounds, np.empty(q, dtype=np.int64))
+    goal, most, stop_value = limits
+    lowered, log = theta.copy(), np.empty((1 + most, 5))
     counts = np.zeros(3, dtype=np.int64)
     run = _lower[code if m == 1 else f"{code}:classes"]
-    limits = intercept, 1.0 / total, goal, stop_value
-    run(address, X, rows, model, cut, out, filled, penalty, room, theta, *limits, log, counts)
-    return int(counts[0]), int(counts[1]), bool(counts[2])
+    scales = intercept, 1.0 / total, goal, stop_value
+    run(address, X, rows, model, cut, out, filled, penalty, room, lowered, *scales, log, counts)
+    steps, passes, known = counts.tolist()
+    return lowered, log[: 1 + steps], passes, bool(known)
 
 
 @borrowing
@@ -226,7 +225,7 @@ def _lower(
     log,
     counts,
 ):
-    """Do what :func:`lower` says; ``counts`` (3,) is what it returns."""
+    """Do what :func:`lower` says, with theta in place; ``counts`` (3,) are steps, passes, known."""
     l1, l2 = penalty.l1, penalty.l2
     H, u, slope, before = room.H, room.vectors[0], room.vectors[1], room.vectors[2]
     cross, end, step, support = room.vectors[3], room.vectors[4], room.vectors[5], room.support
@@ -238,7 +237,6 @@ def _lower(
     smooth = True
     for j in range(q):
         smooth = smooth and strengths[j] == 0.0
-        end[j] = 0.0
     for j in range(theta.size):
         end[j] = theta[j]
     value, gain, length, steps, tries = np.inf, 0.0, 1.0, -1, 0
