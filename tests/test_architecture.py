@@ -122,7 +122,7 @@ FLOORS = [
     ("fastlogreg.backends.numba.passes",),
     ("fastlogreg.backends.numba.stages.products", "fastlogreg.backends.numba.extrapolation"),
     ("fastlogreg.backends.numba.stages",),
-    ("fastlogreg.backends.numba.formulas",),
+    ("fastlogreg.backends.numba.formulas", "fastlogreg.backends.numba.tiles"),
     (
         "fastlogreg.backends.numba.intrinsics",
         "fastlogreg.backends.numba.jit",

@@ -257,7 +257,10 @@ def test_every_kind_of_input(storage, dtype, extra, soft, intercept, rng):
 
 
 @pytest.mark.parametrize("n", [1, 3, 5, 17])
-@pytest.mark.parametrize(("d", "K"), [(1, 2), (2, 4), (3, 5), (5, 3), (8, 1), (7, 18), (4, 33)])
+@pytest.mark.parametrize(
+    ("d", "K"),
+    [(1, 2), (2, 4), (3, 5), (5, 3), (8, 1), (7, 18), (4, 33), (9, 8), (17, 25), (23, 12)],
+)
 @pytest.mark.parametrize("storage", ["C", "F", "int32"])
 def test_every_remainder(storage, d, K, n, rng):
     X, y, theta = problem(rng, n, d, K)

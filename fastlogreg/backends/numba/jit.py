@@ -93,6 +93,9 @@ _WIDE = {"icelake-server", "sapphirerapids", "emeraldrapids", "graniterapids"}
 _VECTORIZED = {**_BORROWING, **({"pipeline_class": WideCompiler} if _PROCESSOR in _WIDE else {})}
 _STAGE = {"fastmath": _REDUCING, **_VECTORIZED}
 
+#: Whether vectors of 512 bits are written out: as above, and where LLVM takes them by itself.
+WIDE_VECTORS = _PROCESSOR in _WIDE | {"znver4", "znver5"}
+
 #: Whether to ask for rows before they are needed, where they are read in order: AMD's processors do
 #: it better by themselves. A constant in machine code, which is kept by processor.
 PREFETCHES = not _PROCESSOR.startswith("znver")

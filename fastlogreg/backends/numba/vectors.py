@@ -127,15 +127,16 @@ def _multiple(builder, n, step=LANES):
 class _Rows:
     """The rows of an array: their number of columns, and pointers to them."""
 
-    def __init__(self, context, builder, kind, array):
+    def __init__(self, context, builder, kind, array, d=None):
         made = context.make_array(kind)(context, builder, array)
         self.builder, self.data = builder, made.data
-        self.d = cgutils.unpack_tuple(builder, made.shape, 2)[1]
+        self.stored = cgutils.unpack_tuple(builder, made.shape, 2)[1]
+        self.d = self.stored if d is None else d
         self.whole = _multiple(builder, self.d)  # columns that fill vectors
         self.last = builder.sub(self.d, _INDEX(LANES))  # where the last vector begins
 
     def at(self, k):
-        return self.builder.gep(self.data, [self.builder.mul(k, self.d)])
+        return self.builder.gep(self.data, [self.builder.mul(k, self.stored)])
 
     def where_left(self):
         """Return a block for what is left of the columns."""
@@ -211,15 +212,21 @@ def _set_margins(_context, X, which, w, b, z, i):
     return types.void(X, which, w, types.float64, z, types.intp), generate
 
 
-def _set_columns(_context, X, which, T, first, i):
-    """Copy rows ``which``, a tuple of 4 or 8, to columns: T[first + j, i + a] = X[which[a], j]."""
+def _set_columns(_context, X, which, lo, d, T, first, i):
+    """Copy d columns from lo on of rows ``which``, a tuple of 4 or 8, at least LANES, to columns.
+
+    T[first + j, i + a] = X[which[a], lo + j].
+    """
 
     def generate(context, builder, signature, arguments):
-        X = _Rows(context, builder, signature.args[0], arguments[0])
-        rows = [X.at(k) for k in cgutils.unpack_tuple(builder, arguments[1])]
-        made = context.make_array(signature.args[2])(context, builder, arguments[2])
+        X = _Rows(context, builder, signature.args[0], arguments[0], arguments[3])
+        rows = [
+            builder.gep(X.at(k), [arguments[2]])
+            for k in cgutils.unpack_tuple(builder, arguments[1])
+        ]
+        made = context.make_array(signature.args[4])(context, builder, arguments[4])
         width = cgutils.unpack_tuple(builder, made.shape, 2)[1]
-        first, i = arguments[3:]
+        first, i = arguments[5:]
 
         def copy(j):
             for a in range(0, len(rows), LANES):
@@ -236,7 +243,7 @@ def _set_columns(_context, X, which, T, first, i):
             copy(X.last)  # some for the second time
         return context.get_dummy_value()
 
-    return types.void(X, which, T, types.intp, types.intp), generate
+    return types.void(X, which, types.intp, types.intp, T, types.intp, types.intp), generate
 
 
 def _add_rows(_context, X, which, factors, g):
@@ -305,9 +312,9 @@ def _plain_set_margins(X, which, w, b, z, i):
         z[i + place] = _plain_dot(X, k, w) + b
 
 
-def _plain_set_columns(X, which, T, first, i):
+def _plain_set_columns(X, which, lo, d, T, first, i):
     for a, k in enumerate(which):
-        T[first : first + X.shape[1], i + a] = X[k]
+        T[first : first + d, i + a] = X[k, lo : lo + d]
 
 
 def _plain_add_rows(X, which, factors, g):

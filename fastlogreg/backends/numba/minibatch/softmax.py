@@ -1,6 +1,6 @@
 """A batch of rows with K margins each, softmax: the sums of its chunks, and the update.
 
-Blocks are worked on by the stages of softmax (:mod:`..stages.products`, :mod:`..stages.softmax`),
+Blocks are worked on by the stages of softmax (:mod:`.columns`, :mod:`..stages.softmax`),
 and parameters lie as these want them: W is ``state.theta``, (K, p padded) for dense rows and
 (p, K padded) for sparse ones, an intercept first among the p; velocities, squares and averages lie
 as it does. Scales and means belong to columns, which all classes share.
@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 
 from fastlogreg.backends.numba import stages
 from fastlogreg.backends.numba.jit import borrowing, by_storage, stage
-from fastlogreg.backends.numba.minibatch import optimizers
+from fastlogreg.backends.numba.minibatch import columns, optimizers
 from fastlogreg.backends.numba.minibatch import order as orders
 from fastlogreg.backends.numba.minibatch.state import ADAGRAD, SGD, State
-from fastlogreg.backends.numba.stages import products
 from fastlogreg.backends.numba.stages import softmax as tiles
 from fastlogreg.backends.numba.stages.csr import Csr
 
@@ -43,6 +42,7 @@ class ClassesWorkspace(NamedTuple):
     weight: NDArray[np.float64]
     vectors: NDArray[np.float64]
     T: NDArray[np.float64]
+    tile: NDArray[np.float64]
     Z: NDArray[np.float64]
     offset: NDArray[np.float64]
     B: NDArray[np.float64]
@@ -78,7 +78,7 @@ def workspace(sums, X, epoch):
     K = epoch.plan.n_classes
     places = stages.row_buffer(X, epoch.rows.by_column, _listed(X, block))
     vectors = np.empty((7, block))
-    tile = np.empty((2, K, block + 8))
+    tile = np.zeros((2, _padded_classes(X, epoch.state.theta), block + 8))
     column = np.zeros((3, _padded_classes(X, epoch.state.theta)))
     return ClassesWorkspace(
         np.empty(block, np.int64),
@@ -87,10 +87,11 @@ def workspace(sums, X, epoch):
         vectors[5],
         vectors[6],
         vectors,
-        products.column_buffer(X, epoch.rows.by_column, epoch.plan.intercept, width, block),
+        columns.column_buffer(X, epoch.rows.by_column, epoch.plan.intercept, width, block),
         tile[0],
-        tile[1],
-        products.value_buffer(X, width, block),
+        tile[0, :K],
+        tile[1, :K],
+        np.zeros((_listed(X, block) + 8, width)),
         column[0],
         column[1],
         column[2],
@@ -113,8 +114,15 @@ def chunk(sums, X, epoch, workspace, lo, hi, c):
         orders.fill(epoch.order, p, n, workspace.picked)
         prefetched = orders.row_to_prefetch(epoch.order, p, n)
         _pick(X, rows.by_column, intercept, n, prefetched, workspace)
-        products.margins(
-            workspace.X, 0, n, intercept, workspace.T, epoch.state.theta, Z, workspace.B
+        columns.margins(
+            workspace.X,
+            0,
+            n,
+            intercept,
+            workspace.T,
+            epoch.state.theta,
+            workspace.tile,
+            workspace.B,
         )
         if rows.offset.size:
             tiles.tile_of_chosen(rows.offset, workspace.picked, 0, n, workspace.offset)
@@ -134,12 +142,14 @@ def chunk(sums, X, epoch, workspace, lo, hi, c):
             head[1] += n
         head[0] += stages.total(value, n)
         tiles.residuals_of_codes(Z, workspace.codes, 0, n, others, scale)
-        products.accumulate(workspace.X, 0, n, intercept, workspace.T, Z, G, workspace.B)
+        columns.accumulate(
+            workspace.X, 0, n, intercept, workspace.T, workspace.tile, G, workspace.B
+        )
 
 
 def _pick_dense(X, by_column, intercept, n, prefetched, workspace):
     """Make the picked rows what the products read: the columns T."""
-    products.columns_at(X, by_column, workspace.picked, n, intercept, workspace.T, prefetched)
+    columns.columns_at(X, by_column, workspace.picked, n, intercept, workspace.T, prefetched)
 
 
 def _pick_csr(X, by_column, intercept, n, prefetched, workspace):

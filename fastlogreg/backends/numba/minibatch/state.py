@@ -9,8 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogreg.backends.numba.stages.products import WIDTH
-
+WIDTH: Final = 4  # entries that a class's or column's are padded to
 OPTIMIZERS: Final = ("sgd", "momentum", "nesterov", "adagrad", "adam")
 SCHEDULES: Final = ("constant", "invscaling", "optimal")
 SGD, MOMENTUM, NESTEROV, ADAGRAD, ADAM = range(5)

@@ -132,14 +132,15 @@ class BoundPass(RowsPass):
         from fastlogreg.backends.numba.passes import small  # compiled where it is used
 
         sums, hessians = np.empty((1, 1 + p)), np.empty((1, padded, padded))
-        at = np.empty((1, p))
-        model = Model(readonly(at[0]), self._intercept, self._kind, self._scale)
+        at = np.empty((p, 1))
+        model = Model(readonly(at[:, 0]), self._intercept, self._kind, self._scale)
         out = out._replace(sums=sums, hessians=hessians)
         lowered, steps, passes, known = small.lower(
             kernels.evaluate,
             self._code,
             (self._storage, self._rows, model, cut, out),
-            small.Filled(at, sums[0, :1], sums[:, 1:], hessians),
+            small.Filled(at, sums[0, :1], sums[0, 1:, None], hessians),
+            1,
             small.Penalty(*strengths),
             theta,
             (goal, most, stop_value),

@@ -25,8 +25,8 @@ _MIN_COLUMN_BLOCK = 128  # a block of columns reads runs of this many values
 # Where the processor reads ahead by itself, longer ones, up to half of L2 (Zen 4, 1,000,000 x 20:
 # 24 -> 19 ms).
 _COLUMN_BYTES, _MAX_COLUMN_BLOCK = (24576, _MAX_BLOCK) if PREFETCHES else (1 << 19, 1024)
-_TILE_ROWS = 256  # of a block with several margins a row
-_TILE_BYTES = 1 << 18  # of its columns, or of its margins: half of L2
+_LEAST_TILE_ROWS, _TILE_ROWS = 32, 256  # of a block with several margins a row
+_TILE_BYTES = 1 << 15  # of its rows, or of their margins; for the Hessian half: it makes others
 _CHUNK_SECONDS = 1e-4
 _MAX_CHUNK_SECONDS = 0.1
 _MAX_CHUNKS = 256
@@ -117,7 +117,11 @@ def plan_of_classes(
     """Return what plan does, for K margins a row; ``parameters`` is (K, p)."""
     K, p = parameters
     row_bytes = 8.0 * max(K, 8 if shape.sparse else p)
-    block = max(16, min(_TILE_ROWS, int(_TILE_BYTES / row_bytes) // 16 * 16))
+    bytes_of_rows = _TILE_BYTES if order < 2 else _TILE_BYTES // 2
+    rows = int(bytes_of_rows / row_bytes) // 16 * 16
+    columns = shape.by_column and not gathers and order < 2  # longer runs of each
+    least = _TILE_ROWS if columns else _LEAST_TILE_ROWS
+    block = max(least, min(_TILE_ROWS, rows))
     per_row = classes_seconds(shape, K, _GATHER_FACTOR if gathers else 1.0)
     chunk_bytes = 8.0 * (1 + K * p)
     if order == 2:

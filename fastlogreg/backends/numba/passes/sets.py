@@ -67,7 +67,7 @@ class SetsPass(RowsPass):
         gradients = None
         if order:
             total = out.gradients.sum(axis=0)
-            gradients = unpacked(total, *theta.shape, sparse=self._shape.sparse)
+            gradients = unpacked(total, len(theta))
         return out.losses.sum(axis=0), gradients
 
     def largest_margins(self, vectors: _Array, sets: NDArray[np.int64]) -> _Array:

@@ -14,6 +14,7 @@ from fastlogreg.backends.numba import stages
 from fastlogreg.backends.numba.intrinsics import call_at
 from fastlogreg.backends.numba.jit import allocating, exact, kernel, merged, parallel_kernel, prange
 from fastlogreg.backends.numba.stages import products
+from fastlogreg.backends.numba.stages.csr import Csr
 
 
 class Rows(NamedTuple):
@@ -53,9 +54,13 @@ class Sums(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """Where blocks are worked on: columns T, tiles (m, rows), three vectors."""
+    """Where blocks are worked on: rows of X or copies of them, tiles (m, rows), three vectors.
 
-    T: NDArray[np.float64]
+    Z has rows up to a multiple as :mod:`.stages.products` takes them.
+    """
+
+    X: NDArray[np.floating] | Csr
+    buffer: NDArray[np.generic]
     Z: NDArray[np.float64]
     B: NDArray[np.float64]
     largest: NDArray[np.float64]
@@ -64,12 +69,18 @@ class Workspace(NamedTuple):
 
 @allocating
 def _workspace(X, rows, model, block):
+    copies = products.copies(X, rows.by_column)
+    buffer = products.row_buffer(X, rows.by_column, block if copies else 0)
+    width = model.W.shape[1]
+    Z = products.aligned(width * (block + 8)).reshape((width, block + 8))
+    Z[:] = 0.0
     return Workspace(
-        products.column_buffer(X, rows.by_column, model.intercept, model.W.shape[1], block),
-        np.empty((model.sets.size, block + 8)),
-        products.value_buffer(X, model.W.shape[1], block),
+        products.rows(X, copies, buffer),
+        buffer,
+        Z,
+        products.aligned((block + 8) * width).reshape((block + 8, width)),
         np.empty((model.sets.size, block)),
-        np.empty((3, block)),
+        products.aligned(3 * block).reshape((3, block)),
     )
 
 
@@ -110,8 +121,11 @@ def _blocks(X, rows, work, model, cut, c, out):
     value, residual, curvature = work.vectors[0], work.vectors[1], work.vectors[2]
     for start in range(lo, hi, cut.block):
         n = min(cut.block, hi - start)
-        products.columns(X, rows.by_column, start, n, model.intercept, work.T)
-        products.margins(X, start, n, model.intercept, work.T, model.W, work.Z, work.B)
+        row = start
+        if products.copies(X, rows.by_column):
+            products.copy_rows(X, rows.by_column, start, n, work.buffer)
+            row = 0
+        products.margins(work.X, row, n, model.intercept, model.W, work.Z, work.B)
         for k in range(model.sets.size):
             z, members = work.Z[k], rows.members[model.sets[k]]
             if out.sizes.size:
@@ -127,9 +141,7 @@ def _blocks(X, rows, work, model, cut, c, out):
             out.losses[c, k] += stages.total(value, n)
             stages.copy(residual, 0, n, z)
         if out.gradients.size:
-            products.accumulate(
-                X, start, n, model.intercept, work.T, work.Z, out.gradients[c], work.B
-            )
+            products.accumulate(work.X, row, n, model.intercept, work.Z, out.gradients[c], work.B)
 
 
 @kernel

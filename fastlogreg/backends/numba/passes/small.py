@@ -37,9 +37,9 @@ class Penalty(NamedTuple):
 
 
 class Filled(NamedTuple):
-    """What a pass reads and fills, in its own memory; p may be padded.
+    """What a pass reads and fills, in its own memory; both may be padded.
 
-    ``theta`` is (m, p), ``loss`` (1,), ``gradient`` (m, p), and ``hessians`` (pairs, p, p) have the
+    ``theta`` is (p, m), ``loss`` (1,), ``gradient`` (p, m), and ``hessians`` (pairs, p, p) have the
     upper triangles of the blocks of the pairs k <= l of margins, row by row.
     """
 
@@ -64,6 +64,7 @@ def lower(
     code: str,
     given: tuple[Any, ...],
     filled: Filled,
+    m: int,
     penalty: Penalty,
     theta: _Array,
     limits: tuple[float, int, float],
@@ -85,6 +86,8 @@ def lower(
         X, rows, model, cut and sums, as ``evaluate`` takes them: one chunk with its Hessian.
     filled : Filled
         Parts of ``given``.
+    m : int
+        Columns of margins.
     penalty : Penalty
         L1 is for one column of margins alone.
     theta : ndarray of shape (m p,)
@@ -99,7 +102,6 @@ def lower(
     """
     X, rows, model, cut, out = given
     address = evaluate.address(code, *given[:-1], 0, 0, out)
-    m = filled.theta.shape[0]
     q = theta.size - (intercept if m == 1 else 0)
     square = np.empty((2, q, q))
     bounds = np.full((2, q), np.inf)
@@ -111,7 +113,7 @@ def lower(
     counts = np.zeros(3, dtype=np.int64)
     run = _lower[code if m == 1 else f"{code}:classes"]
     scales = intercept, 1.0 / total, goal, stop_value
-    run(address, X, rows, model, cut, out, filled, penalty, room, lowered, *scales, log, counts)
+    run(address, X, rows, model, cut, out, filled, m, penalty, room, lowered, *scales, log, counts)
     steps, passes, known = counts.tolist()
     return lowered, log[: 1 + steps], passes, bool(known)
 
@@ -161,19 +163,19 @@ def _solve_on_support(H, factor, l1, slope, u, step, support):
 
 
 @borrowing
-def _quadratic(filled, l2, per_weight, theta, gone, H, slope, cross):
+def _quadratic(filled, m, l2, per_weight, theta, gone, H, slope, cross):
     """Fill H, (q, q), and the slope, (q,); the first ``gone`` entries of theta are eliminated.
 
     Returns the slope and the curvature of what is gone; ``cross`` is its row of the Hessian,
     divided by its curvature. What is added to all classes alike of an entry without a penalty
     changes no probability and has no slope: along it H is made positive.
     """
-    m, p = filled.theta.shape[0], theta.size // filled.theta.shape[0]
+    p = theta.size // m
     pair = 0
     for k in range(m):
         for j in range(gone, p):
             at = k * p + j
-            slope[at - gone] = filled.gradient[k, j] * per_weight + l2[at] * theta[at]
+            slope[at - gone] = filled.gradient[j, k] * per_weight + l2[at] * theta[at]
         for n in range(k, m):
             upper = filled.hessians[pair]
             pair += 1
@@ -215,6 +217,7 @@ def _lower(
     cut,
     out,
     filled,
+    m,
     penalty,
     room,
     theta,
@@ -229,7 +232,7 @@ def _lower(
     l1, l2 = penalty.l1, penalty.l2
     H, u, slope, before = room.H, room.vectors[0], room.vectors[1], room.vectors[2]
     cross, end, step, support = room.vectors[3], room.vectors[4], room.vectors[5], room.support
-    m, p = filled.theta.shape[0], theta.size // filled.theta.shape[0]
+    p = theta.size // m
     gone = intercept if m == 1 else 0
     q = theta.size - gone
     strengths = l1[gone:]
@@ -244,7 +247,7 @@ def _lower(
         for k in range(m):
             for j in range(p):
                 at = k * p + j
-                filled.theta[k, j] = theta[at] + length * (end[at] - theta[at])
+                filled.theta[j, k] = theta[at] + length * (end[at] - theta[at])
         counts[2] = 0
         if call_at(address, (X, rows, model, cut, 0, 1, out)):
             return
@@ -252,7 +255,7 @@ def _lower(
         found = filled.loss[0] * per_weight
         for k in range(m):
             for j in range(p):
-                w = filled.theta[k, j]
+                w = filled.theta[j, k]
                 found += l1[k * p + j] * abs(w) + 0.5 * l2[k * p + j] * w * w
         if steps >= 0 and not found <= value - _ARMIJO * length * gain:
             length *= 0.5
@@ -262,7 +265,7 @@ def _lower(
             continue
         for k in range(m):
             for j in range(p):
-                theta[k * p + j] = filled.theta[k, j]
+                theta[k * p + j] = filled.theta[j, k]
         left = gain * min(1.0, gain / found) if smooth else gain
         ratio = min(1.0, gain / found) if steps >= 0 else 1.0
         value, steps, tries = found, steps + 1, 0
@@ -272,7 +275,7 @@ def _lower(
         if last or steps == log.shape[0] - 1 or not (stop_value < value < np.inf):
             return
 
-        pull, total = _quadratic(filled, l2, per_weight, theta, gone, H, slope, cross)
+        pull, total = _quadratic(filled, m, l2, per_weight, theta, gone, H, slope, cross)
         if gone and not total > 0.0:
             return
         farthest = abs(pull)

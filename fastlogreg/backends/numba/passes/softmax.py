@@ -28,6 +28,7 @@ from fastlogreg.backends.numba.passes.storage import (
     NO_ROWS,
     NO_VALUES,
     NOTHING,
+    aligned,
     forms,
     packed,
     padded,
@@ -174,6 +175,7 @@ class SoftmaxPass(RowsPass):
             self._code,
             (self._storage, self._rows, model, cut, out),
             small.Filled(at, out.losses, gradients[0], hessians[0]),
+            K,
             small.Penalty(l1, l2),
             theta,
             (goal, most, stop_value),
@@ -241,7 +243,7 @@ class SoftmaxPass(RowsPass):
 
     def _unpacked(self, W: _Array) -> _Array:
         """Return what lies as W does as (..., K, p), C-contiguous."""
-        return unpacked(W, self.n_classes, self._p, sparse=self._shape.sparse)
+        return unpacked(W, self.n_classes)
 
     def _moments_of(self, out: Sums) -> _Array:
         first, second = self._unpacked(out.moments.sum(axis=0))[..., self._intercept :]
@@ -271,7 +273,7 @@ class SoftmaxPass(RowsPass):
         cut, chunks, seconds, out = self._prepared(order)
         out = out._replace(losses=np.empty(chunks))
         if order or model.task == kernels.PRODUCT:
-            out = out._replace(gradients=np.empty((chunks, *model.W.shape)))
+            out = out._replace(gradients=aligned(chunks, *model.W.shape))
         if order == 2:
             K, p = self.n_classes, padded(self._p)
             out = out._replace(hessians=np.empty((chunks, K * (K + 1) // 2, p, p)))
@@ -318,17 +320,17 @@ class SoftmaxPass(RowsPass):
         model = self._model(theta, kernels.LOSS)
         X, rows, K = self._storage, self._rows, self.n_classes
         cut, chunks, seconds, _ = self._prepared(2)
-        p = model.W.shape[1]
-        losses, gradients = np.zeros(chunks), np.zeros((chunks, K, p))
+        p = padded(self._p)
+        losses, gradients = np.zeros(chunks), np.zeros((chunks, *model.W.shape))
         hessians = np.zeros((chunks, K * (K + 1) // 2, p, p))
         fill = kernels.evaluate[self._code]
         weight = self._weights()
         step = padded(_BLAS_ROWS, cut.block)
 
         def run(first: int, last: int) -> None:
-            probabilities, matrix = np.empty((cut.hi, K)), np.empty((step, p))
+            probabilities, matrix = np.empty((cut.hi, K)), np.zeros((step, p))
             part = _left_out(1)._replace(
-                losses=np.empty(1), gradients=np.empty((1, K, p)), matrix=matrix
+                losses=np.empty(1), gradients=np.empty((1, *model.W.shape)), matrix=matrix
             )
             for c in range(first, last):
                 start = c * cut.chunk

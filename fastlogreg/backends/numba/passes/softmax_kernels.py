@@ -72,52 +72,59 @@ class Sums(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """Where blocks are worked on: their rows, the columns T, tiles (K, rows) and vectors.
+    """Where blocks are worked on: their rows, tiles (K, rows) and vectors.
 
-    ``X``, ``codes`` and ``weight`` are the problem's own arrays or, where rows are chosen,
-    read-only views of the ``gathered`` buffers.
+    A block is the rows from ``0`` on of X where it is ``buffered``, else those from its first on.
+    ``X``, ``codes`` and ``weight`` are the problem's own arrays or, where rows are chosen or
+    copied, read-only views of the ``gathered`` buffers. ``tiles`` (3, K padded, rows) begin with
+    Z, Y and H; B and ``scratch`` are as :mod:`.stages.products` takes them.
     """
 
     X: NDArray[np.floating] | Csr
-    by_column: int
+    buffered: bool
     codes: NDArray[np.float64]
     weight: NDArray[np.float64]
     gathered: tuple[NDArray[np.generic], NDArray[np.float64]]
-    T: NDArray[np.float64]
+    tiles: NDArray[np.float64]
     Z: NDArray[np.float64]
     Y: NDArray[np.float64]
     H: NDArray[np.float64]
     B: NDArray[np.float64]
-    S: NDArray[np.float64]
+    scratch: NDArray[np.float64]
     vectors: NDArray[np.float64]
 
 
 @allocating
-def _workspace(X, rows, model, block):
+def _workspace(X, rows, model, block, columns):
     chosen = block if rows.chosen.size > 0 else 0
+    buffered = chosen > 0 or products.copies(X, rows.by_column)
     values = np.empty((2, chosen))
-    gathered = (stages.row_buffer(X, rows.by_column, chosen), values)
-    tiles = np.empty((3, model.n_classes, block + 8))
+    buffer = products.row_buffer(X, rows.by_column, block if buffered else 0)
+    K, width = model.n_classes, model.W.shape[1]
+    tiles = products.aligned(3 * width * (block + 8)).reshape((3, width, block + 8))
+    tiles[:] = 0.0  # what is beyond K stays so
     return Workspace(
-        stages.gathered(X, gathered[0]) if chosen else X,
-        0 if chosen else rows.by_column,
+        products.rows(X, buffered, buffer),
+        buffered,
         freeze(values[0]) if chosen else rows.codes,
         freeze(values[1]) if chosen and rows.weight.size else rows.weight,
-        gathered,
-        products.column_buffer(X, rows.by_column, model.intercept, model.W.shape[1], block),
-        tiles[0],
-        tiles[1],
-        tiles[2],
-        products.value_buffer(X, model.W.shape[1], block),
-        np.empty((2, block)),
-        np.empty((7, block)),
+        (buffer, values),
+        tiles,
+        tiles[0, :K],
+        tiles[1, :K],
+        tiles[2, :K],
+        products.aligned((block + 8) * width).reshape((block + 8, width)),
+        products.scratch(X, block * columns),
+        products.aligned(7 * block).reshape((7, block)),
     )
 
 
 @merged
 def _place(X, rows, work, start, n):
-    """Return the first of the block's rows in work's arrays, having gathered them if need be."""
+    """Return where the block begins in codes and weights, having gathered or copied its rows."""
     if rows.chosen.size == 0:
+        if products.copies(X, rows.by_column):
+            products.copy_rows(X, rows.by_column, start, n, work.gathered[0])
         return start
     stages.gather_rows(X, rows.by_column, rows.chosen, start, n, work.gathered[0])
     values = work.gathered[1]
@@ -138,9 +145,9 @@ def _tile(values, rows, start, n, Z):
 
 
 @merged
-def _margins(rows, work, model, start, at, n):
-    products.columns(work.X, work.by_column, at, n, model.intercept, work.T)
-    products.margins(work.X, at, n, model.intercept, work.T, model.W, work.Z, work.B)
+def _margins(rows, work, model, start, n):
+    row = 0 if work.buffered else start
+    products.margins(work.X, row, n, model.intercept, model.W, work.tiles[0], work.B)
     if rows.offset.size:
         _tile(rows.offset, rows, start, n, work.H)
         softmax.add_tile(work.H, n, work.Z)
@@ -166,10 +173,17 @@ def _loss(rows, work, start, at, n):
 
 
 @merged
-def _curvatures(work, model, at, n, hessian, totals):
+def _gradient(work, model, start, n, gradient):
+    row = 0 if work.buffered else start
+    products.accumulate(work.X, row, n, model.intercept, work.tiles[0], gradient, work.B)
+
+
+@merged
+def _curvatures(work, model, start, n, hessian, totals):
     """Add the blocks of the Hessian, or fill H with weight p (1 - p) and add it to totals."""
     others, inverse, scale, h = work.vectors[1], work.vectors[4], work.vectors[5], work.vectors[6]
     K = model.n_classes
+    row = 0 if work.buffered else start
     if totals.size:
         for k in range(K):
             softmax.curvatures(work.Z, k, n, others, inverse, scale, work.H[k])
@@ -183,16 +197,18 @@ def _curvatures(work, model, at, n, hessian, totals):
                 else:
                     softmax.cross_curvatures(work.Z, k, m, n, inverse, scale, h)
                 products.accumulate_hessian(
-                    work.X, at, n, model.intercept, h, work.T, work.S, hessian[pair]
+                    work.X, row, n, model.intercept, h, work.scratch, hessian[pair]
                 )
                 pair += 1
 
 
 @merged
-def _moments(work, model, at, n, moments):
-    """Add the sums of H x and of H x²; T holds the squares afterwards."""
-    products.accumulate(work.X, at, n, model.intercept, work.T, work.H, moments[0], work.B)
-    products.accumulate_squares(work.X, at, n, model.intercept, work.T, work.H, moments[1], work.B)
+def _moments(work, model, start, n, moments):
+    """Add the sums of H x and of H x²."""
+    row = 0 if work.buffered else start
+    intercept, H, B = model.intercept, work.tiles[2], work.B
+    products.accumulate(work.X, row, n, intercept, H, moments[0], B)
+    products.accumulate_squares(work.X, row, n, intercept, H, moments[1], B, work.scratch)
 
 
 @merged
@@ -206,7 +222,7 @@ def _loss_blocks(X, rows, work, model, cut, c, out):
     for start in range(lo, hi, cut.block):
         n = min(cut.block, hi - start)
         at = _place(X, rows, work, start, n)
-        _margins(rows, work, model, start, at, n)
+        _margins(rows, work, model, start, n)
         out.losses[c] += _loss(rows, work, start, at, n)
         if not more:
             continue
@@ -218,19 +234,18 @@ def _loss_blocks(X, rows, work, model, cut, c, out):
         if writes:
             softmax.write_probabilities(work.Z, n, inverse, out.probabilities, start)
         if out.totals.size or out.hessians.size:
-            _curvatures(work, model, at, n, out.hessians[c], out.totals[c])
+            _curvatures(work, model, start, n, out.hessians[c], out.totals[c])
         if out.gradients.size:
             if rows.targets.size:
                 softmax.residuals_of_rows(work.Z, work.Y, n, others, scale)
             else:
                 softmax.residuals_of_codes(work.Z, work.codes, at, n, others, scale)
-            products.accumulate(
-                work.X, at, n, model.intercept, work.T, work.Z, out.gradients[c], work.B
-            )
+            _gradient(work, model, start, n, out.gradients[c])
         if out.matrix.size:
-            softmax.write_rows(work.T, n, out.matrix, start - lo)
+            row = 0 if work.buffered else start
+            products.write_rows(work.X, row, n, model.intercept, out.matrix, start - lo)
         if out.totals.size:
-            _moments(work, model, at, n, out.moments[c])
+            _moments(work, model, start, n, out.moments[c])
 
 
 @merged
@@ -245,26 +260,29 @@ def _curvature_blocks(X, rows, work, model, cut, c, out):
         softmax.tile_of(out.probabilities, start, n, work.Y)
         softmax.others_of(work.Y, n, largest_at, others)
         if model.task == PRODUCT:
-            _margins(rows, work, model, start, at, n)
+            _margins(rows, work, model, start, n)
             softmax.directional(work.Y, work.Z, n, largest_at, others, buffer)
             if work.weight.size:
                 softmax.scale_rows(work.weight, at, n, work.Z)
-            products.accumulate(
-                work.X, at, n, model.intercept, work.T, work.Z, out.gradients[c], work.B
-            )
+            _gradient(work, model, start, n, out.gradients[c])
         else:
-            products.columns(work.X, work.by_column, at, n, model.intercept, work.T)
             softmax.curvatures_of(work.Y, n, largest_at, others, work.H)
             if work.weight.size:
                 softmax.scale_rows(work.weight, at, n, work.H)
             softmax.row_sums(work.H, n, out.totals[c])
-            _moments(work, model, at, n, out.moments[c])
+            _moments(work, model, start, n, out.moments[c])
 
 
 @kernel
 def evaluate(X, rows, model, cut, first, last, out):
     """Fill what ``out`` (:class:`Sums`) has room for, for the chunks first <= c < last."""
-    work = _workspace(X, rows, model, cut.block)
+    work = _workspace(
+        X,
+        rows,
+        model,
+        cut.block,
+        max(out.hessians.shape[3], model.W.shape[0] if out.moments.size else 0),
+    )
     for c in range(first, last):
         out.losses[c] = 0.0
         out.gradients[c] = 0.0
@@ -313,14 +331,14 @@ def _write_predictions(work, n, form, out, start):
 @kernel
 def predict(X, rows, model, cut, first, last, out):
     """Fill the rows of out that belong to the chunks first <= c < last; the task is a form."""
-    work = _workspace(X, rows, model, cut.block)
+    work = _workspace(X, rows, model, cut.block, 0)
     for c in range(first, last):
         lo = cut.lo + c * cut.chunk
         hi = min(lo + cut.chunk, cut.hi)
         for start in range(lo, hi, cut.block):
             n = min(cut.block, hi - start)
-            at = _place(X, rows, work, start, n)
-            _margins(rows, work, model, start, at, n)
+            _place(X, rows, work, start, n)
+            _margins(rows, work, model, start, n)
             _write_predictions(work, n, model.task, out, start)
 
 

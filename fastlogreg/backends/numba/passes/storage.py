@@ -1,5 +1,6 @@
 """Rows as kernels take them, read-only views of one type for each storage, and their results."""
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -9,8 +10,8 @@ from numpy.typing import NDArray
 
 from fastlogreg.backends.numba.jit import Kernel
 from fastlogreg.backends.numba.passes.kernels import Rows
-from fastlogreg.backends.numba.stages import products
 from fastlogreg.backends.numba.stages.csr import Csr
+from fastlogreg.backends.numba.tiles import LANES, padded_classes
 
 _Matrix = Any  # an array or a SciPy matrix in CSR form
 
@@ -27,6 +28,10 @@ def readonly(array: NDArray[Any]) -> NDArray[Any]:
 NOTHING = np.empty(0)
 NO_VALUES = readonly(NOTHING)
 NO_ROWS = readonly(np.empty(0, dtype=np.int64))
+
+
+_LINE = 8  # values in a cache line
+_LARGE = 4096  # values of an array that is not in the first cache anyway
 
 
 def stored(X: _Matrix) -> tuple[NDArray[np.floating] | Csr, int]:
@@ -81,28 +86,37 @@ def forms(
     return lambda first, last: serial[code](*before, first, last, *after), threaded
 
 
-def padded(size: int, to: int = products.WIDTH) -> int:
+def padded(size: int, to: int = LANES) -> int:
     """Return the size, rounded up to a multiple."""
     return -(-size // to) * to
 
 
+def aligned(*shape: int) -> NDArray[np.float64]:
+    """Return an array that begins a cache line where it is large: a row of few takes less of them.
+
+    Sparse rows meet rows of W and G in any order.
+    """
+    size = math.prod(shape)
+    if size < _LARGE:
+        return np.empty(shape)
+    room = np.empty(size + _LINE)
+    address: int = room.__array_interface__["data"][0]
+    first = -(address // 8) % _LINE
+    return room[first : first + size].reshape(shape)
+
+
 def packed(theta: NDArray[np.float64], *, sparse: bool) -> NDArray[np.float64]:
-    """Return theta, (m, p), as :mod:`.stages.products` takes it: padded, its transpose for CSR."""
+    """Return theta, (m, p), as :mod:`.stages.products` takes it: (p, m padded)."""
     m, p = theta.shape
-    if sparse:
-        W = np.zeros((p, padded(m)))
-        W[:, :m] = theta.T
-    else:
-        W = np.zeros((m, padded(p)))
-        W[:, :p] = theta
+    W = aligned(p, padded_classes(m, sparse=sparse))
+    W[:, :m] = theta.T
+    W[:, m:] = 0.0
     return W
 
 
-def unpacked(W: NDArray[np.float64], m: int, p: int, *, sparse: bool) -> NDArray[np.float64]:
+def unpacked(W: NDArray[np.float64], m: int) -> NDArray[np.float64]:
     """Return what lies as ``packed`` does as (..., m, p), C-contiguous."""
-    if sparse:
-        W = W.swapaxes(-1, -2)
-    return np.ascontiguousarray(W[..., :m, :p])
+    return np.ascontiguousarray(W.swapaxes(-1, -2)[..., :m, :])
 
 
 @lru_cache(maxsize=16)

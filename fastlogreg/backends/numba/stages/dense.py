@@ -223,7 +223,7 @@ def copy_rows(X, lo, n, first, T):
             for j in range(d):
                 prefetch(X, (k + 8) * d + 8 * j)
         rows = (k, k + 1, k + 2, k + 3, k + 4, k + 5, k + 6, k + 7)
-        set_columns(X, rows, T, first, i)
+        set_columns(X, rows, 0, d, T, first, i)
     for j in range(d):
         for i in range(body, n):
             T[first + j, i] = X[lo + i, j]

@@ -19,6 +19,9 @@ from fastlogreg.backends.numba.formulas import exp_neg, log1p_sum
 from fastlogreg.backends.numba.jit import exact, stage
 
 NAN = float("nan")
+# Classes up to which all are asked whether they are the true one, in vectors, rather than the one
+# looked up: K = 5 2.1 + 4.0 to 0.6 + 0.9 ns a row.
+_FEW = 16
 
 MARGIN, PROBABILITY, LOG_PROBABILITY, CLASS, LARGEST_SIZE = 0, 1, 2, 3, 4  # of predictions
 
@@ -81,6 +84,15 @@ def true_class(code, K):
 @exact
 def losses_of_codes(Z, codes, lo, n, m, value):
     """Set value[:n] = m - z of the true class."""
+    if Z.shape[0] <= _FEW:
+        own = codes[lo : lo + n]
+        for i in range(n):
+            value[i] = NAN
+        for k in range(Z.shape[0]):
+            code = float(k)
+            for i in range(n):
+                value[i] = m[i] - Z[k, i] if own[i] == code else value[i]
+        return
     for i in range(n):
         k = true_class(codes[lo + i], Z.shape[0])
         value[i] = m[i] - Z[k, i] if k >= 0 else NAN
@@ -158,6 +170,14 @@ def complement(t, others):
 def residuals_of_codes(Z, codes, lo, n, others, scale):
     """Replace t by scale S (p_k - [k is the true class]), scale = weight / S."""
     K = Z.shape[0]
+    if K <= _FEW:
+        own = codes[lo : lo + n]
+        for k in range(K):
+            code = float(k)
+            for i in range(n):
+                t = Z[k, i]
+                Z[k, i] = (-complement(t, others[i]) if own[i] == code else t) * scale[i]
+        return
     for i in range(n):
         k = true_class(codes[lo + i], K)
         if k >= 0:
