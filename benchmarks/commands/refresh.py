@@ -62,6 +62,7 @@ def _run(arguments: list[str], minutes: float | None = None) -> int:
         with suppress(subprocess.TimeoutExpired):  # it was told too, and may have a result to store
             process.wait(_STORE_SECONDS)
         process.kill()
+        process.wait()
         if isinstance(end, KeyboardInterrupt):
             raise
         return _CUT
