@@ -21,6 +21,7 @@ from fastlogreg.backends import PassSpec
 from fastlogreg.backends.numba import threads
 from fastlogreg.backends.numba.passes import rows as rows_module
 from fastlogreg.backends.numba.passes import softmax as bound
+from fastlogreg.backends.numba.passes.plan import Shape, plan_of_classes
 from tests import oracle
 
 LIMIT = 6.0  # ULP: a sum and a division more than with one margin
@@ -445,3 +446,9 @@ def test_the_next_process_loads_what_one_compiled(tmp_path):
             timeout=300,
         )
         assert json.loads(done.stdout) == [0, [[0.5, 0.5]] * 4, hits, 1]
+
+
+def test_blocks_of_wide_columns_are_copied_in_little_memory():
+    for d in (4, 500, 100_000):
+        block, *_ = plan_of_classes(10_000, Shape(d, 8, by_column=True), (3, d + 1), 1, False)
+        assert block == 32 or 8 * block * d <= 1 << 20

@@ -27,6 +27,7 @@ _MIN_COLUMN_BLOCK = 128  # a block of columns reads runs of this many values
 _COLUMN_BYTES, _MAX_COLUMN_BLOCK = (24576, _MAX_BLOCK) if PREFETCHES else (1 << 19, 1024)
 _LEAST_TILE_ROWS, _TILE_ROWS = 32, 256  # of a block with several margins a row
 _TILE_BYTES = 1 << 15  # of its rows, or of their margins; for the Hessian half: it makes others
+_COPIED_BYTES = 1 << 20  # of rows that are copied from columns
 _CHUNK_SECONDS = 1e-4
 _MAX_CHUNK_SECONDS = 0.1
 _MAX_CHUNKS = 256
@@ -118,10 +119,10 @@ def plan_of_classes(
     K, p = parameters
     row_bytes = 8.0 * max(K, 8 if shape.sparse else p)
     bytes_of_rows = _TILE_BYTES if order < 2 else _TILE_BYTES // 2
+    if shape.by_column and not gathers and order < 2:  # longer runs of each column
+        bytes_of_rows = _COPIED_BYTES
     rows = int(bytes_of_rows / row_bytes) // 16 * 16
-    columns = shape.by_column and not gathers and order < 2  # longer runs of each
-    least = _TILE_ROWS if columns else _LEAST_TILE_ROWS
-    block = max(least, min(_TILE_ROWS, rows))
+    block = max(_LEAST_TILE_ROWS, min(_TILE_ROWS, rows))
     per_row = classes_seconds(shape, K, _GATHER_FACTOR if gathers else 1.0)
     chunk_bytes = 8.0 * (1 + K * p)
     if order == 2:
