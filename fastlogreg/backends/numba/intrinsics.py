@@ -14,6 +14,18 @@ from numba.extending import intrinsic
 _FOR_READING, _ALL_CACHE_LEVELS, _DATA = 0, 3, 1
 
 
+def ask_for(builder, pointer):
+    """Ask for the cache line that a pointer is in."""
+    address = builder.bitcast(pointer, ir.IntType(8).as_pointer())
+    i32 = ir.IntType(32)
+    function = cgutils.get_or_insert_function(
+        builder.module,
+        ir.FunctionType(ir.VoidType(), [address.type, i32, i32, i32]),
+        "llvm.prefetch.p0",
+    )
+    builder.call(function, [address, i32(_FOR_READING), i32(_ALL_CACHE_LEVELS), i32(_DATA)])
+
+
 def _prefetch(_context, array, offset):
     """Ask for the cache line of element ``offset`` of a contiguous array.
 
@@ -22,14 +34,7 @@ def _prefetch(_context, array, offset):
 
     def generate(context, builder, signature, arguments):
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        address = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
-        i32 = ir.IntType(32)
-        function = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(ir.VoidType(), [address.type, i32, i32, i32]),
-            "llvm.prefetch.p0",
-        )
-        builder.call(function, [address, i32(_FOR_READING), i32(_ALL_CACHE_LEVELS), i32(_DATA)])
+        ask_for(builder, builder.gep(data, [arguments[1]]))
         return context.get_dummy_value()
 
     return types.void(array, types.intp), generate

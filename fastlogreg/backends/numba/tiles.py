@@ -18,7 +18,9 @@ from numba.core import cgutils
 from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
 
+from fastlogreg.backends.numba.intrinsics import ask_for
 from fastlogreg.backends.numba.jit import PREFETCHES, WIDE_VECTORS
+from fastlogreg.backends.numba.vectors import splat, steps, transposed
 
 LANES = 8 if WIDE_VECTORS else 4
 _HALF = 4  # lanes where there are no more classes
@@ -79,12 +81,6 @@ class _Sums:
     def load(self, pointer, c=0):
         return self.builder.load(self.vector(pointer, c), align=8)
 
-    def splat(self, value):
-        nothing = ir.Constant(self.kind, ir.Undefined)
-        first = self.builder.insert_element(nothing, value, _I32(0))
-        lanes = ir.Constant(ir.VectorType(_I32, self.lanes), [0] * self.lanes)
-        return self.builder.shuffle_vector(first, nothing, lanes)
-
     def begin(self, vectors):
         for row in self.places:
             for place, vector in zip(row, vectors, strict=True):
@@ -94,7 +90,7 @@ class _Sums:
         """Add the outer product of values, given by their pointers, and vectors."""
         builder = self.builder
         for row, value in zip(self.places, values, strict=True):
-            factor = self.splat(builder.load(value))
+            factor = splat(builder, builder.load(value), self.lanes)
             for place, vector in zip(row, vectors, strict=True):
                 product = builder.fmul(factor, vector, flags=_FREE)
                 builder.store(builder.fadd(product, builder.load(place), flags=_FREE), place)
@@ -119,15 +115,11 @@ class _Sums:
             builder.store(total, self.vector(pointer, c), align=8)
 
 
-def _for(builder, first, last, step=1):
-    return cgutils.for_range_slice(builder, first, last, _INDEX(step), _INDEX, inc=True)
-
-
 @contextmanager
 def _runs(builder, n, totals):
     """Return first and last of some of n rows, and sums for them: long sums lose digits."""
     run = _Sums(builder, len(totals.places), len(totals.places[0]), totals.lanes)
-    with _for(builder, _INDEX(0), n, _RUN) as (first, _):
+    with steps(builder, _INDEX(0), n, _RUN) as (first, _):
         run.begin([run.zero] * len(run.places[0]))
         yield first, _smaller(builder, n, builder.add(first, _INDEX(_RUN))), run
         totals.add(run.values())
@@ -135,13 +127,6 @@ def _runs(builder, n, totals):
 
 def _smaller(builder, a, b):
     return builder.select(builder.icmp_signed("<", a, b), a, b)
-
-
-def _prefetch(builder, pointer):
-    pointer = builder.bitcast(pointer, ir.IntType(8).as_pointer())
-    kind = ir.FunctionType(ir.VoidType(), [pointer.type, _I32, _I32, _I32])
-    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    builder.call(function, [pointer, _I32(0), _I32(3), _I32(1)])
 
 
 def _is_short(builder, X):
@@ -152,7 +137,7 @@ def _panels(builder, width, work, most=_MOST):
     """Call ``work(first, vectors, lanes)`` for panels of classes, as loops in machine code."""
     vectors = builder.sdiv(width, _INDEX(LANES))
     whole = builder.sdiv(vectors, _INDEX(most))
-    with _for(builder, _INDEX(0), whole) as (panel, _):
+    with steps(builder, _INDEX(0), whole, 1) as (panel, _):
         work(builder.mul(panel, _INDEX(most * LANES)), most, LANES)
     left = builder.sub(vectors, builder.mul(whole, _INDEX(most)))
     first = builder.mul(whole, _INDEX(most * LANES))
@@ -178,7 +163,7 @@ def _set_products(_context, X, lo, n, intercept, W, B):
             begins = builder.icmp_signed(">", intercept, _INDEX(0))
             ones = W.at(_INDEX(0), first)
             start = [builder.select(begins, sums.load(ones, c), sums.zero) for c in range(vectors)]
-            with _for(builder, _INDEX(0), n, rows) as (i, _):
+            with steps(builder, _INDEX(0), n, rows) as (i, _):
                 # the last tile does the last row more than once
                 here = [_smaller(builder, builder.add(i, _INDEX(a)), last) for a in range(rows)]
                 values = [X.at(builder.add(lo, k), _INDEX(0)) for k in here]
@@ -187,9 +172,9 @@ def _set_products(_context, X, lo, n, intercept, W, B):
                     later = X.at(builder.add(lo, builder.add(i, _INDEX(_AHEAD))), _INDEX(0))
                     size = builder.mul(X.columns, _INDEX(rows))
                     asked = builder.select(_is_short(builder, X), size, _INDEX(0))
-                    with _for(builder, _INDEX(0), asked, _LINE) as (k, _):
-                        _prefetch(builder, builder.gep(later, [k]))
-                with _for(builder, _INDEX(0), X.columns) as (j, _):
+                    with steps(builder, _INDEX(0), asked, _LINE) as (k, _):
+                        ask_for(builder, builder.gep(later, [k]))
+                with steps(builder, _INDEX(0), X.columns, 1) as (j, _):
                     w = W.at(builder.add(intercept, j), first)
                     weights = [sums.load(w, c) for c in range(vectors)]
                     sums.grow([builder.gep(value, [j]) for value in values], weights)
@@ -215,7 +200,7 @@ def _products_added(X, B, G, *, upper):
                 ones.begin([ones.zero] * vectors)
                 with (
                     _runs(builder, n, ones) as (begin, end, run),
-                    _for(builder, begin, end) as (i, _),
+                    steps(builder, begin, end, 1) as (i, _),
                 ):
                     b = B.at(i, first)
                     run.add([[run.load(b, c) for c in range(vectors)]])
@@ -226,9 +211,9 @@ def _products_added(X, B, G, *, upper):
                 stop = _smaller(builder, stop, builder.sub(beyond, intercept))
             few = builder.icmp_signed("<", X.columns, _INDEX(columns))
             with builder.if_else(few) as (one_by_one, by_tile):
-                with one_by_one, _for(builder, _INDEX(0), stop) as (j, _):
+                with one_by_one, steps(builder, _INDEX(0), stop, 1) as (j, _):
                     tile(first, j, j, _Sums(builder, 1, vectors, lanes))
-                with by_tile, _for(builder, _INDEX(0), stop, columns) as (j, _):
+                with by_tile, steps(builder, _INDEX(0), stop, columns) as (j, _):
                     # the last tile does some columns for the second time, and drops them
                     k = _smaller(builder, j, builder.sub(X.columns, _INDEX(columns)))
                     tile(first, j, k, _Sums(builder, columns, vectors, lanes))
@@ -236,10 +221,13 @@ def _products_added(X, B, G, *, upper):
         def tile(first, j, first_column, sums):
             rows, vectors = len(sums.places), len(sums.places[0])
             sums.begin([sums.zero] * vectors)
-            with _runs(builder, n, sums) as (begin, end, run), _for(builder, begin, end) as (i, _):
+            with (
+                _runs(builder, n, sums) as (begin, end, run),
+                steps(builder, begin, end, 1) as (i, _),
+            ):
                 row = builder.add(lo, i)
                 if PREFETCHES and not upper:
-                    _prefetch(builder, X.at(builder.add(after, i), j))
+                    ask_for(builder, X.at(builder.add(after, i), j))
                 b, x = B.at(i, first), X.at(row, first_column)
                 terms = [run.load(b, c) for c in range(vectors)]
                 run.grow([builder.gep(x, [_INDEX(a)]) for a in range(rows)], terms)
@@ -274,9 +262,9 @@ def _set_scaled(_context, X, lo, n, intercept, h, S):
         sums = _Sums(builder, 0, 0, LANES)
         whole = builder.sub(X.columns, builder.srem(X.columns, _INDEX(LANES)))
         none = builder.icmp_signed("==", whole, _INDEX(0))
-        with _for(builder, _INDEX(0), n) as (i, _):
+        with steps(builder, _INDEX(0), n, 1) as (i, _):
             value = builder.load(builder.gep(h, [i]))
-            factor = sums.splat(value)
+            factor = splat(builder, value, LANES)
             given, scaled = X.at(builder.add(lo, i), _INDEX(0)), S.at(i, intercept)
 
             def scale(j, given=given, scaled=scaled, factor=factor):
@@ -286,10 +274,10 @@ def _set_scaled(_context, X, lo, n, intercept, h, S):
 
             with builder.if_then(builder.icmp_signed(">", intercept, _INDEX(0))):
                 builder.store(value, S.at(i, _INDEX(0)))
-            with _for(builder, _INDEX(0), whole, LANES) as (j, _):
+            with steps(builder, _INDEX(0), whole, LANES) as (j, _):
                 scale(j)
             with builder.if_else(none) as (few, many):
-                with few, _for(builder, _INDEX(0), X.columns) as (j, _):
+                with few, steps(builder, _INDEX(0), X.columns, 1) as (j, _):
                     x = builder.load(builder.gep(given, [j]))
                     place = builder.gep(scaled, [j])
                     builder.store(builder.fmul(x, value, flags=_FREE), place)
@@ -312,11 +300,13 @@ def _add_multiple(_context, x, A, k, B, i):
         def grow(c, lanes):
             one = _Sums(builder, 0, 0, lanes)
             place = one.vector(builder.gep(grown, [c]))
-            product = builder.fmul(one.load(builder.gep(given, [c])), one.splat(x), flags=_FREE)
+            product = builder.fmul(
+                one.load(builder.gep(given, [c])), splat(builder, x, lanes), flags=_FREE
+            )
             total = builder.fadd(builder.load(place, align=8), product, flags=_FREE)
             builder.store(total, place, align=8)
 
-        with _for(builder, _INDEX(0), whole, LANES) as (c, _):
+        with steps(builder, _INDEX(0), whole, LANES) as (c, _):
             grow(c, LANES)
         if LANES > _HALF:
             with builder.if_then(builder.icmp_signed("<", whole, A.columns)):
@@ -324,24 +314,6 @@ def _add_multiple(_context, x, A, k, B, i):
         return context.get_dummy_value()
 
     return types.void(types.float64, A, types.intp, B, types.intp), generate
-
-
-def _transposed(builder, square):
-    """Return the columns of some rows of as many values, a power of two."""
-    size = len(square)
-    half = 1
-    while half < size:
-        low = [k if k & half == 0 else k - half + size for k in range(size)]
-        high = [k + half if k & half == 0 else k + size for k in range(size)]
-        places = [ir.Constant(ir.VectorType(_I32, size), lanes) for lanes in (low, high)]
-        for k in range(size):
-            if k & half == 0:
-                a, b = square[k], square[k + half]
-                square[k], square[k + half] = (
-                    builder.shuffle_vector(a, b, lanes) for lanes in places
-                )
-        half *= 2
-    return square
 
 
 def _set_rows(_context, XT, lo, n, B):
@@ -353,10 +325,10 @@ def _set_rows(_context, XT, lo, n, B):
         of_X = ir.VectorType(XT.data.type.pointee, LANES)
         of_B = ir.VectorType(_DOUBLE, LANES)
         size = _INDEX(LANES)
-        with _for(builder, _INDEX(0), XT.rows, LANES) as (j, _):
+        with steps(builder, _INDEX(0), XT.rows, LANES) as (j, _):
             # the last square of a row or column copies some for the second time
             first = _smaller(builder, j, builder.sub(XT.rows, size))
-            with _for(builder, _INDEX(0), n, LANES) as (i, _):
+            with steps(builder, _INDEX(0), n, LANES) as (i, _):
                 row = _smaller(builder, i, builder.sub(n, size))
                 square = []
                 for a in range(LANES):
@@ -364,7 +336,7 @@ def _set_rows(_context, XT, lo, n, B):
                     place = builder.bitcast(place, of_X.as_pointer())
                     vector = builder.load(place, align=4)
                     square.append(vector if of_X == of_B else builder.fpext(vector, of_B))
-                for a, column in enumerate(_transposed(builder, square)):
+                for a, column in enumerate(transposed(builder, square)):
                     place = B.at(builder.add(row, _INDEX(a)), first)
                     builder.store(column, builder.bitcast(place, of_B.as_pointer()), align=8)
         return context.get_dummy_value()

@@ -33,9 +33,10 @@ def _lanes(builder, vector, chosen):
     return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), places)
 
 
-def _splat(builder, value):
-    nothing = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
-    return _lanes(builder, builder.insert_element(nothing, value, _I32(0)), [0] * LANES)
+def splat(builder, value, lanes=LANES):
+    """Return a vector with a value in all lanes."""
+    nothing = ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined)
+    return _lanes(builder, builder.insert_element(nothing, value, _I32(0)), [0] * lanes)
 
 
 def _place(builder, pointer, offset):
@@ -85,7 +86,7 @@ def _sum_of_lanes(builder, vector):
 
 def _halves(builder, a, b, *chosen):
     """Return vectors of lanes of a and b, one for each list of them."""
-    places = [ir.Constant(ir.VectorType(_I32, LANES), lanes) for lanes in chosen]
+    places = [ir.Constant(ir.VectorType(_I32, len(lanes)), lanes) for lanes in chosen]
     return [builder.shuffle_vector(a, b, lanes) for lanes in places]
 
 
@@ -97,16 +98,18 @@ def _sums_of_lanes(builder, vectors):
     return _sum(builder, _halves(builder, ab, cd, [0, 1, 4, 5], [2, 3, 6, 7]))
 
 
-def _transposed(builder, square):
-    """Return the columns of LANES rows of LANES."""
-    a, b, c, d = square
-    ab = _halves(builder, a, b, [0, 4, 2, 6], [1, 5, 3, 7])
-    cd = _halves(builder, c, d, [0, 4, 2, 6], [1, 5, 3, 7])
-    pairs = [
-        _halves(builder, top, bottom, [0, 1, 4, 5], [2, 3, 6, 7])
-        for top, bottom in zip(ab, cd, strict=True)
-    ]
-    return [pairs[0][0], pairs[1][0], pairs[0][1], pairs[1][1]]
+def transposed(builder, square):
+    """Return the columns of some rows of as many values, a power of two."""
+    square, half = list(square), 1
+    while half < len(square):
+        low = [k + (len(square) - half if k & half else 0) for k in range(len(square))]
+        high = [k + (len(square) if k & half else half) for k in range(len(square))]
+        for k in range(len(square)):
+            if not k & half:
+                pair = square[k], square[k + half]
+                square[k], square[k + half] = _halves(builder, *pair, low, high)
+        half *= 2
+    return square
 
 
 def _totals(builder, n):
@@ -114,7 +117,7 @@ def _totals(builder, n):
     return [cgutils.alloca_once_value(builder, _ZERO) for _ in range(n)]
 
 
-def _steps(builder, first, last, step=LANES):
+def steps(builder, first, last, step=LANES):
     """Return a loop over first, first + step and so on below last."""
     return cgutils.for_range_slice(builder, first, last, _INDEX(step), _INDEX, inc=True)
 
@@ -147,7 +150,7 @@ class _Rows:
         builder = self.builder
         done = builder.sub(self.whole, self.last)
         lanes = ir.Constant(ir.VectorType(_INDEX, LANES), list(range(LANES)))
-        left = builder.icmp_signed(">=", lanes, _splat(builder, done))
+        left = builder.icmp_signed(">=", lanes, splat(builder, done))
         return builder.select(left, vector, _ZERO)
 
 
@@ -174,10 +177,10 @@ def _products(builder, X, rows, w):
     first = _INDEX(0)
     if chains > 1:
         first = _multiple(builder, X.d, chains * LANES)
-        with _steps(builder, _INDEX(0), first, chains * LANES) as (j, _):
+        with steps(builder, _INDEX(0), first, chains * LANES) as (j, _):
             for chain in range(chains):
                 grow(builder.add(j, _INDEX(chain * LANES)), chain)
-    with _steps(builder, first, X.whole) as (j, _):
+    with steps(builder, first, X.whole) as (j, _):
         grow(j, 0)
     with X.where_left():
         for total, product in zip(totals, products(X.last), strict=True):
@@ -205,7 +208,7 @@ def _set_margins(_context, X, which, w, b, z, i):
         w = _vector(context, builder, signature.args[2], arguments[2])
         z = _vector(context, builder, signature.args[4], arguments[4])
         sums = _sums_of_lanes(builder, _products(builder, X, rows, w))
-        margins = _plus(builder, sums, _splat(builder, arguments[3]))
+        margins = _plus(builder, sums, splat(builder, arguments[3]))
         builder.store(margins, _place(builder, z, arguments[5]), align=8)
         return context.get_dummy_value()
 
@@ -232,12 +235,12 @@ def _set_columns(_context, X, which, lo, d, T, first, i):
             for a in range(0, len(rows), LANES):
                 square = [_load(builder, row, j) for row in rows[a : a + LANES]]
                 at = builder.add(i, _INDEX(a))
-                for lane, column in enumerate(_transposed(builder, square)):
+                for lane, column in enumerate(transposed(builder, square)):
                     row = builder.add(first, builder.add(j, _INDEX(lane)))
                     offset = builder.add(builder.mul(row, width), at)
                     builder.store(column, _place(builder, made.data, offset), align=8)
 
-        with _steps(builder, _INDEX(0), X.whole) as (j, _):
+        with steps(builder, _INDEX(0), X.whole) as (j, _):
             copy(j)
         with X.where_left():
             copy(X.last)  # some for the second time
@@ -252,9 +255,9 @@ def _add_rows(_context, X, which, factors, g):
     def generate(context, builder, signature, arguments):
         X = _Rows(context, builder, signature.args[0], arguments[0])
         rows = [X.at(k) for k in cgutils.unpack_tuple(builder, arguments[1])]
-        factors = [_splat(builder, r) for r in cgutils.unpack_tuple(builder, arguments[2])]
+        factors = [splat(builder, r) for r in cgutils.unpack_tuple(builder, arguments[2])]
         g = _vector(context, builder, signature.args[3], arguments[3])
-        with _steps(builder, _INDEX(0), X.whole) as (j, _):
+        with steps(builder, _INDEX(0), X.whole) as (j, _):
             terms = [
                 _times(builder, _load(builder, row, j), factor)
                 for row, factor in zip(rows, factors, strict=True)
@@ -281,16 +284,16 @@ def _add_left(_context, X, where, n, r, g):
             return X.at(builder.load(builder.gep(index, [i])))
 
         def grow(total, i):
-            factor = _splat(builder, builder.load(builder.gep(r, [i])))
+            factor = splat(builder, builder.load(builder.gep(r, [i])))
             _grow(builder, total, _times(builder, _load(builder, row(i), X.last), factor))
 
         with X.where_left():
             totals = _totals(builder, _CHAINS)
             whole = _multiple(builder, n, _CHAINS)
-            with _steps(builder, _INDEX(0), whole, _CHAINS) as (i, _):
+            with steps(builder, _INDEX(0), whole, _CHAINS) as (i, _):
                 for chain, total in enumerate(totals):
                     grow(total, builder.add(i, _INDEX(chain)))
-            with _steps(builder, whole, n, 1) as (i, _):
+            with steps(builder, whole, n, 1) as (i, _):
                 grow(totals[0], i)
             total = _sum(builder, [builder.load(one) for one in totals])
             _add_to(builder, g, X.last, X.left_of(total))

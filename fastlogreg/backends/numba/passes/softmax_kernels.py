@@ -136,6 +136,12 @@ def _place(X, rows, work, start, n):
 
 
 @merged
+def _row(work, start):
+    """Return where the block begins in work's rows of X."""
+    return 0 if work.buffered else start
+
+
+@merged
 def _tile(values, rows, start, n, Z):
     """Fill Z with the rows of an (n, K) array that belong to the block."""
     if rows.chosen.size:
@@ -146,7 +152,7 @@ def _tile(values, rows, start, n, Z):
 
 @merged
 def _margins(rows, work, model, start, n):
-    row = 0 if work.buffered else start
+    row = _row(work, start)
     products.margins(work.X, row, n, model.intercept, model.W, work.tiles[0], work.B)
     if rows.offset.size:
         _tile(rows.offset, rows, start, n, work.H)
@@ -174,7 +180,7 @@ def _loss(rows, work, start, at, n):
 
 @merged
 def _gradient(work, model, start, n, gradient):
-    row = 0 if work.buffered else start
+    row = _row(work, start)
     products.accumulate(work.X, row, n, model.intercept, work.tiles[0], gradient, work.B)
 
 
@@ -183,7 +189,7 @@ def _curvatures(work, model, start, n, hessian, totals):
     """Add the blocks of the Hessian, or fill H with weight p (1 - p) and add it to totals."""
     others, inverse, scale, h = work.vectors[1], work.vectors[4], work.vectors[5], work.vectors[6]
     K = model.n_classes
-    row = 0 if work.buffered else start
+    row = _row(work, start)
     if totals.size:
         for k in range(K):
             softmax.curvatures(work.Z, k, n, others, inverse, scale, work.H[k])
@@ -205,7 +211,7 @@ def _curvatures(work, model, start, n, hessian, totals):
 @merged
 def _moments(work, model, start, n, moments):
     """Add the sums of H x and of H x²."""
-    row = 0 if work.buffered else start
+    row = _row(work, start)
     intercept, H, B = model.intercept, work.tiles[2], work.B
     products.accumulate(work.X, row, n, intercept, H, moments[0], B)
     products.accumulate_squares(work.X, row, n, intercept, H, moments[1], B, work.scratch)
@@ -242,7 +248,7 @@ def _loss_blocks(X, rows, work, model, cut, c, out):
                 softmax.residuals_of_codes(work.Z, work.codes, at, n, others, scale)
             _gradient(work, model, start, n, out.gradients[c])
         if out.matrix.size:
-            row = 0 if work.buffered else start
+            row = _row(work, start)
             products.write_rows(work.X, row, n, model.intercept, out.matrix, start - lo)
         if out.totals.size:
             _moments(work, model, start, n, out.moments[c])

@@ -224,8 +224,7 @@ def accumulate_squares_csr(X, lo, n, intercept, R, G, B, scratch):
 
 def accumulate_hessian_csr(X, lo, n, intercept, h, scratch, H):
     """Do H[j, k] += sum_i h_i A[i, j] A[i, k] for k >= j, with A = [1, X] or X."""
-    nothing = scratch.reshape(1, scratch.size)
-    _hessian_csr(X, 0, lo, n, intercept, h, (nothing, nothing), H)
+    _hessian_csr(X, 0, lo, n, intercept, h, scratch, H)
 
 
 def write_rows_csr(X, lo, n, intercept, A, first):
